@@ -1,0 +1,58 @@
+# The developers' and users' commands; CI calls the same ones.
+# Needs make, git and Python 3.10 or 3.11 with pip and venv; everything else goes into .venv.
+
+PYTHON ?= $(shell for python in python3.11 python3.10 python3; do \
+	$$python -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))' \
+	2>/dev/null && echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+SERVE ?= 1
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show these targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.10 or 3.11 with venv is needed; name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+# One stamp an extra: an extra is installed again only when setup.py changes.
+$(VENV)/installed-%: setup.py pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/installed-test ## Make .venv with everything the tests and the demo need
+
+.PHONY: demo
+demo: $(VENV)/installed-demo ## Fine-tune a real ViT on real photographs, then serve TensorBoard (SERVE=0: don't)
+	$(BIN)/keras-attnviz demo $(if $(filter 0,$(SERVE)),--no-serve)
+
+.PHONY: test
+test: $(VENV)/installed-test ## Run the whole test suite, slow tests included
+	$(BIN)/python -m pytest
+
+.PHONY: quick
+quick: $(VENV)/installed-test ## Run the tests but the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+.PHONY: check
+check: $(VENV)/installed-lint ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: format
+format: $(VENV)/installed-lint ## Mend style and formatting
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(VENV)/installed-bench ## Measure speed and memory as ratios; writes benchmarks/results/
+	$(BIN)/python benchmarks/run.py
+
+.PHONY: docs
+docs: $(VENV)/installed-docs ## Build the documentation into docs/_build/html
+	$(BIN)/sphinx-build -W -b html docs docs/_build/html

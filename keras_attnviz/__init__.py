@@ -1,0 +1,34 @@
+"""Watch where a Keras Vision Transformer looks, epoch by epoch, in TensorBoard.
+
+Public names are imported on first use: TensorBoard imports this package when it starts, and
+must not wait for TensorFlow or Keras.
+"""
+
+import importlib
+
+from keras_attnviz._version import __version__
+
+_HOMES = {
+    "AttentionModel": "capture",
+    "AttentionRolloutCallback": "callback",
+    "ProbeSet": "probes",
+    "TokenLayout": "tokens",
+    "attention_entropy": "metrics",
+    "attention_rollout": "rollout",
+    "fuse_heads": "rollout",
+    "jensen_shannon_divergence": "metrics",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *_HOMES})
