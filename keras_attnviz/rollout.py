@@ -1,0 +1,181 @@
+"""Attention maps to attention rollout, as pure TensorFlow graph functions."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attnviz._checks import check_choice, check_count, check_ratio, message
+
+FUSIONS = ("mean", "max", "min")
+
+
+def attention_rollout(
+    attentions, *, head_fusion="mean", discard_ratio=0.0, residual=0.5, start_layer=0, query=None
+):
+    """Returns how much each input token contributes to each token of the top layer.
+
+    Per layer, the heads are fused (`fuse_heads`), rows are normalized to sum 1, the residual
+    connection is added as `residual * I + (1 - residual) * fused`, rows are normalized again,
+    and the result is multiplied from the left onto the product of the layers below.
+
+    Args:
+        attentions: sequence, bottom layer first, of float tensors
+            `[batch, heads, tokens, tokens]` whose rows (last axis, keys) sum to 1. The same
+            batch and number of tokens in every layer; the number of heads may differ.
+            Computed in float32 whatever their dtype.
+        head_fusion: `"mean"`, `"max"` or `"min"` over heads.
+        discard_ratio: float in [0, 1); the share of each image's own fused map, lowest values
+            first, that is set to zero. A row left without any attention keeps its residual only.
+        residual: float in [0, 1); the weight of the residual connection.
+        start_layer: integer; layers below it are ignored.
+        query: None for all rows; a token index for that token's row; or weights `[tokens]` over
+            query tokens, at least 0 and not all zero, for the weighted mean of their rows.
+            One row costs O(layers * tokens^2), all rows O(layers * tokens^3).
+
+    Returns:
+        float32 tensor `[batch, tokens, tokens]`, rows sum to 1; with `query` `[batch, tokens]`,
+        each image's row sums to 1. With `residual=0` a row that discarding has emptied is zero.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: no layers, layers that are not square or differ in tokens, an argument out
+            of its range.
+
+    Example:
+        >>> identity = tf.eye(2)[tf.newaxis, tf.newaxis]
+        >>> attention_rollout([identity, identity]).numpy().tolist()
+        [[[1.0, 0.0], [0.0, 1.0]]]
+
+    References:
+        Abnar & Zuidema 2020, "Quantifying Attention Flow in Transformers", arXiv 2005.00928,
+        section 3, equation 1 (there `residual` is 0.5 and heads are averaged).
+        Dosovitskiy et al. 2020, "An Image is Worth 16x16 Words", arXiv 2010.11929, appendix D.7.
+        J. Gildenblat, "vit-explain", for the fusion by maximum or minimum and for discarding.
+        Deviations from vit-explain: discarding looks at each image of the batch by itself and
+        spares no token (there the indices of the first image serve for all, and the class
+        token's attention to itself is kept); rows, not columns, are normalized.
+    """
+    layers = _checked_layers(attentions, start_layer)
+    check_choice("head_fusion", head_fusion, FUSIONS)
+    check_ratio("discard_ratio", discard_ratio)
+    check_ratio("residual", residual)
+    transitions = (
+        _transition(layer, head_fusion, discard_ratio, residual) for layer in reversed(layers)
+    )
+    if query is None:
+        product = next(transitions)
+        for transition in transitions:
+            product = tf.matmul(product, transition)
+        return product
+    _checked_query(query, layers[0].shape[-1])
+    row = _query_row(query, tf.shape(layers[0])[-1])
+    for transition in transitions:
+        row = tf.matmul(row, transition)
+    return tf.squeeze(row, axis=1)
+
+
+def fuse_heads(attention, *, head_fusion="mean", discard_ratio=0.0):
+    """Returns one attention map per image: heads fused, lowest values discarded, rows normalized.
+
+    Args:
+        attention: float tensor `[batch, heads, queries, keys]`, values >= 0.
+        head_fusion: `"mean"`, `"max"` or `"min"` over heads.
+        discard_ratio: float in [0, 1); of each image's fused map, the
+            `floor(discard_ratio * queries * keys)` lowest values are set to zero; of equal
+            values the later in row order go first.
+
+    Returns:
+        float32 tensor `[batch, queries, keys]`; rows sum to 1, or to 0 where nothing is left.
+
+    Raises:
+        TypeError: `discard_ratio` is not a number.
+        ValueError: an unknown `head_fusion`, a `discard_ratio` outside [0, 1), or a wrong rank.
+
+    References:
+        See `attention_rollout`.
+    """
+    check_choice("head_fusion", head_fusion, FUSIONS)
+    check_ratio("discard_ratio", discard_ratio)
+    attention = tf.convert_to_tensor(attention)
+    if attention.shape.rank != 4:
+        raise ValueError(message("attention", "of rank 4 [batch, heads, queries, keys]", attention))
+    reduce = {"mean": tf.reduce_mean, "max": tf.reduce_max, "min": tf.reduce_min}[head_fusion]
+    fused = reduce(tf.cast(attention, tf.float32), axis=1)
+    if discard_ratio > 0:
+        fused = _without_lowest(fused, discard_ratio)
+    return _rows_normalized(fused)
+
+
+def _transition(attention, head_fusion, discard_ratio, residual):
+    """Returns one layer's row-stochastic matrix `[batch, tokens, tokens]`, residual included."""
+    fused = fuse_heads(attention, head_fusion=head_fusion, discard_ratio=discard_ratio)
+    identity = tf.eye(tf.shape(fused)[-1], dtype=tf.float32)
+    return _rows_normalized(residual * identity + (1.0 - residual) * fused)
+
+
+def _rows_normalized(matrix):
+    """Returns `matrix` with every row divided by its sum; a zero row stays zero."""
+    return tf.math.divide_no_nan(matrix, tf.reduce_sum(matrix, axis=-1, keepdims=True))
+
+
+def _without_lowest(fused, ratio):
+    """Returns `fused` with the lowest share `ratio` of each image's values set to zero."""
+    shape = tf.shape(fused)
+    flat = tf.reshape(fused, [shape[0], -1])
+    size = tf.shape(flat)[1]
+    discarded = tf.cast(tf.floor(ratio * tf.cast(size, tf.float64)), tf.int32)
+    order = tf.argsort(flat, axis=-1, direction="DESCENDING", stable=True)
+    rank = tf.argsort(order, axis=-1, stable=True)
+    return tf.reshape(tf.where(rank < size - discarded, flat, 0.0), shape)
+
+
+def _query_row(query, tokens):
+    """Returns weights over query tokens, float32 `[1, 1, tokens]`, that sum to 1."""
+    if isinstance(query, (int, np.integer)) and not isinstance(query, bool):
+        return tf.one_hot(query, tokens)[tf.newaxis, tf.newaxis]
+    weights = tf.cast(tf.convert_to_tensor(query), tf.float32)
+    return _rows_normalized(weights)[tf.newaxis, tf.newaxis]
+
+
+def _checked_query(query, tokens):
+    """Raises unless `query` fits `tokens`, the number of tokens or None where it is not static."""
+    if query is None or tf.is_tensor(query):
+        return
+    values = np.asarray(query)
+    if values.dtype.kind not in "iuf" or (values.ndim == 0 and values.dtype.kind == "f"):
+        must = "None, a token index or float weights [tokens]"
+        raise TypeError(message("query", must, query))
+    if values.ndim == 0:
+        if values < 0 or (tokens is not None and values >= tokens):
+            raise ValueError(message("query", f"a token index in [0, {tokens})", query))
+    elif values.ndim != 1 or (tokens is not None and len(values) != tokens):
+        raise ValueError(message("query", f"weights of shape [{tokens}]", query))
+    elif not values.any() or (values < 0).any():
+        raise ValueError(message("query", "weights of at least 0, not all zero", query))
+
+
+def _checked_layers(attentions, start_layer):
+    """Returns the attention tensors from `start_layer` up, or raises."""
+    if not isinstance(attentions, (list, tuple)):
+        must = "a list or tuple of tensors [batch, heads, tokens, tokens], bottom layer first"
+        raise TypeError(message("attentions", must, attentions))
+    layers = [tf.convert_to_tensor(attention) for attention in attentions]
+    if not layers:
+        raise ValueError(message("attentions", "at least one layer", attentions))
+    check_count("start_layer", start_layer, minimum=0)
+    if start_layer >= len(layers):
+        must = f"below the number of layers, {len(layers)}"
+        raise ValueError(message("start_layer", must, start_layer))
+    shapes = [tuple(layer.shape) if layer.shape.rank is not None else None for layer in layers]
+    square = all(shape and len(shape) == 4 and _same(shape[-2:]) for shape in shapes)
+    if not square or not _same([shape[-1] for shape in shapes]):
+        raise ValueError(
+            "`attentions` must be square, [batch, heads, tokens, tokens], with the same number "
+            f"of tokens in every layer. Received shapes: {shapes}. Pass only the layers that "
+            "belong to one stack of tokens."
+        )
+    return layers[start_layer:]
+
+
+def _same(sizes):
+    """Tells whether all known sizes are equal."""
+    return len({size for size in sizes if size is not None}) <= 1

@@ -1,0 +1,129 @@
+"""Which token is which: prefix tokens, the patch grid, and the rows that the head reads."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from keras_attnviz._checks import message
+
+# A class token, a distillation token and up to seven registers.
+MAX_PREFIX = 9
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenLayout:
+    """Says which token is which in a sequence of prefix tokens followed by patches.
+
+    Args:
+        prefix: number of tokens before the patches (class token, distillation token, registers).
+        grid: `(height, width)` of the patch grid; patches stand row by row.
+        readout: indices of the query tokens whose output the model's head reads; several are
+            weighted equally. `(0,)`, the class token, unless given.
+
+    Raises:
+        ValueError: a negative prefix, a grid that is not two positive integers, a read-out that
+            is empty or names tokens that don't exist.
+    """
+
+    prefix: int
+    grid: tuple
+    readout: tuple = (0,)
+
+    def __post_init__(self):
+        grid, readout = tuple(self.grid), tuple(int(token) for token in self.readout)
+        if self.prefix < 0:
+            raise ValueError(message("prefix", "at least 0", self.prefix))
+        if len(grid) != 2 or not all(isinstance(side, int) and side > 0 for side in grid):
+            raise ValueError(message("grid", "(height, width), positive integers", self.grid))
+        object.__setattr__(self, "grid", grid)
+        object.__setattr__(self, "readout", readout)
+        if not readout or not all(0 <= token < self.tokens for token in readout):
+            must = f"one or more token indices in [0, {self.tokens})"
+            raise ValueError(message("readout", must, self.readout))
+
+    @property
+    def patches(self):
+        """Number of patches, height times width of the grid."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def tokens(self):
+        """Number of tokens: prefix and patches."""
+        return self.prefix + self.patches
+
+    def query_weights(self):
+        """Returns the read-out as weights over query tokens, list `[tokens]` of sum 1."""
+        share = 1.0 / len(self.readout)
+        return [share if token in self.readout else 0.0 for token in range(self.tokens)]
+
+    def to_grid(self, values):
+        """Returns the patches' values on the grid.
+
+        Args:
+            values: tensor `[..., tokens]`.
+
+        Returns:
+            tensor `[..., grid_height, grid_width]` of the same dtype; prefix tokens are left out.
+        """
+        values = tf.convert_to_tensor(values)
+        patches = values[..., self.prefix :]
+        return tf.reshape(patches, tf.concat([tf.shape(values)[:-1], self.grid], axis=0))
+
+    @classmethod
+    def infer(cls, tokens, *, patch_grids, readout):
+        """Returns the layout of `tokens` tokens, or raises with the candidates.
+
+        Args:
+            tokens: number of tokens in an attention map.
+            patch_grids: `(height, width)` of the feature maps seen before the first attention
+                map, in graph order; the latest that leaves 0 to 9 prefix tokens is taken.
+            readout: indices of the query tokens that the model's output depends on, or empty
+                where that is not known.
+
+        Raises:
+            ValueError: no feature map fits, or the read-out is not known.
+        """
+        grids = [grid for grid in patch_grids if 0 <= tokens - grid[0] * grid[1] <= MAX_PREFIX]
+        if not grids:
+            raise ValueError(
+                f"The token layout can't be inferred: {tokens} tokens, and no patch embedding "
+                f"whose grid leaves 0 to {MAX_PREFIX} prefix tokens (feature maps seen: "
+                f"{list(patch_grids) or 'none'}). {_advice(_candidates(tokens))}"
+            )
+        grid = grids[-1]
+        prefix = tokens - grid[0] * grid[1]
+        if not readout:
+            candidates = [cls(prefix, grid, (0,))]
+            candidates.append(cls(prefix, grid, range(prefix, tokens)))
+            raise ValueError(
+                "The token layout can't be inferred: the model's output depends on no token of "
+                "the last attention map (a gate initialized with zeros, for example), so it is "
+                f"not known which tokens the head reads. {_advice(candidates)}"
+            )
+        return cls(prefix, grid, readout)
+
+    def __str__(self):
+        return f"TokenLayout(prefix={self.prefix}, grid={self.grid}, readout={_short(self)})"
+
+
+def _candidates(tokens):
+    """Returns layouts for `tokens` tokens, those with the squarest grid first."""
+    layouts = []
+    for prefix in range(min(MAX_PREFIX, tokens - 1) + 1):
+        patches = tokens - prefix
+        height = max(side for side in range(1, int(patches**0.5) + 1) if patches % side == 0)
+        layouts.append(TokenLayout(prefix, (height, patches // height)))
+    return sorted(layouts, key=lambda layout: layout.grid[1] / layout.grid[0])[:4]
+
+
+def _advice(candidates):
+    listed = "; ".join(str(candidate) for candidate in candidates)
+    return f"Pass the right one as `layout`. Candidates: {listed}."
+
+
+def _short(layout):
+    """Returns the read-out as text, a run of many tokens as a range."""
+    first, last = layout.readout[0], layout.readout[-1]
+    if len(layout.readout) > 3 and layout.readout == tuple(range(first, last + 1)):
+        return f"range({first}, {last + 1})"
+    return str(layout.readout)
