@@ -1,0 +1,231 @@
+"""Class folders: one folder of pictures for every class, read with `tf.data`."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attnviz._checks import check_count, check_ratio, image_size_pair, message
+from keras_attnviz.images import decode_image
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+CACHE_BYTES = 2**30
+_LISTED_AT_MOST = 10
+
+
+@dataclass(frozen=True, eq=False)
+class ClassFolders:
+    """The pictures of a directory that holds one folder for every class.
+
+    Attributes:
+        directory: path of the directory, a string.
+        class_names: the folders' names, a sorted tuple of strings; label `n` is the n-th.
+        paths: the pictures' paths, a tuple of strings, class after class, sorted within.
+        labels: int32 array `[len(paths)]`.
+    """
+
+    directory: str
+    class_names: tuple
+    paths: tuple
+    labels: np.ndarray
+
+    @classmethod
+    def scan(cls, directory):
+        """Returns the class folders of a directory.
+
+        Pictures are files ending in .jpg, .jpeg or .png (in any case), in a class's folder or
+        in folders below it. Names that begin with a dot, and `__MACOSX`, are passed over.
+
+        Raises:
+            ValueError: not a directory, no class folders in it, or a class without pictures.
+        """
+        root = Path(directory)
+        if not root.is_dir():
+            raise ValueError(message("directory", "an existing directory", str(directory)))
+        folders = sorted(path for path in root.iterdir() if path.is_dir() and not _is_junk(path))
+        if not folders:
+            must = "a directory that holds one folder of pictures for every class"
+            remedy = "Put the pictures of every class into a folder named like the class."
+            raise ValueError(message("directory", must, str(directory), remedy))
+        found = [_pictures(folder) for folder in folders]
+        empty = [folder.name for folder, paths in zip(folders, found, strict=True) if not paths]
+        if empty:
+            must = f"a directory with {', '.join(IMAGE_SUFFIXES)} files in every class folder"
+            remedy = f"Without such files: {', '.join(empty)}. Fill or remove them."
+            raise ValueError(message("directory", must, str(directory), remedy))
+        return cls(
+            directory=str(directory),
+            class_names=tuple(folder.name for folder in folders),
+            paths=tuple(path for paths in found for path in paths),
+            labels=np.repeat(np.arange(len(found)), [len(paths) for paths in found]).astype("int32"),
+        )
+
+    def __len__(self):
+        return len(self.paths)
+
+    @property
+    def counts(self):
+        """Pictures of every class, a dict from class name to integer."""
+        numbers = np.bincount(self.labels, minlength=len(self.class_names))
+        return dict(zip(self.class_names, numbers.tolist(), strict=True))
+
+    @property
+    def majority_share(self):
+        """Share of the largest class: the accuracy of always answering that class."""
+        return max(self.counts.values()) / len(self)
+
+    def split(self, validation_share, seed):
+        """Splits every class by the same share, the same way for the same seed.
+
+        Args:
+            validation_share: share of every class that goes into the second part, in (0, 1);
+                both parts get at least one picture of every class.
+            seed: integer.
+
+        Returns:
+            `(train, validation)`, two `ClassFolders`.
+
+        Raises:
+            ValueError: a class has fewer than two pictures, or the share isn't in (0, 1).
+        """
+        check_ratio("validation_share", validation_share)
+        if validation_share == 0:
+            raise ValueError(message("validation_share", "above 0 and below 1", validation_share))
+        self._check_counts(2, "for a training and a validation part")
+        is_validation = np.zeros(len(self), bool)
+        for label, members in enumerate(self._members()):
+            number = round(len(members) * validation_share)
+            number = min(max(number, 1), len(members) - 1)
+            chosen = np.random.default_rng([seed, label]).permutation(members)[:number]
+            is_validation[chosen] = True
+        return self._where(~is_validation), self._where(is_validation)
+
+    def evenly(self, per_class):
+        """Returns `per_class` pictures of every class, evenly spaced over its sorted files.
+
+        Raises:
+            ValueError: naming the classes that have fewer.
+        """
+        check_count("per_class", per_class)
+        self._check_counts(per_class, f"to take {per_class} of every class")
+        is_chosen = np.zeros(len(self), bool)
+        for members in self._members():
+            is_chosen[members[(np.arange(per_class) * 2 + 1) * len(members) // (2 * per_class)]] = 1
+        return self._where(is_chosen)
+
+    def corrupt(self, image_size):
+        """Returns the paths of the pictures that can't be read or decoded, a tuple of strings."""
+        size = image_size_pair(image_size)
+
+        def index_of_intact(index, path):
+            # A result must depend on the pixels, or the decoding is pruned from the graph.
+            return index, tf.reduce_max(decode_image(tf.io.read_file(path), size))
+
+        indices = tf.data.Dataset.from_tensor_slices((np.arange(len(self)), _encoded(self.paths)))
+        indices = indices.map(index_of_intact, num_parallel_calls=tf.data.AUTOTUNE)
+        intact = {int(index) for index, _ in indices.ignore_errors()}
+        return tuple(path for index, path in enumerate(self.paths) if index not in intact)
+
+    def without(self, paths):
+        """Returns these class folders without the given paths.
+
+        Raises:
+            ValueError: naming the classes that would be left without a picture.
+        """
+        dropped = set(paths)
+        kept = self._where(np.array([path not in dropped for path in self.paths], bool))
+        kept._check_counts(1, "that can be decoded")
+        return kept
+
+    def dataset(self, *, image_size, batch_size, shuffle_seed=None):
+        """Returns the pictures and labels, batched, as a `tf.data.Dataset`.
+
+        Decoded pictures are kept in memory, 8 bits a value, when together they take at most
+        1 GiB (about 7,100 pictures of 224 x 224); otherwise they are decoded anew each epoch,
+        in parallel and ahead of time.
+
+        Args:
+            image_size: one integer or `(height, width)`.
+            batch_size: pictures in a batch; the last batch may have fewer.
+            shuffle_seed: integer; all pictures are shuffled, anew each epoch. None keeps the
+                order of `paths`.
+
+        Returns:
+            Dataset of `(float32 [batch, height, width, 3] in [0, 255], int32 [batch])`.
+        """
+        check_count("batch_size", batch_size)
+        size = image_size_pair(image_size)
+
+        def picture(path, label):
+            return decode_image(tf.io.read_file(path), size), label
+
+        def as_float(pixels, labels):
+            return tf.cast(pixels, tf.float32), labels
+
+        dataset = tf.data.Dataset.from_tensor_slices((_encoded(self.paths), self.labels))
+        is_cached = len(self) * size[0] * size[1] * 3 <= CACHE_BYTES
+        # Paths are shuffled rather than decoded pictures where these don't fit into memory.
+        if shuffle_seed is not None and not is_cached:
+            dataset = dataset.shuffle(len(self), seed=shuffle_seed)
+        dataset = dataset.map(picture, num_parallel_calls=tf.data.AUTOTUNE)
+        if is_cached:
+            dataset = dataset.cache()
+        if shuffle_seed is not None and is_cached:
+            dataset = dataset.shuffle(len(self), seed=shuffle_seed)
+        return dataset.batch(batch_size).map(as_float).prefetch(tf.data.AUTOTUNE)
+
+    def _members(self):
+        return [np.flatnonzero(self.labels == label) for label in range(len(self.class_names))]
+
+    def _where(self, is_kept):
+        paths = tuple(path for path, keep in zip(self.paths, is_kept, strict=True) if keep)
+        return replace(self, paths=paths, labels=self.labels[is_kept])
+
+    def _check_counts(self, minimum, purpose):
+        few = [f"{name} ({count})" for name, count in self.counts.items() if count < minimum]
+        if few:
+            must = f"a directory with at least {minimum} pictures in every class folder {purpose}"
+            remedy = f"Too few are in: {', '.join(few)}."
+            raise ValueError(message("directory", must, self.directory, remedy))
+
+
+def check_intact(folders, image_size, *, skip_corrupt):
+    """Returns the class folders, without their corrupt pictures if `skip_corrupt`.
+
+    Raises:
+        ValueError: there are corrupt pictures, which it names, and `skip_corrupt` is false.
+    """
+    corrupt = folders.corrupt(image_size)
+    if corrupt and not skip_corrupt:
+        listed = ", ".join(corrupt[:_LISTED_AT_MOST])
+        more = f" and {len(corrupt) - _LISTED_AT_MOST} more" if len(corrupt) > _LISTED_AT_MOST else ""
+        remedy = (
+            f"These can't be read: {listed}{more}. Mend or remove them, "
+            "or go on without them: skip_corrupt=True (--skip-corrupt)."
+        )
+        must = "a directory of intact JPEG and PNG pictures"
+        raise ValueError(message("directory", must, folders.directory, remedy))
+    return folders.without(corrupt)
+
+
+def _is_junk(path):
+    return path.name.startswith(".") or path.name == "__MACOSX"
+
+
+def _pictures(folder):
+    paths = []
+    for parent, directories, names in os.walk(folder):
+        directories[:] = [name for name in directories if not _is_junk(Path(name))]
+        paths += [
+            os.path.join(parent, name)
+            for name in names
+            if name.lower().endswith(IMAGE_SUFFIXES) and not _is_junk(Path(name))
+        ]
+    return sorted(paths)
+
+
+def _encoded(paths):
+    # As bytes, so that file names that aren't UTF-8 work as well.
+    return np.array([os.fsencode(path) for path in paths], dtype=object)
