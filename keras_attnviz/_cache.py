@@ -1,0 +1,16 @@
+"""The folder that keeps downloaded and converted files between runs."""
+
+import os
+from pathlib import Path
+
+VARIABLE = "KERAS_ATTNVIZ_CACHE"
+
+
+def cache_dir():
+    """Returns the cache folder as a `Path`; it need not exist yet.
+
+    It is `~/.keras/keras_attnviz`, unless the environment variable `KERAS_ATTNVIZ_CACHE` names
+    another folder.
+    """
+    named = os.environ.get(VARIABLE)
+    return Path(named).expanduser() if named else Path.home() / ".keras" / "keras_attnviz"
