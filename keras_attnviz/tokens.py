@@ -53,8 +53,8 @@ class TokenLayout:
 
     def query_weights(self):
         """Returns the read-out as weights over query tokens, list `[tokens]` of sum 1."""
-        share = 1.0 / len(self.readout)
-        return [share if token in self.readout else 0.0 for token in range(self.tokens)]
+        members = set(self.readout)
+        return [1.0 / len(members) if token in members else 0.0 for token in range(self.tokens)]
 
     def to_grid(self, values):
         """Returns the patches' values on the grid.
