@@ -59,7 +59,9 @@ class ClassFolders:
             directory=str(directory),
             class_names=tuple(folder.name for folder in folders),
             paths=tuple(path for paths in found for path in paths),
-            labels=np.repeat(np.arange(len(found)), [len(paths) for paths in found]).astype("int32"),
+            labels=np.repeat(np.arange(len(found)), [len(paths) for paths in found]).astype(
+                "int32"
+            ),
         )
 
     def __len__(self):
@@ -200,7 +202,9 @@ def check_intact(folders, image_size, *, skip_corrupt):
     corrupt = folders.corrupt(image_size)
     if corrupt and not skip_corrupt:
         listed = ", ".join(corrupt[:_LISTED_AT_MOST])
-        more = f" and {len(corrupt) - _LISTED_AT_MOST} more" if len(corrupt) > _LISTED_AT_MOST else ""
+        more = (
+            f" and {len(corrupt) - _LISTED_AT_MOST} more" if len(corrupt) > _LISTED_AT_MOST else ""
+        )
         remedy = (
             f"These can't be read: {listed}{more}. Mend or remove them, "
             "or go on without them: skip_corrupt=True (--skip-corrupt)."

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_attnviz._checks import image_size_pair, message
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_BIT_DEPTH_AT = 24
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 _EXIF_SIGNATURE = b"Exif\x00\x00"
 # EXIF is the first or second segment of a JPEG file, and a segment ends within 64 KiB.
@@ -43,7 +44,7 @@ def decode_image(contents, image_size):
     height, width = image_size
     pixels = tf.cond(
         _starts_with(contents, _PNG_SIGNATURE),
-        lambda: _on_white(tf.io.decode_png(contents, channels=4)),
+        lambda: _png_on_white(contents),
         lambda: _opaque(contents),
     )
     orientation = _exif_orientation(contents)
@@ -110,12 +111,16 @@ def _opaque(contents):
     return tf.ensure_shape(pixels, [None, None, 3])
 
 
-def _on_white(rgba):
-    """Returns uint8 `[h, w, 3]` of uint8 `[h, w, 4]`."""
-    values = tf.cast(rgba, tf.float32)
-    alpha = values[..., 3:] / 255.0
-    rgb = tf.round(values[..., :3] * alpha + 255.0 * (1.0 - alpha))
-    return tf.ensure_shape(tf.cast(rgb, tf.uint8), [None, None, 3])
+def _png_on_white(contents):
+    """Returns uint8 `[h, w, 3]` of a PNG file, composed on white."""
+    rgba = tf.io.decode_png(contents, channels=4)
+    depth = tf.io.decode_raw(tf.strings.substr(contents, _PNG_BIT_DEPTH_AT, 1), tf.uint8)[0]
+    # Where a file of 1, 2 or 4 bits has no alpha, the decoder fills in 1, 3 or 15, not 255.
+    filler = 2 ** tf.cast(depth, tf.int32) - 1
+    alpha = tf.cast(rgba[..., 3:], tf.int32)
+    share = tf.cast(tf.where(alpha == filler, 255, alpha), tf.float32) / 255.0
+    rgb = tf.cast(rgba[..., :3], tf.float32) * share + 255.0 * (1.0 - share)
+    return tf.ensure_shape(tf.cast(tf.round(rgb), tf.uint8), [None, None, 3])
 
 
 def _upright(image, orientation, lies_sideways):

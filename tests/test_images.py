@@ -8,8 +8,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image, ImageOps
 from pictures import DATA, encoded, photograph
+from PIL import Image, ImageOps
 
 from keras_attnviz.images import decode_image, read_image
 
@@ -39,6 +39,7 @@ def half_transparent(picture):
 CHELSEA = photograph("chelsea.png")
 GREY = CHELSEA.convert("L")
 PALETTE = CHELSEA.convert("P")
+FEW_COLORS = CHELSEA.quantize(11)
 SIXTEEN_BITS = Image.fromarray(np.asarray(GREY).astype("uint16") * 256 + 77)
 LOSSLESS = {
     "rgb png": (encoded(CHELSEA, "PNG"), CHELSEA),
@@ -46,6 +47,7 @@ LOSSLESS = {
     "grey and alpha png": (encoded(CHELSEA.convert("LA"), "PNG"), GREY.convert("RGB")),
     "black and white png": (encoded(GREY.convert("1"), "PNG"), GREY.convert("1").convert("RGB")),
     "palette png": (encoded(PALETTE, "PNG"), PALETTE.convert("RGB")),
+    "4-bit palette png": (encoded(FEW_COLORS, "PNG", bits=4), FEW_COLORS.convert("RGB")),
     "16-bit png": (encoded(SIXTEEN_BITS, "PNG"), GREY.convert("RGB")),
     "bmp": (encoded(CHELSEA, "BMP"), CHELSEA),
 }
