@@ -19,7 +19,7 @@ _HOMES = {
     "jensen_shannon_divergence": "metrics",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_HOMES)]
 
 
 def __getattr__(name):

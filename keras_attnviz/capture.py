@@ -3,6 +3,7 @@
 import tensorflow as tf
 from tensorflow import keras
 
+from keras_attnviz import graph
 from keras_attnviz._checks import message
 from keras_attnviz.rollout import attention_rollout
 from keras_attnviz.tokens import TokenLayout
@@ -28,6 +29,7 @@ class AttentionModel:
     Attributes:
         maps: tuple of `AttentionMap`, bottom layer first.
         layout: the `TokenLayout`.
+        activation: `"Softmax"` or `"Sigmoid"` where the model ends in one, else None.
 
     Raises:
         TypeError: `model` is not a Keras model.
@@ -50,6 +52,7 @@ class AttentionModel:
         self.model = model
         self.maps = found.maps
         self.layout = _layout(found, layout)
+        self.activation = graph.last_activation(trace.predictions)
         self._forward = trace.function([trace.predictions, *(site.tensor for site in sites)])
         self._rollout = tf.function(self._rollout_graph, reduce_retracing=True)
 
@@ -161,28 +164,46 @@ def _check_model(model):
         )
 
 
-def _signature(model, image_shape):
-    """Returns the `tf.TensorSpec` of a batch of images."""
+def declared_image_shape(model):
+    """Returns the shape of one image `(height, width, channels)` as a model declares it.
+
+    What it doesn't declare is None.
+
+    Raises:
+        ValueError: the model has several inputs, or its input is not a batch of images.
+    """
     inputs = getattr(model, "inputs", None) or []
+    if not inputs:
+        return (None, None, None)
     if len(inputs) > 1:
         names = [tensor.name for tensor in inputs]
         raise ValueError(f"`model` must have one input, the images. Received inputs: {names}.")
-    declared = tuple(inputs[0].shape)[1:] if inputs else (None, None, None)
-    if len(declared) != 3:
+    shape = tuple(inputs[0].shape)[1:]
+    if len(shape) != 3:
         must = "a model of images [batch, height, width, channels]"
-        raise ValueError(message("model", must, model.name, f"Its input has shape {declared}."))
+        raise ValueError(message("model", must, model.name, f"Its input has shape {shape}."))
+    return shape
+
+
+def fits_shape(given, declared):
+    """Tells whether the image shape `given` is one that a model with shape `declared` takes."""
+    return len(given) == len(declared) and all(
+        side in (None, size) for side, size in zip(declared, given, strict=True)
+    )
+
+
+def _signature(model, image_shape):
+    """Returns the `tf.TensorSpec` of a batch of images."""
+    shape = declared_image_shape(model)
     if image_shape is not None:
-        fits = len(image_shape) == 3 and all(
-            side in (None, given) for side, given in zip(declared, image_shape, strict=True)
-        )
-        if not fits:
-            must = f"a shape that the model takes, {declared}"
+        if not fits_shape(image_shape, shape):
+            must = f"a shape that the model takes, {shape}"
             raise ValueError(message("image_shape", must, image_shape))
-        declared = tuple(image_shape)
-    if None in declared:
+        shape = tuple(image_shape)
+    if None in shape:
         raise ValueError(
-            f"The model's image size must be known. Received: input shape {declared}. Pass "
+            f"The model's image size must be known. Received: input shape {shape}. Pass "
             "`image_shape=(height, width, channels)`, or build the model with that input."
         )
-    dtype = inputs[0].dtype if inputs else keras.backend.floatx()
-    return tf.TensorSpec([None, *declared], dtype, name="images")
+    dtype = model.inputs[0].dtype if getattr(model, "inputs", None) else keras.backend.floatx()
+    return tf.TensorSpec([None, *shape], dtype, name="images")

@@ -5,10 +5,10 @@ import re
 
 # Operations that an attention map may pass on its way to the product with the values: casts,
 # shape changes, masks, dropout, scaling.
-_ON_THE_WAY = frozenset(
-    ["Cast", "ExpandDims", "Identity", "Mul", "RealDiv", "Reshape", "Select", "SelectV2"]
-    + ["Split", "SplitV", "Squeeze", "StopGradient", "StridedSlice", "Transpose"]
+_SHAPING = frozenset(
+    ["ExpandDims", "Reshape", "Split", "SplitV", "Squeeze", "StridedSlice", "Transpose"]
 )
+_SCALING = frozenset(["Cast", "Identity", "Mul", "RealDiv", "Select", "SelectV2", "StopGradient"])
 _MAX_STEPS = 6
 _PRODUCTS = frozenset(["BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum", "MatMul"])
 _PATCH_EMBEDDINGS = frozenset(["Conv2D", "ExtractImagePatches"])
@@ -60,7 +60,7 @@ def _reaches_product(tensor, names):
         frontier = [
             output
             for consumer in consumers
-            if consumer.type in _ON_THE_WAY
+            if consumer.type in _SHAPING | _SCALING
             for output in consumer.outputs
         ]
     return False
@@ -97,6 +97,14 @@ def head_input(predictions):
     while tensor.op.type in _AFTER_THE_HEAD:
         tensor = tensor.op.inputs[0]
     return tensor.op.inputs[0] if tensor.op.type == "MatMul" else predictions
+
+
+def last_activation(predictions):
+    """Returns `"Softmax"` or `"Sigmoid"` where the model ends in one, else None."""
+    tensor = predictions
+    while tensor.op.type in ("Cast", "Identity", "Reshape"):
+        tensor = tensor.op.inputs[0]
+    return tensor.op.type if tensor.op.type in ("Sigmoid", "Softmax") else None
 
 
 def layer_path(operation_name):

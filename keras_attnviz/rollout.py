@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz._checks import check_choice, check_count, check_ratio, message
+from keras_attnviz._checks import check_choice, check_ratio, message
 
 FUSIONS = ("mean", "max", "min")
 
@@ -26,7 +26,8 @@ def attention_rollout(
         discard_ratio: float in [0, 1); the share of each image's own fused map, lowest values
             first, that is set to zero. A row left without any attention keeps its residual only.
         residual: float in [0, 1); the weight of the residual connection.
-        start_layer: integer; layers below it are ignored.
+        start_layer: integer; layers below it are ignored. Negative counts from the top: -1 is
+            the last layer alone.
         query: None for all rows; a token index for that token's row; or weights `[tokens]` over
             query tokens, at least 0 and not all zero, for the weighted mean of their rows.
             One row costs O(layers * tokens^2), all rows O(layers * tokens^3).
@@ -161,10 +162,7 @@ def _checked_layers(attentions, start_layer):
     layers = [tf.convert_to_tensor(attention) for attention in attentions]
     if not layers:
         raise ValueError(message("attentions", "at least one layer", attentions))
-    check_count("start_layer", start_layer, minimum=0)
-    if start_layer >= len(layers):
-        must = f"below the number of layers, {len(layers)}"
-        raise ValueError(message("start_layer", must, start_layer))
+    check_start_layer(start_layer, len(layers))
     shapes = [tuple(layer.shape) if layer.shape.rank is not None else None for layer in layers]
     square = all(shape and len(shape) == 4 and _same(shape[-2:]) for shape in shapes)
     if not square or not _same([shape[-1] for shape in shapes]):
@@ -174,6 +172,15 @@ def _checked_layers(attentions, start_layer):
             "belong to one stack of tokens."
         )
     return layers[start_layer:]
+
+
+def check_start_layer(start_layer, layers):
+    """Raises unless `start_layer` is an index into `layers` layers; negative from the top."""
+    must = f"an integer in [{-layers}, {layers}), as there are {layers} layers"
+    if isinstance(start_layer, bool) or not isinstance(start_layer, int):
+        raise TypeError(message("start_layer", must, start_layer))
+    if not -layers <= start_layer < layers:
+        raise ValueError(message("start_layer", must, start_layer))
 
 
 def _same(sizes):

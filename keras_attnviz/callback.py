@@ -1,0 +1,216 @@
+"""`model.fit` to event files: the probes' attention at every epoch, for TensorBoard."""
+
+import os
+import warnings
+
+from tensorflow import keras
+
+from keras_attnviz import render
+from keras_attnviz._checks import check_count
+from keras_attnviz.classes import class_name
+from keras_attnviz.events import AttentionWriter, tag_names
+from keras_attnviz.monitor import (
+    ProbeMonitor,
+    check_options,
+    overall,
+    scalar_names,
+    snapshot_scalars,
+)
+from keras_attnviz.panel import ColorScale, probe_panel
+from keras_attnviz.probes import ProbeSet
+
+CHECK, CROSS = "\N{CHECK MARK}", "\N{BALLOT X}"
+
+
+class AttentionRolloutCallback(keras.callbacks.Callback):
+    """Logs where a Vision Transformer looks on fixed probe images, epoch by epoch.
+
+    Before the first training step the state of the model is logged as the baseline, at the step
+    before the first epoch's (-1 in a fit from the start); after each epoch at the step `epoch`
+    that Keras counts from 0. Everything goes into the run `<log_dir>/attention`.
+
+    Logged: a picture of each probe with its attention rollout and prediction; the scalars
+    `attention/entropy`, `attention/entropy/layer_<n>`, `attention/drift_from_baseline` and
+    `attention/drift_from_last`. The scalars also go into Keras' `logs`, as `attention_entropy`
+    and so on, for callbacks that stand after this one in the list, the progress bar and the
+    history; in epochs that are not logged they are NaN.
+
+    Args:
+        probes: a `ProbeSet`, or an array of images `[probes, height, width, channels]`, exactly
+            what the model takes.
+        log_dir: path of the log directory, the same as for `keras.callbacks.TensorBoard`.
+        every_epochs: log after every so many epochs, and after the last.
+        head_fusion: see `attention_rollout`, as the next three.
+        discard_ratio: float in [0, 1).
+        residual: float in [0, 1).
+        start_layer: integer; layers below it are ignored, -1 is the last.
+        layers: see `AttentionModel`.
+        layout: see `AttentionModel`.
+        color_scale: `"uniform"`: one color scale for all pictures and epochs, in times uniform
+            attention; `"image"`: each picture has a scale of its own, from 0 to its maximum.
+        color_limit: float above 0; the value of the highest color with `"uniform"`.
+        color_map: name of a matplotlib color map.
+        opacity: float in [0, 1] of the heatmap over the picture.
+        batch_size: probes that are run at a time.
+        per_layer_logs: whether the scalars of single layers go into `logs` too; TensorBoard has
+            them in any case.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: an argument out of its range; at the begin of `fit`, before the first
+            training step, also what `AttentionModel` raises.
+        OSError: at the begin of `fit`: the log directory can't be written.
+
+    What fails after training has begun, a full disk for example, does not end it: there is one
+    warning, and at the end another that names the steps that are missing in the log.
+
+    Example:
+        >>> probes = ProbeSet.from_directory("data/val", image_size=224, per_class=2)
+        >>> model.fit(train, epochs=10, callbacks=[
+        ...     AttentionRolloutCallback(probes, log_dir="logs"),
+        ...     keras.callbacks.TensorBoard("logs"),
+        ... ])
+
+    References:
+        See `attention_rollout`, `attention_entropy` and `jensen_shannon_divergence`.
+    """
+
+    def __init__(
+        self,
+        probes,
+        log_dir,
+        *,
+        every_epochs=1,
+        head_fusion="mean",
+        discard_ratio=0.0,
+        residual=0.5,
+        start_layer=0,
+        layers=None,
+        layout=None,
+        color_scale="uniform",
+        color_limit=4.0,
+        color_map="inferno",
+        opacity=0.6,
+        batch_size=8,
+        per_layer_logs=True,
+    ):
+        super().__init__()
+        check_count("every_epochs", every_epochs)
+        self.probes = probes if isinstance(probes, ProbeSet) else ProbeSet(probes)
+        self.log_dir = os.fspath(log_dir)
+        self.every_epochs = every_epochs
+        self._monitor_options = {
+            "layers": layers,
+            "layout": layout,
+            "batch_size": batch_size,
+            "head_fusion": head_fusion,
+            "discard_ratio": discard_ratio,
+            "residual": residual,
+            "start_layer": start_layer,
+        }
+        check_options(**self._monitor_options)
+        self._colors = ColorScale(color_scale, color_limit, color_map, opacity)
+        self._per_layer_logs = per_layer_logs
+        self._tags = tag_names(self.probes.names)
+        self._monitor = self._writer = None
+        self._baseline = self._last = None
+        self._missing = []
+
+    def on_train_begin(self, logs=None):
+        """Finds the attention maps; raises where there are none or the probes don't fit."""
+        self._close()
+        self._missing = []
+        self._monitor = ProbeMonitor(self.model, self.probes, **self._monitor_options)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Logs the baseline before the first training step of a fit."""
+        # Not in `on_train_begin`: a callback that restores weights there may stand after this.
+        if self._writer is None:
+            self._begin(epoch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Logs the epoch, if it is one to be logged, and adds the scalars to `logs`."""
+        logs = {} if logs is None else logs
+        is_last = epoch + 1 == self.params.get("epochs")
+        scalars = None
+        if is_last or (epoch + 1) % self.every_epochs == 0:
+            scalars = self._log_or_warn(epoch)
+        names = scalar_names(len(self._monitor.layers))
+        for name in names if self._per_layer_logs else overall(names):
+            logs[f"attention_{name.replace('/', '_')}"] = (
+                float("nan") if scalars is None else scalars.get(name, float("nan"))
+            )
+
+    def on_train_end(self, logs=None):
+        """Closes the log, and warns if steps are missing in it."""
+        try:
+            self._close()
+        except Exception as error:
+            self._missing.append("the last entries")
+            _warn(f"The attention log could not be closed: {error!r}.")
+        if self._missing:
+            steps = ", ".join(map(str, self._missing))
+            _warn(f"The attention log in {self.log_dir!r} is incomplete; missing steps: {steps}.")
+
+    def _begin(self, epoch):
+        """Opens the log; takes and logs the baseline unless an earlier fit has taken it."""
+        goes_on = epoch > 0 and self._baseline is not None
+        self._writer = AttentionWriter(self.log_dir, first_step=epoch if goes_on else epoch - 1)
+        if not goes_on:
+            self._baseline = self._last = None
+            self._log(epoch - 1, f"before epoch {epoch + 1}")
+
+    def _log_or_warn(self, epoch):
+        """Returns the scalars logged, or None after a warning: training must go on."""
+        try:
+            return self._log(epoch, f"after epoch {epoch + 1}")
+        except Exception as error:
+            if not self._missing:
+                _warn(
+                    f"The attention at step {epoch} could not be logged: {error!r}. Training goes "
+                    "on, and so does logging where it can; missing steps are named at the end."
+                )
+            self._missing.append(epoch)
+            return None
+
+    def _log(self, step, moment):
+        """Measures the probes and writes pictures and scalars; returns the scalars."""
+        snapshot = self._monitor.snapshot()
+        scalars = snapshot_scalars(snapshot, baseline=self._baseline or snapshot, last=self._last)
+        for index, tag in enumerate(self._tags):
+            caption = self._caption(index, snapshot, moment)
+            picture = probe_panel(
+                self.probes.display[index], snapshot.relative[index], caption, self._colors
+            )
+            self._writer.image(
+                step,
+                f"attention/{tag}",
+                render.png_bytes(picture),
+                size=picture.shape[:2],
+                description=f"{self.probes.names[index]}. Step {step}, {caption}.",
+            )
+        self._writer.scalars(step, {f"attention/{name}": scalars[name] for name in scalars})
+        self._writer.flush()
+        self._baseline = self._baseline or snapshot
+        self._last = snapshot
+        return scalars
+
+    def _caption(self, index, snapshot, moment):
+        """Returns one line: when, the predicted class and its confidence, right or wrong."""
+        if snapshot.classes is None:
+            return moment
+        names, predicted = self.probes.class_names, snapshot.classes[index]
+        text = f"{moment}: {class_name(predicted, names)} {snapshot.confidences[index]:.2f}"
+        if self.probes.labels is None:
+            return text
+        label = self.probes.labels[index]
+        return f"{text} {CHECK if label == predicted else f'{CROSS} is {class_name(label, names)}'}"
+
+    def _close(self):
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+
+def _warn(text):
+    warnings.warn(text, RuntimeWarning, stacklevel=3)

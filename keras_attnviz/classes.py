@@ -1,0 +1,46 @@
+"""Model outputs to predicted classes and confidences."""
+
+import numpy as np
+
+
+def class_predictions(outputs, *, activation):
+    """Returns the predicted class and its confidence for each image.
+
+    Args:
+        outputs: float array `[batch, classes]`, probabilities or logits; `[batch, 1]` of a
+            binary classifier gives the probability or logit of class 1.
+        activation: `"Softmax"`, `"Sigmoid"` or None, the last operation of the model. With None
+            the outputs are taken for probabilities if every row sums to 1, else for logits.
+
+    Returns:
+        `(classes, confidences)`: integer array `[batch]` and float array `[batch]` in [0, 1];
+        or None where `outputs` is not of rank 2.
+    """
+    outputs = np.asarray(outputs, np.float64)
+    if outputs.ndim != 2:
+        return None
+    if activation is None and not _are_probabilities(outputs):
+        outputs = _sigmoid(outputs) if outputs.shape[1] == 1 else _softmax(outputs)
+    if outputs.shape[1] == 1:
+        outputs = np.concatenate([1.0 - outputs, outputs], axis=1)
+    classes = outputs.argmax(axis=1)
+    return classes, outputs[np.arange(len(outputs)), classes]
+
+
+def class_name(index, class_names):
+    """Returns the name of a class, or `class <index>` where names are not known."""
+    return f"class {index}" if class_names is None else class_names[index]
+
+
+def _are_probabilities(outputs):
+    sums_to_one = np.allclose(outputs.sum(axis=1), 1.0, atol=1e-2)
+    return bool(outputs.shape[1] > 1 and (outputs >= 0).all() and sums_to_one)
+
+
+def _sigmoid(logits):
+    return 1.0 / (1.0 + np.exp(-logits))
+
+
+def _softmax(logits):
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)

@@ -1,0 +1,90 @@
+"""The only writer of event files.
+
+TensorBoard's own file writer is used rather than `tf.summary`, whose recording condition Keras'
+TensorBoard callback changes when it is given an `update_freq`.
+"""
+
+import os
+import re
+import time
+
+import numpy as np
+from tensorboard.compat.proto import event_pb2, summary_pb2
+from tensorboard.plugins.image import metadata as image_metadata
+from tensorboard.plugins.scalar import metadata as scalar_metadata
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.util import tensor_util
+
+RUN = "attention"
+
+
+class AttentionWriter:
+    """Writes into the run `attention` of a log directory.
+
+    Args:
+        log_dir: path of the log directory; the run's folder is made inside it.
+        first_step: step of the first entry. What an earlier training has logged in this run at
+            this step or later is superseded: TensorBoard no longer shows it.
+
+    Raises:
+        OSError: the folder or the file can't be written.
+    """
+
+    def __init__(self, log_dir, *, first_step):
+        self.path = os.path.join(log_dir, RUN)
+        os.makedirs(self.path, exist_ok=True)
+        self._writer = EventFileWriter(self.path)
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._add(first_step, session_log=start)
+
+    def scalars(self, step, values):
+        """Writes scalars; `values` is a dict from tag to number."""
+        metadata = scalar_metadata.create_summary_metadata(display_name=None, description=None)
+        for tag, value in values.items():
+            tensor = tensor_util.make_tensor_proto(np.float32(value))
+            self._add_summary(step, tag, tensor, metadata)
+
+    def image(self, step, tag, png, *, size, description):
+        """Writes one picture.
+
+        Args:
+            step: integer.
+            tag: text; see `tag_names`.
+            png: bytes of a PNG file.
+            size: `(height, width)` in pixels.
+            description: Markdown. TensorBoard shows the one written first.
+        """
+        metadata = image_metadata.create_summary_metadata(
+            display_name=None, description=description
+        )
+        parts = [str(size[1]).encode(), str(size[0]).encode(), png]
+        tensor = tensor_util.make_tensor_proto(np.array(parts, dtype=object))
+        self._add_summary(step, tag, tensor, metadata)
+
+    def flush(self):
+        """Waits until all entries are in the file."""
+        self._writer.flush()
+
+    def close(self):
+        """Flushes and closes the file."""
+        self._writer.close()
+
+    def _add_summary(self, step, tag, tensor, metadata):
+        value = summary_pb2.Summary.Value(tag=tag, tensor=tensor, metadata=metadata)
+        self._add(step, summary=summary_pb2.Summary(value=[value]))
+
+    def _add(self, step, **content):
+        self._writer.add_event(event_pb2.Event(wall_time=time.time(), step=step, **content))
+
+
+def tag_names(names):
+    """Returns a unique tag part for each name, a list of texts.
+
+    Every run of other characters than `A-Z a-z 0-9 _ . -` becomes one `_`, because TensorBoard's
+    data server can't read tags that hold quotation marks; names that become equal are numbered.
+    """
+    tags = []
+    for index, name in enumerate(names):
+        tag = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
+        tags.append(tag if tag not in tags else f"{tag}_{index}")
+    return tags

@@ -1,0 +1,153 @@
+"""What a model does on the probes at one moment, and how far it has moved since another."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from keras_attnviz._checks import check_choice, check_count, check_ratio, message
+from keras_attnviz.capture import AttentionModel, declared_image_shape, fits_shape
+from keras_attnviz.classes import class_predictions
+from keras_attnviz.metrics import attention_entropy, jensen_shannon_divergence
+from keras_attnviz.rollout import FUSIONS, check_start_layer
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """The probes' attention and predictions at one moment.
+
+    Args:
+        relative: float32 array `[probes, grid_height, grid_width]`, rollout as a multiple of
+            uniform attention, at least 0.
+        entropy: float32 array `[layers]` in [0, 1], mean over probes, heads and queries.
+        classes: integer array `[probes]`, or None where the outputs are not class predictions.
+        confidences: float array `[probes]` in [0, 1], or None.
+    """
+
+    relative: np.ndarray
+    entropy: np.ndarray
+    classes: np.ndarray | None
+    confidences: np.ndarray | None
+
+
+class ProbeMonitor:
+    """Takes snapshots of a model on its probes; the model is traced once, at construction.
+
+    Args:
+        model: see `AttentionModel`.
+        probes: a `ProbeSet`.
+        layers: see `AttentionModel`.
+        layout: see `AttentionModel`.
+        batch_size: probes that are run at a time.
+        start_layer: see `attention_rollout`.
+        **options: `head_fusion`, `discard_ratio` and `residual` of `attention_rollout`.
+
+    Raises:
+        ValueError: probes of a shape, or class names of a number, that the model doesn't have;
+            a `start_layer` that it doesn't have; and what `AttentionModel` raises.
+    """
+
+    def __init__(self, model, probes, *, layers, layout, batch_size, start_layer, **options):
+        _check_shape(model, probes)
+        self._attention_model = AttentionModel(
+            model, layers=layers, layout=layout, image_shape=probes.images.shape[1:]
+        )
+        self.layers = tuple(found.layer for found in self._attention_model.maps)
+        check_start_layer(start_layer, len(self.layers))
+        self._probes = probes
+        self._batch_size = batch_size
+        self._options = {"start_layer": start_layer, **options}
+        images = tf.TensorSpec([None, *probes.images.shape[1:]], probes.images.dtype)
+        self._measure = tf.function(self._measure_graph, input_signature=[images])
+        outputs = self._measure.get_concrete_function().output_shapes[0]
+        _check_class_names(probes, outputs)
+
+    def snapshot(self):
+        """Returns the `Snapshot` of the model as it is now."""
+        images = self._probes.images
+        batches = [
+            [result.numpy() for result in self._measure(images[start : start + self._batch_size])]
+            for start in range(0, len(images), self._batch_size)
+        ]
+        outputs, relative, entropy = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+        activation = self._attention_model.activation
+        classes, confidences = class_predictions(outputs, activation=activation) or (None, None)
+        return Snapshot(relative, entropy.mean(axis=0), classes, confidences)
+
+    def _measure_graph(self, images):
+        """Returns predictions, relative rollout, and entropy `[batch, layers]`."""
+        predictions, attentions = self._attention_model(images)
+        rollout = self._attention_model.heatmap(attentions, **self._options)
+        entropies = [tf.reduce_mean(attention_entropy(a), axis=1) for a in attentions]
+        relative = rollout * self._attention_model.layout.tokens
+        return predictions, relative, tf.stack(entropies, axis=1)
+
+
+def snapshot_scalars(snapshot, *, baseline, last):
+    """Returns a snapshot's scalars, a dict from name to float.
+
+    Args:
+        snapshot: `Snapshot`.
+        baseline: the `Snapshot` before training.
+        last: the `Snapshot` logged before, or None: then there is no `drift_from_last`.
+    """
+    values = [float(value) for value in snapshot.entropy]
+    scalars = {
+        "entropy": float(snapshot.entropy.mean()),
+        **{_layer_name(layer): value for layer, value in enumerate(values)},
+        "drift_from_baseline": _drift(snapshot, baseline),
+    }
+    if last is not None:
+        scalars["drift_from_last"] = _drift(snapshot, last)
+    return scalars
+
+
+def scalar_names(layers):
+    """Returns the names of the scalars of a model with `layers` layers."""
+    of_layers = [_layer_name(layer) for layer in range(layers)]
+    return ["entropy", *of_layers, "drift_from_baseline", "drift_from_last"]
+
+
+def overall(names):
+    """Returns those of the names that don't belong to a single layer."""
+    return [name for name in names if "/" not in name]
+
+
+def check_options(*, layers, layout, batch_size, head_fusion, discard_ratio, residual, start_layer):
+    """Raises for options that no model could take; the rest is checked with the model."""
+    check_count("batch_size", batch_size)
+    check_choice("head_fusion", head_fusion, FUSIONS)
+    check_ratio("discard_ratio", discard_ratio)
+    check_ratio("residual", residual)
+
+
+def _layer_name(layer):
+    return f"entropy/layer_{layer}"
+
+
+def _drift(snapshot, reference):
+    """Returns the divergence of the rollouts, mean over probes, in [0, 1]."""
+    maps = [item.relative.reshape(len(item.relative), -1) for item in (snapshot, reference)]
+    return float(np.mean(jensen_shannon_divergence(*maps)))
+
+
+def _check_shape(model, probes):
+    if isinstance(model, keras.Model):
+        declared = declared_image_shape(model)
+        if not fits_shape(probes.images.shape[1:], declared):
+            must = f"images of shape {declared}, as the model takes"
+            raise ValueError(message("probes", must, probes.images, "Resize them to that."))
+
+
+def _check_class_names(probes, outputs):
+    """Raises unless the model gives as many classes as the probes name, or as their labels ask."""
+    classes = outputs[-1] if len(outputs) == 2 else None
+    names = probes.class_names
+    classes = 2 if classes == 1 else classes
+    if classes is None or names is None or len(names) == classes:
+        return
+    must = f"of {classes} classes, as the model's output has"
+    raise ValueError(
+        message("probes", must, names, "Pass the class names in the order of the outputs.")
+    )

@@ -1,0 +1,79 @@
+"""The picture that the Images tab shows for one probe: caption, picture, overlay, color bar."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_attnviz import render
+from keras_attnviz._checks import check_choice, message
+
+SCALES = ("uniform", "image")
+
+
+@dataclasses.dataclass(frozen=True)
+class ColorScale:
+    """How values become colors.
+
+    Args:
+        scale: `"uniform"`: one scale for all pictures and epochs, from 0 to `limit` times
+            uniform attention; `"image"`: each picture from 0 to its own highest value.
+        limit: float above 0, for `"uniform"`.
+        color_map: name of a matplotlib color map.
+        opacity: float in [0, 1] of the heatmap over the grey picture.
+
+    Raises:
+        ValueError: a value that is not one of these.
+    """
+
+    scale: str = "uniform"
+    limit: float = 4.0
+    color_map: str = "inferno"
+    opacity: float = 0.6
+
+    def __post_init__(self):
+        check_choice("color_scale", self.scale, SCALES)
+        if not self.limit > 0:
+            raise ValueError(message("color_limit", "above 0", self.limit))
+        if not 0 <= self.opacity <= 1:
+            raise ValueError(message("opacity", "in [0, 1]", self.opacity))
+        render.colorize([0.0], limit=1.0, color_map=self.color_map)
+
+    def limit_of(self, grid):
+        """Returns the value of the highest color for `grid`, in times uniform attention."""
+        return self.limit if self.scale == "uniform" else max(float(np.max(grid)), 1e-12)
+
+    def labels_of(self, grid):
+        """Returns the color bar's labels for `grid`."""
+        limit = self.limit_of(grid)
+        values = [limit * quarter / 4 for quarter in range(5)]
+        return [
+            *(f"{value:.2g}\N{MULTIPLICATION SIGN}" for value in values[:-1]),
+            f"{limit:.2g}\N{MULTIPLICATION SIGN} uniform",
+        ]
+
+
+def probe_panel(picture, grid, caption, colors):
+    """Returns a probe's picture and its overlay side by side, with a caption and a color bar.
+
+    Args:
+        picture: uint8 array `[height, width, 3]`; small ones are shown enlarged.
+        grid: float array `[grid_height, grid_width]`, times uniform attention.
+        caption: one line of text.
+        colors: `ColorScale`.
+
+    Returns:
+        uint8 array `[height + 62, 2 * width + 6, 3]`, of the enlarged picture's size.
+    """
+    picture = render.enlarged(picture)
+    heated = render.overlay(
+        picture,
+        grid,
+        limit=colors.limit_of(grid),
+        color_map=colors.color_map,
+        opacity=colors.opacity,
+    )
+    gap = np.full((picture.shape[0], 6, 3), 255, np.uint8)
+    pair = np.concatenate([picture, gap, heated], axis=1)
+    width = pair.shape[1]
+    bar = render.color_bar(width, labels=colors.labels_of(grid), color_map=colors.color_map)
+    return np.concatenate([render.text_strip(caption, width), pair, bar], axis=0)

@@ -1,0 +1,134 @@
+"""Grids of numbers to pictures that people look at: color maps, overlays, captions, PNG."""
+
+import functools
+import io
+import os
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from keras_attnviz._checks import message
+
+# Pictures of 24 pixels, say, are shown enlarged to this many pixels on their shorter side.
+MIN_SIDE = 256
+_TEXT_SIZE = 15
+_INK, _PAPER = (32, 33, 36), (255, 255, 255)
+
+
+def colorize(values, *, limit, color_map="inferno"):
+    """Returns values as colors.
+
+    Args:
+        values: float array `[...]`.
+        limit: float above 0; 0 and below get the lowest color, `limit` and above the highest.
+        color_map: name of a matplotlib color map.
+
+    Returns:
+        uint8 array `[..., 3]`, RGB.
+
+    Raises:
+        ValueError: `color_map` is not known to matplotlib, or `limit` is not above 0.
+    """
+    if color_map not in matplotlib.colormaps:
+        raise ValueError(
+            message("color_map", "a matplotlib color map", color_map, "Try 'inferno'.")
+        )
+    if not limit > 0:
+        raise ValueError(message("limit", "above 0", limit))
+    shares = np.clip(np.asarray(values, np.float32) / limit, 0.0, 1.0)
+    return matplotlib.colormaps[color_map](shares, bytes=True)[..., :3]
+
+
+def upsample(grid, size):
+    """Returns a grid enlarged bilinearly, cell centers kept in place.
+
+    Args:
+        grid: float array `[grid_height, grid_width]`.
+        size: `(height, width)` in pixels.
+
+    Returns:
+        float32 array `[height, width]`, within the range of `grid`.
+    """
+    image = Image.fromarray(np.asarray(grid, np.float32))
+    return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+def overlay(picture, grid, *, limit, color_map="inferno", opacity=0.6):
+    """Returns a picture with a heatmap laid over it.
+
+    Args:
+        picture: uint8 array `[height, width, 3]`.
+        grid: float array `[grid_height, grid_width]`.
+        limit: float above 0, the value of the highest color.
+        color_map: name of a matplotlib color map.
+        opacity: float in [0, 1]; 0 shows the picture alone, in grey, 1 the heatmap alone.
+
+    Returns:
+        uint8 array `[height, width, 3]`. The picture is turned grey, so that color means
+        attention and nothing else.
+
+    Raises:
+        ValueError: as `colorize`, or `opacity` outside [0, 1].
+    """
+    if not 0 <= opacity <= 1:
+        raise ValueError(message("opacity", "in [0, 1]", opacity))
+    grey = np.asarray(Image.fromarray(picture).convert("L"), np.float32)[..., np.newaxis]
+    colors = colorize(upsample(grid, picture.shape[:2]), limit=limit, color_map=color_map)
+    return np.round(opacity * colors + (1.0 - opacity) * grey).astype(np.uint8)
+
+
+def enlarged(picture, *, min_side=MIN_SIDE):
+    """Returns a uint8 picture `[height, width, 3]`, enlarged if its shorter side is too small."""
+    height, width = picture.shape[:2]
+    factor = max(1.0, min_side / min(height, width))
+    size = (round(width * factor), round(height * factor))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+
+
+def text_strip(text, width):
+    """Returns one line of text as uint8 `[24, width, 3]`; too long a text ends in an ellipsis."""
+    strip = Image.new("RGB", (width, 24), _PAPER)
+    draw, font = ImageDraw.Draw(strip), _font()
+    if draw.textlength(text, font) > width - 8:
+        while text and draw.textlength(text + "\N{HORIZONTAL ELLIPSIS}", font) > width - 8:
+            text = text[:-1]
+        text += "\N{HORIZONTAL ELLIPSIS}"
+    draw.text((4, 3), text, _INK, font)
+    return np.asarray(strip)
+
+
+def color_bar(width, *, labels, color_map="inferno"):
+    """Returns a color bar with labels below it.
+
+    Args:
+        width: pixels.
+        labels: texts, evenly spaced from the lowest color to the highest.
+        color_map: name of a matplotlib color map.
+
+    Returns:
+        uint8 array `[38, width, 3]`.
+    """
+    bar = colorize(np.linspace(0, 1, width), limit=1.0, color_map=color_map)
+    strip = Image.new("RGB", (width, 38), _PAPER)
+    strip.paste(Image.fromarray(np.broadcast_to(bar, (14, width, 3)).copy()), (0, 2))
+    draw, font = ImageDraw.Draw(strip), _font()
+    for index, label in enumerate(labels):
+        length = draw.textlength(label, font)
+        center = index * (width - 1) / (len(labels) - 1)
+        draw.text((min(max(center - length / 2, 2), width - 2 - length), 17), label, _INK, font)
+    return np.asarray(strip)
+
+
+def png_bytes(picture):
+    """Returns a uint8 picture `[height, width, 3]` as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+@functools.cache
+def _font():
+    # Shipped with matplotlib, so the same on every machine.
+    path = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    return ImageFont.truetype(path, _TEXT_SIZE)
