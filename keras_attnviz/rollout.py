@@ -131,10 +131,12 @@ def _without_lowest(fused, ratio):
 
 def _query_row(query, tokens):
     """Returns weights over query tokens, float32 `[1, 1, tokens]`, that sum to 1."""
-    if isinstance(query, (int, np.integer)) and not isinstance(query, bool):
-        return tf.one_hot(query, tokens)[tf.newaxis, tf.newaxis]
-    weights = tf.cast(tf.convert_to_tensor(query), tf.float32)
-    return _rows_normalized(weights)[tf.newaxis, tf.newaxis]
+    query = tf.convert_to_tensor(query)
+    if query.shape.rank == 0:
+        row = tf.one_hot(query, tokens)
+    else:
+        row = _rows_normalized(tf.cast(query, tf.float32))
+    return row[tf.newaxis, tf.newaxis]
 
 
 def _checked_query(query, tokens):

@@ -1,0 +1,52 @@
+"""A small seeded ViT and small real photographs, shared by the tests."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pathlib
+
+import numpy as np
+import pytest
+import skimage
+from tensorflow import keras
+from vit_keras import vit
+
+
+@pytest.fixture(scope="session")
+def faces():
+    """Photographs of scikit-image's `lfw_subset`: faces (label 0) and not faces (label 1).
+
+    Returns `(images, labels)`: float32 [200, 24, 24, 3] in [0, 1], int [200].
+    """
+    path = pathlib.Path(skimage.__file__).parent / "data" / "lfw_subset.npy"
+    photographs = np.load(path).astype(np.float32)[:, :24, :24, np.newaxis]
+    return np.repeat(photographs, 3, axis=-1), np.repeat([0, 1], 100)
+
+
+def small_vit(*, image_size=24, patch_size=4, include_top=False, activation="linear", layers=3):
+    """Returns a small vit-keras model with seeded random weights."""
+    keras.utils.set_random_seed(7)
+    return vit.build_model(
+        image_size=image_size,
+        patch_size=patch_size,
+        num_layers=layers,
+        hidden_size=32,
+        num_heads=4,
+        mlp_dim=64,
+        name="small",
+        classes=2,
+        include_top=include_top,
+        activation=activation,
+    )
+
+
+def small_classifier(**options):
+    """Returns the common transfer-learning model around `small_vit`, compiled."""
+    model = keras.Sequential(
+        [small_vit(**options), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
+    )
+    model.compile(
+        keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    return model
