@@ -1,0 +1,178 @@
+"""Image classifiers on Vision Transformers: building, and files that know their class names."""
+
+import json
+import os
+import zipfile
+
+from tensorflow import keras
+
+from keras_attnviz._checks import check_count, message
+from keras_attnviz.pretrained import (
+    BLOCK_PREFIX,
+    SIZE_NAMES,
+    Architecture,
+    build_vit,
+    check_image_size,
+    check_weights,
+    find_architecture,
+)
+
+MEMBER = "keras_attnviz.json"
+ALL_BLOCKS = "all"
+
+
+def build_classifier(
+    architecture, *, classes, image_size, trainable_blocks=2, weights=None, cache_dir=None
+):
+    """Builds an image classifier on a pretrained Vision Transformer.
+
+    Args:
+        architecture: "vit_b16", "vit_b32", "vit_l16", "vit_l32", "vit_s14" or an `Architecture`.
+        classes: number of classes, at least 2.
+        image_size: integer or pair (height, width), multiples of the patch size.
+        trainable_blocks: how many of the last blocks are trained, together with the norm behind
+            them and the head; 0 trains the head alone, "all" the whole network.
+        weights: as in `build_vit`.
+        cache_dir: folder of the ViT-S/14's files; see `vit_s14`.
+
+    Returns:
+        A `keras.Sequential`, not compiled, of float `[batch, height, width, 3]`, RGB in [0, 255],
+        to float32 probabilities `[batch, classes]`.
+
+    Raises:
+        ValueError: an argument is out of range, or a weight file doesn't fit.
+        OSError: the pretrained weights can't be downloaded.
+    """
+    architecture = find_architecture(architecture)
+    check_classifier(architecture, image_size, trainable_blocks, weights)
+    check_count("classes", classes, 2)
+    vit = build_vit(architecture, image_size=image_size, weights=weights, cache_dir=cache_dir)
+    _set_trainable(vit, trainable_blocks)
+    return _with_head(vit, classes)
+
+
+def check_classifier(architecture, image_size, trainable_blocks, weights):
+    """Raises what `build_classifier` would, as far as it shows without building the network."""
+    architecture = find_architecture(architecture)
+    check_image_size(image_size, architecture)
+    check_weights(weights, architecture)
+    if trainable_blocks != ALL_BLOCKS:
+        check_count("trainable_blocks", trainable_blocks, 0)
+        if trainable_blocks > architecture.num_layers:
+            must = f'at most the number of blocks, {architecture.num_layers}, or "{ALL_BLOCKS}"'
+            raise ValueError(message("trainable_blocks", must, trainable_blocks))
+
+
+def save_classifier(model, path, *, architecture, class_names):
+    """Saves a classifier of `build_classifier` with its class names, as one `.keras` file.
+
+    The optimizer is not saved.
+    `keras.models.load_model(path, safe_mode=False)` reads the file as any other; Keras ignores
+    the member `keras_attnviz.json` that holds the class names and how to build the network.
+
+    Args:
+        model: the classifier.
+        path: path of the file, ending in `.keras`.
+        architecture: what the classifier was built with.
+        class_names: sequence of texts, in the order of the outputs.
+    """
+    sizes = {name: getattr(find_architecture(architecture), name) for name in SIZE_NAMES}
+    vit = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+    pre_logits = [layer for layer in vit.layers if layer.name == "pre_logits"]
+    sizes["representation_size"] = pre_logits[0].units if pre_logits else None
+    description = {
+        "class_names": list(class_names),
+        "image_size": list(model.input_shape[1:3]),
+        "input_range": [0, 255],
+        "vit": sizes,
+    }
+    # Without the optimizer: Keras loads its state only where all the layers inside the blocks are
+    # trainable, as they are anew after loading.
+    layers = [keras.Input(model.input_shape[1:]), *model.layers]
+    keras.Sequential(layers, name=model.name).save(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(MEMBER, json.dumps(description, ensure_ascii=False, indent=2))
+
+
+def load_classifier(path, *, trust=False):
+    """Loads a classifier and its class names.
+
+    A file of `save_classifier` is read without running any code in it: the network is built anew
+    and only its weights are taken. Other `.keras` files are read by Keras, which refuses code
+    (Lambda layers, such as vit-keras's models have) unless `trust` is true.
+
+    Args:
+        path: path of a `.keras` file.
+        trust: whether the file comes from a source that may run code on this machine.
+
+    Returns:
+        `(model, class_names)`: the model, not compiled, and a tuple of texts; None where the file
+        has no class names. A model of `save_classifier` takes RGB in [0, 255].
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it isn't a `.keras` file, or holds code and `trust` is false.
+    """
+    path = os.fspath(path)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(message("path", "an existing .keras file", path))
+    if not path.endswith(".keras") or not zipfile.is_zipfile(path):
+        raise ValueError(message("path", "a file saved by Keras 3 as .keras", path))
+    description = _description(path)
+    if description is None:
+        return _foreign_model(path, trust), None
+    architecture = Architecture(**description["vit"])
+    class_names = tuple(description["class_names"])
+    model = _with_head(architecture.build(description["image_size"]), len(class_names))
+    model.load_weights(path)
+    return model, class_names
+
+
+def _description(path):
+    with zipfile.ZipFile(path) as archive:
+        if MEMBER not in archive.namelist():
+            return None
+        return json.loads(archive.read(MEMBER))
+
+
+def _foreign_model(path, trust):
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=not trust)
+    except (KeyError, OSError, TypeError, ValueError) as error:
+        # Keras wraps the refusal of a Lambda layer into other errors, with its text.
+        if trust or not any(word in str(error) for word in ("unsafe", "arbitrary code")):
+            raise ValueError(
+                message("path", "a .keras file that Keras can load", path, f"Keras said: {error}")
+            ) from error
+        raise ValueError(
+            message(
+                "path",
+                "a .keras file without code, unless you trust it",
+                path,
+                "It holds a Lambda layer (vit-keras's models do), and loading runs the code in "
+                "it. If you made the file or trust its source: trust=True (--trust).",
+            )
+        ) from error
+
+
+def _with_head(vit, classes):
+    return keras.Sequential(
+        [
+            keras.Input(vit.input_shape[1:]),
+            keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="rescaling"),
+            vit,
+            # In float32 also where the policy is half precision.
+            keras.layers.Dense(classes, activation="softmax", dtype="float32", name="classes"),
+        ],
+        name="classifier",
+    )
+
+
+def _set_trainable(vit, trainable_blocks):
+    if trainable_blocks == ALL_BLOCKS:
+        return
+    is_block = [layer.name.startswith(BLOCK_PREFIX) for layer in vit.layers]
+    first = sum(is_block) - trainable_blocks
+    for index, layer in enumerate(vit.layers):
+        # Blocks below; a layer behind the last block is below the head alone.
+        layer.trainable = trainable_blocks > 0 and sum(is_block[: index + 1]) > first

@@ -1,0 +1,50 @@
+"""A small Vision Transformer for the tests, and weight files in vit-keras's layout."""
+
+import numpy as np
+
+from keras_attnviz.pretrained import Architecture
+
+SMALL = Architecture(
+    patch_size=8, num_layers=2, hidden_size=32, num_heads=4, mlp_dim=48, dropout=0.0
+)
+
+
+def weight_arrays(architecture, *, grid=4, classes=None, pre_logits=False, seed=0):
+    """Returns random float32 arrays under the names and in the shapes of Flax's checkpoints."""
+    hidden, heads, mlp = architecture.hidden_size, architecture.num_heads, architecture.mlp_dim
+    patch = architecture.patch_size
+    shapes = {
+        "cls": (1, 1, hidden),
+        "embedding/kernel": (patch, patch, 3, hidden),
+        "embedding/bias": (hidden,),
+        "Transformer/posembed_input/pos_embedding": (1, 1 + grid * grid, hidden),
+        "Transformer/encoder_norm/scale": (hidden,),
+        "Transformer/encoder_norm/bias": (hidden,),
+    }
+    for block in range(architecture.num_layers):
+        prefix = f"Transformer/encoderblock_{block}"
+        attention = f"{prefix}/MultiHeadDotProductAttention_1"
+        for name in ("query", "key", "value"):
+            shapes[f"{attention}/{name}/kernel"] = (hidden, heads, hidden // heads)
+            shapes[f"{attention}/{name}/bias"] = (heads, hidden // heads)
+        shapes[f"{attention}/out/kernel"] = (heads, hidden // heads, hidden)
+        shapes[f"{attention}/out/bias"] = (hidden,)
+        for name, (rows, columns) in (("Dense_0", (hidden, mlp)), ("Dense_1", (mlp, hidden))):
+            shapes[f"{prefix}/MlpBlock_3/{name}/kernel"] = (rows, columns)
+            shapes[f"{prefix}/MlpBlock_3/{name}/bias"] = (columns,)
+        for name in ("LayerNorm_0", "LayerNorm_2"):
+            shapes[f"{prefix}/{name}/scale"] = shapes[f"{prefix}/{name}/bias"] = (hidden,)
+    if pre_logits:
+        shapes["pre_logits/kernel"], shapes["pre_logits/bias"] = (hidden, hidden), (hidden,)
+    if classes:
+        shapes["head/kernel"], shapes["head/bias"] = (hidden, classes), (classes,)
+    generator = np.random.default_rng(seed)
+    return {
+        name: generator.normal(0, 0.3, shape).astype("float32") for name, shape in shapes.items()
+    }
+
+
+def write_weights(path, architecture=SMALL, **options):
+    """Writes `weight_arrays` as an .npz file; returns its path."""
+    np.savez(path, **weight_arrays(architecture, **options))
+    return path
