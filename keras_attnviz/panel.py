@@ -45,11 +45,8 @@ class ColorScale:
     def labels_of(self, grid):
         """Returns the color bar's labels for `grid`."""
         limit = self.limit_of(grid)
-        values = [limit * quarter / 4 for quarter in range(5)]
-        return [
-            *(f"{value:.2g}\N{MULTIPLICATION SIGN}" for value in values[:-1]),
-            f"{limit:.2g}\N{MULTIPLICATION SIGN} uniform",
-        ]
+        times = [f"{limit * quarter / 4:.3g}\N{MULTIPLICATION SIGN}" for quarter in (1, 2, 3, 4)]
+        return ["0", *times[:-1], f"{times[-1]} uniform"]
 
 
 def probe_panel(picture, grid, caption, colors):

@@ -32,7 +32,7 @@ def colorize(values, *, limit, color_map="inferno"):
     """
     if color_map not in matplotlib.colormaps:
         raise ValueError(
-            message("color_map", "a matplotlib color map", color_map, "Try 'inferno'.")
+            message("color_map", "the name of a matplotlib color map", color_map, "Try 'inferno'.")
         )
     if not limit > 0:
         raise ValueError(message("limit", "above 0", limit))

@@ -1,0 +1,114 @@
+import io
+
+import matplotlib
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from keras_attnviz import render
+from keras_attnviz.panel import ColorScale, probe_panel
+
+CAT = skimage.data.chelsea()[:120, :160]
+
+
+def test_colorize_by_hand():
+    colors = render.colorize([-1.0, 0.0, 1.0, 2.0, 9.0], limit=2.0, color_map="gray")
+    np.testing.assert_array_equal(colors[:, 0], [0, 0, 128, 255, 255])
+
+
+def test_colorize_refuses_unknown_maps_and_limits():
+    with pytest.raises(ValueError, match=r"`color_map` must be .* Received: color_map='hot dog'"):
+        render.colorize([0.0], limit=1.0, color_map="hot dog")
+    with pytest.raises(ValueError, match=r"`limit` must be above 0\. Received: limit=0"):
+        render.colorize([0.0], limit=0)
+
+
+def test_upsample_keeps_cell_centers_and_orientation():
+    grid = np.array([[0.0, 1.0, 2.0], [10.0, 11.0, 12.0]])
+    large = render.upsample(grid, (10, 15))
+    assert large.shape == (10, 15)
+    np.testing.assert_allclose(large[2::5, 2::5], grid, atol=1e-5)
+    assert large.min() >= 0
+    assert large.max() <= 12
+
+
+def test_overlay_by_hand():
+    picture = np.full((4, 4, 3), 200, np.uint8)
+    grid = np.array([[0.0, 2.0]])
+    alone = render.overlay(picture, grid, limit=2.0, color_map="gray", opacity=0.0)
+    np.testing.assert_array_equal(alone, picture)
+    mixed = render.overlay(picture, grid, limit=2.0, color_map="gray", opacity=0.5)
+    np.testing.assert_array_equal(mixed[:, 0], np.full((4, 3), 100))
+    np.testing.assert_array_equal(mixed[:, -1], np.full((4, 3), 228))
+    with pytest.raises(ValueError, match=r"`opacity` must be in \[0, 1\]"):
+        render.overlay(picture, grid, limit=2.0, opacity=1.5)
+
+
+def test_small_pictures_are_enlarged_and_large_ones_kept():
+    assert render.enlarged(CAT[:24, :48]).shape == (256, 512, 3)
+    large = skimage.data.chelsea()
+    np.testing.assert_array_equal(render.enlarged(large), large)
+
+
+def test_text_is_drawn_and_cut_to_the_width():
+    short, long = render.text_strip("epoch", 120), render.text_strip("epoch " * 50, 120)
+    assert short.shape == long.shape == (24, 120, 3)
+    assert (short < 128).any()
+    # Nothing is drawn into the right margin.
+    assert (long[:, -3:] == 255).all()
+    assert (render.text_strip("", 120) == 255).all()
+
+
+def test_color_bar_shows_the_whole_map():
+    bar = render.color_bar(200, labels=["0", "1", "2"], color_map="viridis")
+    expected = matplotlib.colormaps["viridis"]([0.0, 1.0], bytes=True)[:, :3]
+    np.testing.assert_array_equal(bar[8, [0, -1]], expected)
+    assert bar.shape == (38, 200, 3)
+    assert (bar[20:] < 128).any()
+
+
+def test_png_is_lossless():
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(render.png_bytes(CAT)))), CAT)
+
+
+def test_uniform_scale_is_the_same_for_all_pictures():
+    scale = ColorScale("uniform", limit=3.0)
+    assert scale.limit_of(np.array([[0.1]])) == scale.limit_of(np.array([[9.0]])) == 3.0
+    assert scale.labels_of(np.array([[9.0]])) == ["0", "0.75×", "1.5×", "2.25×", "3× uniform"]
+
+
+def test_image_scale_ends_at_the_maximum():
+    scale = ColorScale("image")
+    assert scale.limit_of(np.array([[0.5, 2.5]])) == 2.5
+    assert scale.labels_of(np.array([[0.5, 2.5]]))[-1] == "2.5× uniform"
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"scale": "epoch"}, r"`color_scale` must be one of 'uniform', 'image'"),
+        ({"limit": 0.0}, r"`color_limit` must be above 0"),
+        ({"opacity": -0.1}, r"`opacity` must be in \[0, 1\]"),
+        ({"color_map": "nothing"}, r"`color_map` must be the name of a matplotlib color map"),
+    ],
+)
+def test_bad_color_scales(options, text):
+    with pytest.raises(ValueError, match=text):
+        ColorScale(**options)
+
+
+def test_panel_holds_picture_and_overlay():
+    picture = render.enlarged(CAT)
+    height, width = picture.shape[:2]
+    grid = np.zeros((6, 8))
+    grid[:, :4] = 4.0
+    colors = ColorScale(opacity=1.0)
+    panel = probe_panel(CAT, grid, "after epoch 1", colors)
+    assert panel.shape == (height + 62, 2 * width + 6, 3)
+    np.testing.assert_array_equal(panel[24 : 24 + height, :width], picture)
+    # Left half at the limit's color, right half at the lowest.
+    highest, lowest = render.colorize([4.0, 0.0], limit=4.0)
+    np.testing.assert_array_equal(panel[100, width + 6], highest)
+    np.testing.assert_array_equal(panel[100, -1], lowest)
+    assert (panel[:24] < 128).any()
