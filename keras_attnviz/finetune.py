@@ -132,6 +132,7 @@ def fine_tune(
         train.dataset(**reading, shuffle_seed=seed),
         validation_data=validation.dataset(**reading),
         epochs=epochs,
+        shuffle=False,  # the dataset does it; Keras warns that it doesn't
         callbacks=[
             keras.callbacks.TensorBoard(log_dir, write_graph=False),
             # Before the writers of histories, which so get the attention values too.

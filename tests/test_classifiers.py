@@ -124,6 +124,7 @@ def test_keras_itself_loads_the_file(saved):
     model, path = saved
     loaded = keras.models.load_model(path, safe_mode=False)
     np.testing.assert_array_equal(loaded(PIXELS), model(PIXELS))
+    loaded.compile("adam", "sparse_categorical_crossentropy")
     loaded.fit(PIXELS, np.array([0, 1, 0]), verbose=0)
 
 
