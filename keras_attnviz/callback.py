@@ -1,5 +1,6 @@
 """`model.fit` to event files: the probes' attention at every epoch, for TensorBoard."""
 
+import contextlib
 import os
 import warnings
 
@@ -58,8 +59,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: an argument out of its range; at the begin of `fit`, before the first
-            training step, also what `AttentionModel` raises.
-        OSError: at the begin of `fit`: the log directory can't be written.
+            training step, also what `AttentionModel` raises, probes that the model doesn't
+            take, and a log directory that can't be written.
 
     What fails after training has begun, a full disk for example, does not end it: there is one
     warning, and at the end another that names the steps that are missing in the log.
@@ -112,6 +113,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._colors = ColorScale(color_scale, color_limit, color_map, opacity)
         self._per_layer_logs = per_layer_logs
         self._tags = tag_names(self.probes.names)
+        self._has_begun = False
         self._monitor = self._writer = None
         self._baseline = self._last = None
         self._missing = []
@@ -119,35 +121,33 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Finds the attention maps; raises where there are none or the probes don't fit."""
         self._close()
+        self._has_begun = False
         self._missing = []
         self._monitor = ProbeMonitor(self.model, self.probes, **self._monitor_options)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Logs the baseline before the first training step of a fit."""
         # Not in `on_train_begin`: a callback that restores weights there may stand after this.
-        if self._writer is None:
+        if not self._has_begun:
             self._begin(epoch)
+            self._has_begun = True
 
     def on_epoch_end(self, epoch, logs=None):
         """Logs the epoch, if it is one to be logged, and adds the scalars to `logs`."""
-        logs = {} if logs is None else logs
         is_last = epoch + 1 == self.params.get("epochs")
-        scalars = None
-        if is_last or (epoch + 1) % self.every_epochs == 0:
-            scalars = self._log_or_warn(epoch)
+        is_due = is_last or (epoch + 1) % self.every_epochs == 0
+        scalars = self._log_or_warn(epoch) if is_due else {}
         names = scalar_names(len(self._monitor.layers))
         for name in names if self._per_layer_logs else overall(names):
-            logs[f"attention_{name.replace('/', '_')}"] = (
-                float("nan") if scalars is None else scalars.get(name, float("nan"))
-            )
+            if logs is not None:
+                logs[f"attention_{name.replace('/', '_')}"] = scalars.get(name, float("nan"))
 
     def on_train_end(self, logs=None):
         """Closes the log, and warns if steps are missing in it."""
         try:
             self._close()
         except Exception as error:
-            self._missing.append("the last entries")
-            _warn(f"The attention log could not be closed: {error!r}.")
+            _warn(f"The attention log in {self.log_dir!r} could not be closed: {error!r}.")
         if self._missing:
             steps = ", ".join(map(str, self._missing))
             _warn(f"The attention log in {self.log_dir!r} is incomplete; missing steps: {steps}.")
@@ -158,25 +158,42 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._writer = AttentionWriter(self.log_dir, first_step=epoch if goes_on else epoch - 1)
         if not goes_on:
             self._baseline = self._last = None
-            self._log(epoch - 1, f"before epoch {epoch + 1}")
+            snapshot, scalars = self._measure()
+            self._write(epoch - 1, f"before epoch {epoch + 1}", snapshot, scalars)
 
     def _log_or_warn(self, epoch):
-        """Returns the scalars logged, or None after a warning: training must go on."""
+        """Measures and writes; whatever fails becomes a warning, because training must go on.
+
+        Returns the scalars, or nothing in place of what could not be measured.
+        """
+        scalars = {}
         try:
-            return self._log(epoch, f"after epoch {epoch + 1}")
+            snapshot, scalars = self._measure()
+            if self._writer is None:
+                self._writer = AttentionWriter(self.log_dir, first_step=epoch)
+            self._write(epoch, f"after epoch {epoch + 1}", snapshot, scalars)
         except Exception as error:
             if not self._missing:
                 _warn(
                     f"The attention at step {epoch} could not be logged: {error!r}. Training goes "
-                    "on, and so does logging where it can; missing steps are named at the end."
+                    "on, and logging is tried again; missing steps are named at the end."
                 )
             self._missing.append(epoch)
-            return None
+            # A file whose writing has failed may end within an entry, so the next gets another.
+            with contextlib.suppress(Exception):
+                self._close()
+        return scalars
 
-    def _log(self, step, moment):
-        """Measures the probes and writes pictures and scalars; returns the scalars."""
+    def _measure(self):
+        """Returns a snapshot of the probes and its scalars."""
         snapshot = self._monitor.snapshot()
-        scalars = snapshot_scalars(snapshot, baseline=self._baseline or snapshot, last=self._last)
+        self._baseline = self._baseline or snapshot
+        scalars = snapshot_scalars(snapshot, baseline=self._baseline, last=self._last)
+        self._last = snapshot
+        return snapshot, scalars
+
+    def _write(self, step, moment, snapshot, scalars):
+        """Writes the pictures and scalars of a snapshot."""
         for index, tag in enumerate(self._tags):
             caption = self._caption(index, snapshot, moment)
             picture = probe_panel(
@@ -191,9 +208,6 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             )
         self._writer.scalars(step, {f"attention/{name}": scalars[name] for name in scalars})
         self._writer.flush()
-        self._baseline = self._baseline or snapshot
-        self._last = snapshot
-        return scalars
 
     def _caption(self, index, snapshot, moment):
         """Returns one line: when, the predicted class and its confidence, right or wrong."""

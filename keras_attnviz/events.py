@@ -9,11 +9,14 @@ import re
 import time
 
 import numpy as np
+import tensorflow as tf
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.image import metadata as image_metadata
 from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tensorboard.util import tensor_util
+
+from keras_attnviz._checks import message
 
 RUN = "attention"
 
@@ -27,15 +30,18 @@ class AttentionWriter:
             this step or later is superseded: TensorBoard no longer shows it.
 
     Raises:
-        OSError: the folder or the file can't be written.
+        ValueError: the folder or the file can't be written.
     """
 
     def __init__(self, log_dir, *, first_step):
-        self.path = os.path.join(log_dir, RUN)
-        os.makedirs(self.path, exist_ok=True)
-        self._writer = EventFileWriter(self.path)
-        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-        self._add(first_step, session_log=start)
+        try:
+            self._writer = EventFileWriter(os.path.join(log_dir, RUN))
+            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._add(first_step, session_log=start)
+            self.flush()
+        except (OSError, tf.errors.OpError) as error:
+            must = "a directory that can be written"
+            raise ValueError(message("log_dir", must, log_dir, f"{error}")) from error
 
     def scalars(self, step, values):
         """Writes scalars; `values` is a dict from tag to number."""

@@ -1,0 +1,370 @@
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from conftest import small_classifier, small_vit
+from logs import images_of, scalars_of, starts_of
+from tensorflow import keras
+
+from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet, render
+from keras_attnviz.metrics import attention_entropy, jensen_shannon_divergence
+
+LAYER_TAGS = [f"attention/entropy/layer_{layer}" for layer in range(3)]
+DRIFT, CHANGE = "attention/drift_from_baseline", "attention/drift_from_last"
+
+
+@pytest.fixture(scope="module")
+def probes(faces):
+    images, labels = faces
+    chosen = [0, 7, 100, 107]
+    return ProbeSet(images[chosen], labels=labels[chosen], class_names=["face", "other"])
+
+
+def fit(faces, log_dir, probes, *, epochs=3, model=None, callbacks=(), initial_epoch=0, **options):
+    """Returns the callback and the history of a short fit."""
+    callback = AttentionRolloutCallback(probes, log_dir, **options)
+    model = model or small_classifier()
+    history = model.fit(
+        *faces,
+        epochs=epochs,
+        initial_epoch=initial_epoch,
+        verbose=0,
+        callbacks=[callback, *callbacks],
+    )
+    return callback, history.history
+
+
+@pytest.fixture(scope="module")
+def learned(faces, probes, tmp_path_factory):
+    """A fit that learns, beside Keras' own callback with `update_freq`, and what it left."""
+    log_dir = tmp_path_factory.mktemp("logs")
+    model = small_classifier()
+    before = AttentionModel(model)(probes.images)
+    board = keras.callbacks.TensorBoard(log_dir, update_freq=2)
+    _, history = fit(faces, log_dir, probes, epochs=12, model=model, callbacks=[board])
+    return log_dir, model, history, before
+
+
+def test_the_model_learns_and_every_epoch_is_logged(learned):
+    log_dir, _, history, _ = learned
+    assert history["accuracy"][-1] > 0.85
+    steps = list(range(-1, 12))
+    images, scalars = images_of(log_dir / "attention"), scalars_of(log_dir / "attention")
+    assert sorted(images) == [f"attention/probe_{index}" for index in range(4)]
+    for series in images.values():
+        assert list(series) == steps
+    assert sorted(scalars) == sorted(["attention/entropy", *LAYER_TAGS, DRIFT, CHANGE])
+    for tag, series in scalars.items():
+        assert list(series) == (steps[1:] if tag == CHANGE else steps)
+    assert starts_of(log_dir / "attention") == [-1]
+
+
+def test_the_baseline_is_the_state_before_the_first_step(learned, probes):
+    log_dir, _, _, (predictions, attentions) = learned
+    scalars = scalars_of(log_dir / "attention")
+    for tag, attention in zip(LAYER_TAGS, attentions, strict=True):
+        np.testing.assert_allclose(
+            scalars[tag][-1], np.mean(attention_entropy(attention)), rtol=1e-5
+        )
+    assert scalars[DRIFT][-1] == 0
+    assert scalars[DRIFT][11] > 1e-5
+    for index, (_, description) in enumerate(
+        series[-1] for _, series in sorted(images_of(log_dir / "attention").items())
+    ):
+        confidence = np.max(predictions[index])
+        assert description.startswith(f"probe_{index}. Step -1, before epoch 1: ")
+        assert f" {confidence:.2f} " in description
+
+
+def test_the_last_epoch_is_the_trained_model(learned, probes):
+    log_dir, model, _, (_, first) = learned
+    attention_model = AttentionModel(model)
+    predictions, attentions = attention_model(probes.images)
+    scalars = scalars_of(log_dir / "attention")
+    entropies = [float(np.mean(attention_entropy(attention))) for attention in attentions]
+    np.testing.assert_allclose([scalars[tag][11] for tag in LAYER_TAGS], entropies, rtol=1e-5)
+    np.testing.assert_allclose(scalars["attention/entropy"][11], np.mean(entropies), rtol=1e-5)
+    maps = [np.reshape(attention_model.heatmap(maps), (4, -1)) for maps in (attentions, first)]
+    drift = np.mean(jensen_shannon_divergence(*maps))
+    np.testing.assert_allclose(scalars[DRIFT][11], drift, rtol=1e-3, atol=1e-7)
+    label = ["face", "other"][int(np.argmax(predictions[2]))]
+    assert (
+        f"after epoch 12: {label}" in images_of(log_dir / "attention")["attention/probe_2"][11][1]
+    )
+
+
+def test_pictures_show_probe_and_rollout_on_one_scale(learned, probes):
+    log_dir, model, _, _ = learned
+    heatmaps = AttentionModel(model).rollout(probes.images).numpy() * 37
+    for index in range(4):
+        panel, _ = images_of(log_dir / "attention")[f"attention/probe_{index}"][11]
+        picture = render.enlarged(probes.display[index])
+        np.testing.assert_array_equal(panel[24:280, :256], picture)
+        expected = render.overlay(picture, heatmaps[index], limit=4.0)
+        difference = np.abs(panel[24:280, 262:].astype(int) - expected)
+        assert difference.max() <= 1
+
+
+def test_scalars_are_in_the_history(learned):
+    log_dir, _, history, _ = learned
+    scalars = scalars_of(log_dir / "attention")
+    for tag, series in scalars.items():
+        name = "attention_" + tag.removeprefix("attention/").replace("/", "_")
+        np.testing.assert_allclose(history[name], [series[step] for step in range(12)], rtol=1e-6)
+
+
+def test_keras_tensorboard_callback_is_not_disturbed(learned, faces, tmp_path):
+    log_dir, _, _, _ = learned
+    beside = scalars_of(log_dir / "train")
+    board = keras.callbacks.TensorBoard(tmp_path, update_freq=2)
+    small_classifier().fit(*faces, epochs=12, verbose=0, callbacks=[board])
+    alone = scalars_of(tmp_path / "train")
+    # Keras' callback writes what stands in its logs, ours among it, and nothing else is new.
+    new = beside.keys() - alone.keys()
+    assert {tag.startswith("epoch_attention_") for tag in new} == {True}
+    assert "batch_loss" in alone
+    for tag, series in alone.items():
+        assert list(beside[tag]) == list(series)
+
+
+class CountedCalls(keras.layers.Layer):
+    """Passes its input on and counts how often Python runs through it."""
+
+    calls = 0
+
+    def call(self, inputs):
+        type(self).calls += 1
+        return inputs
+
+
+def test_the_model_is_traced_once_for_a_whole_fit(faces, probes, tmp_path):
+    def calls_in_fit(callbacks):
+        model = keras.Sequential([small_vit(), CountedCalls(), keras.layers.Dense(2, "softmax")])
+        model.compile("adam", "sparse_categorical_crossentropy")
+        CountedCalls.calls = 0
+        model.fit(*faces, epochs=4, verbose=0, callbacks=callbacks)
+        return CountedCalls.calls
+
+    alone = calls_in_fit([])
+    callback = AttentionRolloutCallback(probes, tmp_path, batch_size=3)
+    assert calls_in_fit([callback]) == alone + 1
+
+
+def test_training_is_the_same_with_and_without(faces, probes, tmp_path):
+    def trained(callbacks):
+        keras.utils.set_random_seed(3)
+        model = small_classifier()
+        model.fit(*faces, epochs=2, verbose=0, callbacks=callbacks)
+        return model.get_weights()
+
+    with_callback = trained([AttentionRolloutCallback(probes, tmp_path)])
+    for ours, plain in zip(with_callback, trained([]), strict=True):
+        np.testing.assert_array_equal(ours, plain)
+
+
+def test_every_epochs_and_the_last(faces, probes, tmp_path):
+    _, history = fit(faces, tmp_path, probes, epochs=5, every_epochs=2)
+    scalars = scalars_of(tmp_path / "attention")
+    assert list(scalars[DRIFT]) == [-1, 1, 3, 4]
+    assert list(scalars[CHANGE]) == [1, 3, 4]
+    assert np.isnan(history["attention_entropy"]).tolist() == [True, False, True, False, False]
+
+
+def test_layers_can_be_kept_out_of_the_logs(faces, probes, tmp_path):
+    _, history = fit(faces, tmp_path, probes, epochs=1, per_layer_logs=False)
+    ours = [name for name in history if name.startswith("attention")]
+    assert ours == [
+        "attention_entropy",
+        "attention_drift_from_baseline",
+        "attention_drift_from_last",
+    ]
+    assert set(LAYER_TAGS) < set(scalars_of(tmp_path / "attention"))
+
+
+def test_a_second_phase_goes_on_in_the_same_log(faces, probes, tmp_path):
+    model = small_classifier()
+    model.layers[0].trainable = False
+    model.compile("adam", "sparse_categorical_crossentropy")
+    callback, _ = fit(faces, tmp_path, probes, epochs=2, model=model)
+    model.layers[0].trainable = True
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(*faces, initial_epoch=2, epochs=4, verbose=0, callbacks=[callback])
+    series = scalars_of(tmp_path / "attention")
+    assert list(series[DRIFT]) == [-1, 0, 1, 2, 3]
+    # Frozen: nothing moves. Then it does, away from the one baseline.
+    assert series[DRIFT][1] == 0
+    assert series[DRIFT][3] > series[DRIFT][1]
+    assert starts_of(tmp_path / "attention") == [-1, 2]
+
+
+def test_baseline_follows_a_callback_that_restores_weights(faces, probes, tmp_path):
+    class Restoring(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.model.set_weights([0.5 * weight for weight in self.model.get_weights()])
+
+    model = small_classifier()
+    halved = small_classifier()
+    halved.set_weights([0.5 * weight for weight in model.get_weights()])
+    fit(faces, tmp_path, probes, epochs=1, model=model, callbacks=[Restoring()])
+    _, attentions = AttentionModel(halved)(probes.images)
+    expected = np.mean(attention_entropy(attentions[0]))
+    found = scalars_of(tmp_path / "attention")[LAYER_TAGS[0]][-1]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_early_stopping_can_follow_attention(faces, probes, tmp_path):
+    stopping = keras.callbacks.EarlyStopping("attention_entropy", mode="max", min_delta=1.0)
+    _, history = fit(faces, tmp_path, probes, epochs=5, callbacks=[stopping])
+    assert len(history["loss"]) == 2
+
+
+def test_an_array_of_images_will_do(faces, tmp_path):
+    fit(faces, tmp_path, faces[0][:1], epochs=1)
+    descriptions = images_of(tmp_path / "attention")["attention/probe_0"]
+    assert "class " in descriptions[0][1]
+
+
+def test_the_batch_size_changes_nothing(faces, probes, tmp_path):
+    runs = []
+    for size in (1, 3, 8):
+        fit(faces, tmp_path / str(size), probes, epochs=1, batch_size=size)
+        runs.append(scalars_of(tmp_path / str(size) / "attention"))
+    for other in runs[1:]:
+        assert other.keys() == runs[0].keys()
+        for tag, series in runs[0].items():
+            np.testing.assert_allclose(
+                list(other[tag].values()), list(series.values()), rtol=1e-3, atol=1e-6
+            )
+
+
+def test_one_color_scale_or_one_for_each_picture(faces, probes, tmp_path):
+    fit(faces, tmp_path, probes, epochs=1, color_scale="image", opacity=1.0, color_map="gray")
+    for series in images_of(tmp_path / "attention").values():
+        for panel, _ in series.values():
+            assert panel[24:280, 262:].max() >= 253
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"every_epochs": 0}, ValueError, r"`every_epochs` must be at least 1"),
+        ({"every_epochs": 1.5}, TypeError, r"`every_epochs` must be an integer"),
+        ({"batch_size": 0}, ValueError, r"`batch_size` must be at least 1"),
+        ({"head_fusion": "sum"}, ValueError, r"`head_fusion` must be one of"),
+        ({"discard_ratio": 1.0}, ValueError, r"`discard_ratio` must be in \[0, 1\)"),
+        ({"residual": -1.0}, ValueError, r"`residual` must be in \[0, 1\)"),
+        ({"color_scale": "log"}, ValueError, r"`color_scale` must be one of 'uniform', 'image'"),
+        ({"color_map": "reddish"}, ValueError, r"`color_map` must be"),
+    ],
+)
+def test_bad_arguments_are_refused_at_once(probes, tmp_path, options, error, text):
+    with pytest.raises(error, match=text):
+        AttentionRolloutCallback(probes, tmp_path, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def three_classes():
+    model = keras.Sequential([small_vit(), keras.layers.Dense(3, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+def no_attention():
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("build", "options", "text"),
+    [
+        (no_attention, {}, r"`model` must compute attention.*flatten.*\(Flatten\)"),
+        (three_classes, {}, r"`probes` must be of 3 classes.*Received: probes=\('face', 'other'\)"),
+        (
+            lambda: small_classifier(image_size=32),
+            {},
+            r"`probes` must be images of shape \(32, 32, 3",
+        ),
+        (small_classifier, {"start_layer": 3}, r"`start_layer` must be an integer in \[-3, 3\)"),
+        (small_classifier, {"layers": ["conv"]}, r"`layers` must be"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_first_step(
+    faces, probes, tmp_path, build, options, text
+):
+    model = build()
+    size = (model.input_shape or (None, 24))[1] if model.built else 24
+    images = np.zeros((4, size, size, 3), np.float32)
+    trained = []
+    watcher = keras.callbacks.LambdaCallback(on_train_batch_begin=lambda *_: trained.append(1))
+    callback = AttentionRolloutCallback(probes, tmp_path, **options)
+    with pytest.raises(ValueError, match=text):
+        model.fit(images, np.zeros(4), verbose=0, callbacks=[callback, watcher])
+    assert trained == []
+
+
+def test_a_log_directory_that_cannot_be_written(faces, probes, tmp_path):
+    (tmp_path / "logs").write_text("a file")
+    trained = []
+    watcher = keras.callbacks.LambdaCallback(on_train_batch_begin=lambda *_: trained.append(1))
+    with pytest.raises(
+        ValueError, match=r"`log_dir` must be a directory that can be written.*logs"
+    ):
+        fit(faces, tmp_path / "logs", probes, callbacks=[watcher])
+    assert trained == []
+
+
+FULL_DISK = """
+    import pathlib, resource, signal, sys, warnings
+    sys.path.insert(0, {tests!r})
+    import numpy as np
+    from conftest import small_classifier
+    from tensorflow import keras
+    from keras_attnviz import AttentionRolloutCallback
+
+    # The kernel refuses to let any file of this process grow beyond the limit.
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    def limit(size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    logs = pathlib.Path({logs!r})
+    def fill(epoch, _):
+        if epoch == 1:
+            limit(1000)
+        if epoch == 3:
+            limit(resource.RLIM_INFINITY)
+
+    images = np.linspace(0, 1, 8 * 24 * 24 * 3, dtype="float32").reshape(8, 24, 24, 3)
+    watcher = keras.callbacks.LambdaCallback(on_epoch_begin=fill)
+    callback = AttentionRolloutCallback(images[:2], logs)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        history = small_classifier().fit(
+            images, np.arange(8) % 2, epochs=5, verbose=0, callbacks=[watcher, callback]
+        )
+    print("epochs", len(history.history["loss"]))
+    print("entropies", np.isfinite(history.history["attention_entropy"]).tolist())
+    for warning in caught:
+        if "attention" in str(warning.message):
+            print("warning", warning.message)
+"""
+
+
+def test_a_full_disk_does_not_end_training(tmp_path):
+    tests = str(pathlib.Path(__file__).parent)
+    code = textwrap.dedent(FULL_DISK).format(tests=tests, logs=str(tmp_path))
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert "epochs 5" in result.stdout, result.stderr
+    # The numbers reach Keras all the same.
+    assert "entropies [True, True, True, True, True]" in result.stdout
+    warnings = [line for line in result.stdout.splitlines() if line.startswith("warning")]
+    assert len(warnings) == 2
+    assert "The attention at step 1 could not be logged" in warnings[0]
+    assert "is incomplete; missing steps: 1, 2." in warnings[1]
+    steps = list(scalars_of(tmp_path / "attention")[DRIFT])
+    assert steps == [-1, 0, 3, 4]
