@@ -17,8 +17,8 @@ VIT = ["vit-keras>=0.2.0,<0.3", "opencv-python-headless"]
 DEMO = [*VIT, "elpv-dataset>=1.0.0.post1", "onnx>=1.16"]
 LINT = ["ruff>=0.9"]
 DOCS = ["furo", "myst-parser", "sphinx>=8"]
-BENCH = [*VIT, "psutil"]
-TEST = [*DEMO, *LINT, "build", "jax", "onnxruntime", "psutil", "pytest>=8", "scikit-image>=0.24"]
+BENCH = [*VIT, "scikit-image>=0.24"]
+TEST = [*DEMO, *LINT, "build", "jax", "onnxruntime", "pytest>=8", "scikit-image>=0.24"]
 
 setup(
     name="keras-attnviz",

@@ -1,0 +1,138 @@
+"""Measures speed and memory as ratios within one run; prints a table and writes it as JSON."""
+
+import datetime
+import json
+import pathlib
+import platform
+import tempfile
+
+import models
+import numpy as np
+import tensorflow as tf
+from timing import interleaved, median_ratio, peak_megabytes
+from vit_keras import visualize
+
+from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet, attention_rollout
+
+HERE = pathlib.Path(__file__).parent
+LAYERS, HEADS = 12, 12
+
+
+def probe_pass():
+    """Returns rows about predictions and rollout of 8 probes through ViT-B/16 at 224 pixels."""
+    model, pictures = models.vit_b16(), models.photographs()
+    images = tf.constant(pictures / 127.5 - 1, tf.float32)
+    attention_model = AttentionModel(model)
+    forward = tf.function(lambda batch: model(batch, training=False))
+
+    @tf.function
+    def probe(batch):
+        predictions, attentions = attention_model(batch)
+        return predictions, attention_model.heatmap(attentions)
+
+    with tempfile.TemporaryDirectory() as log_dir:
+        callback = AttentionRolloutCallback(ProbeSet(images.numpy()), log_dir)
+        callback.set_params({"epochs": 1000})
+        callback.set_model(model)
+        callback.on_train_begin()
+        callback.on_epoch_begin(0)
+        epochs = iter(range(1000))
+        fast = interleaved(
+            {
+                "forward": lambda: forward(images).numpy(),
+                "probe": lambda: probe(images)[1].numpy(),
+                "epoch": lambda: callback.on_epoch_end(next(epochs), {}),
+            },
+            rounds=15,
+        )
+        callback.on_train_end()
+    slow = interleaved(
+        {
+            "probe": lambda: probe(images)[1].numpy(),
+            "vit-keras": lambda: [visualize.attention_map(model, picture) for picture in pictures],
+        },
+        rounds=3,
+    )
+    return [
+        row("predictions + rollout / forward pass", median_ratio(fast, "probe", "forward"), 1.10),
+        row("on_epoch_end / forward pass", median_ratio(fast, "epoch", "forward"), 1.25),
+        row(
+            "8 x vit-keras attention_map / predictions + rollout",
+            median_ratio(slow, "vit-keras", "probe"),
+            10,
+            at_least=True,
+        ),
+        seconds_row("forward pass, 8 images", fast["forward"]),
+    ]
+
+
+def token_counts():
+    """Returns rows about the rollout alone: class row and full product, by number of tokens."""
+    rows, previous = [], None
+    class_row = tf.function(lambda *layers: attention_rollout(layers, query=0))
+    product = tf.function(lambda *layers: attention_rollout(layers))
+    for tokens, rounds in [(197, 15), (785, 7), (3137, 3)]:
+        scores = np.random.default_rng(0).random((1, HEADS, tokens, tokens), np.float32)
+        layers = [tf.nn.softmax(tf.constant(scores))] * LAYERS
+        seconds = interleaved(
+            {
+                "row": lambda layers=layers: class_row(*layers).numpy(),
+                "product": lambda layers=layers: product(*layers).numpy(),
+            },
+            rounds=rounds,
+        )
+        medians = {name: float(np.median(values)) for name, values in seconds.items()}
+        rows.append(seconds_row(f"class row, {tokens} tokens", seconds["row"]))
+        rows.append(seconds_row(f"full product, {tokens} tokens", seconds["product"]))
+        if previous is not None:
+            growth = np.log(tokens / previous[0])
+            for name in ("row", "product"):
+                exponent = np.log(medians[name] / previous[1][name]) / growth
+                label = f"{name}: grows with tokens to the power of, {previous[0]} to {tokens}"
+                rows.append(row(label, float(exponent)))
+        previous = tokens, medians
+    return rows
+
+
+def memory():
+    """Returns rows about peak memory, each kind of pass in a process of its own."""
+    peaks = {k: peak_megabytes(HERE / "memory.py", k) for k in ("build", "plain", "probe")}
+    above = {kind: peaks[kind] - peaks["build"] for kind in ("plain", "probe")}
+    return [
+        row("peak memory of process, probe / forward pass", peaks["probe"] / peaks["plain"]),
+        row("the same above the built model", above["probe"] / above["plain"]),
+        {"what": "peak memory, forward pass (MB)", "value": peaks["plain"]},
+        {"what": "peak memory, probe pass (MB)", "value": peaks["probe"]},
+    ]
+
+
+def row(what, ratio, limit=None, *, at_least=False):
+    """Returns a table row; `limit` is the figure to be held."""
+    held = None if limit is None else (ratio >= limit if at_least else ratio <= limit)
+    return {"what": what, "value": ratio, "limit": limit, "held": held}
+
+
+def seconds_row(what, values):
+    return {"what": f"{what} (s)", "value": float(np.median(values))}
+
+
+def main():
+    rows = [*probe_pass(), *token_counts(), *memory()]
+    for entry in rows:
+        limit = entry.get("limit")
+        verdict = "" if limit is None else f"{limit:>6g}  {'held' if entry['held'] else 'MISSED'}"
+        print(f"{entry['what']:<62} {entry['value']:>9.3f}  {verdict}".rstrip())
+    now = datetime.datetime.now().astimezone()
+    results = HERE / "results" / f"{now:%Y%m%d-%H%M%S}.json"
+    results.parent.mkdir(exist_ok=True)
+    machine = {
+        "processor": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+    }
+    results.write_text(json.dumps({"time": now.isoformat(), **machine, "rows": rows}, indent=1))
+    print(f"written to {results}")
+
+
+if __name__ == "__main__":
+    main()
