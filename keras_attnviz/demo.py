@@ -1,0 +1,82 @@
+"""The demo: a pretrained ViT learns to tell broken solar cells from whole ones.
+
+It goes the way of `keras-attnviz fit`; only the pictures and the settings are given here.
+"""
+
+from pathlib import Path
+
+from keras_attnviz._cache import cache_dir as default_cache_dir
+from keras_attnviz.elpv import write_class_folders
+from keras_attnviz.finetune import fine_tune
+
+ARCHITECTURE = "vit_s14"
+IMAGE_SIZE = 224
+PER_CLASS = 400
+VALIDATION_PER_CLASS = 150
+EPOCHS = 3
+TRAINABLE_BLOCKS = 2
+LEARNING_RATE = 2e-4
+BATCH_SIZE = 16
+PROBES_PER_CLASS = 4
+START_LAYER = 9
+SEED = 0
+
+
+def run_demo(
+    *,
+    log_dir,
+    cache_dir=None,
+    image_size=IMAGE_SIZE,
+    per_class=PER_CLASS,
+    validation_per_class=VALIDATION_PER_CLASS,
+    epochs=EPOCHS,
+):
+    """Fine-tunes the pretrained ViT-S/14 on photographs of solar cells and logs its attention.
+
+    The pretrained weights and the photographs are fetched and converted at the first call, and
+    kept in the cache folder.
+
+    Args:
+        log_dir: directory for the logs, the history and the model, as in `fine_tune`.
+        cache_dir: folder of the converted weights and the photographs, `None` for
+            `keras_attnviz._cache.cache_dir()`.
+        image_size: integer or pair (height, width), multiples of 14.
+        per_class: number of training photographs of each class.
+        validation_per_class: number of validation photographs of each class.
+        epochs: number of passes over the training photographs.
+
+    Returns:
+        A `FineTuned`, as `fine_tune` does.
+
+    Raises:
+        ImportError: `elpv-dataset`, or at the first call `onnx`, is not installed.
+        RuntimeError: the pretrained weights cannot be downloaded.
+        ValueError: as `fine_tune` and `write_class_folders`.
+    """
+    cache_dir = Path(cache_dir or default_cache_dir())
+    photographs = write_class_folders(
+        cache_dir / "elpv",
+        per_class=per_class,
+        validation_per_class=validation_per_class,
+        seed=SEED,
+    )
+    print(
+        f"Photographs of solar cells: {photographs}\n"
+        "from elpv-dataset by Buerhop-Lutz, Deitsch and others, license CC-BY-NC-SA-4.0 "
+        "(not for commercial use)",
+        flush=True,
+    )
+    return fine_tune(
+        photographs,
+        architecture=ARCHITECTURE,
+        image_size=image_size,
+        epochs=epochs,
+        trainable_blocks=TRAINABLE_BLOCKS,
+        log_dir=log_dir,
+        probes_per_class=PROBES_PER_CLASS,
+        batch_size=BATCH_SIZE,
+        learning_rate=LEARNING_RATE,
+        seed=SEED,
+        attention_options={"start_layer": START_LAYER},
+        cache_dir=cache_dir,
+    )
