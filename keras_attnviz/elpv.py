@@ -23,7 +23,8 @@ ATTRIBUTION = """\
 # Solar cells of the ELPV data set
 
 These photographs are unchanged copies from the Python package `elpv-dataset`
-(https://github.com/zae-bayern/elpv-dataset). They show solar cells in electroluminescence.
+(https://github.com/zae-bayern/elpv-dataset), with `mono-` or `poly-` (crystalline) put before
+their names. They show solar cells in electroluminescence.
 
 - `functional/` holds cells whose probability of being defective is given as 0,
 - `defective/` holds cells whose probability is given as 1;
@@ -55,7 +56,8 @@ def write_class_folders(directory, *, per_class, validation_per_class, seed):
     `functional/` takes cells whose probability of being defective is 0 (1,508 photographs),
     `defective/` those with probability 1 (715); those in between, 1/3 and 2/3, are left out.
     Writes `train/<class>/*.png`, `validation/<class>/*.png` and a note on license and authors.
-    The photographs are copies of the package's files; train and validation have none in common.
+    The photographs are copies of the package's files, named by the cell's type, `mono-` or
+    `poly-` (crystalline), and number; train and validation have none in common.
 
     The choice depends on the arguments alone. A folder written before with the same arguments is
     left as it is; one written with others is replaced.
@@ -125,12 +127,15 @@ def _check_replaceable(directory):
 
 
 def _chosen(source, per_class, validation_per_class, seed):
-    """Returns the files, relative to `source`, by the folder they go into."""
+    """Returns pairs (file relative to `source`, new name) by the folder they go into."""
     lines = (source / "labels.csv").read_text(encoding="utf-8").splitlines()
-    cells = [line.split() for line in lines]
     chosen = {}
     for name, wanted in CLASSES.items():
-        files = sorted(file for file, probability, _ in cells if float(probability) == wanted)
+        files = sorted(
+            (file, f"{cell_type}-{Path(file).name}")
+            for file, probability, cell_type in map(str.split, lines)
+            if float(probability) == wanted
+        )
         if per_class + validation_per_class > len(files):
             raise ValueError(
                 f"`per_class` + `validation_per_class` must be at most {len(files)}, the number "
@@ -146,7 +151,7 @@ def _chosen(source, per_class, validation_per_class, seed):
 def _write(target, source, chosen, settings):
     for folder, files in chosen.items():
         (target / folder).mkdir(parents=True)
-        for file in files:
-            shutil.copyfile(source / file, target / folder / Path(file).name)
+        for file, name in files:
+            shutil.copyfile(source / file, target / folder / name)
     (target / NOTE).write_text(ATTRIBUTION, encoding="utf-8")
     (target / SETTINGS).write_text(json.dumps(settings, indent=2), encoding="utf-8")

@@ -29,14 +29,15 @@ def test_folders_are_balanced_and_disjoint(tmp_path):
     assert len(set(pictures(directory).values())) == 20
 
 
-def test_pictures_have_the_probability_of_their_folder(tmp_path):
+def test_pictures_have_the_probability_and_type_that_their_path_says(tmp_path):
     write_class_folders(tmp_path / "d", per_class=5, validation_per_class=2, seed=3)
-    images, probabilities, _ = load_dataset()
+    images, probabilities, types = load_dataset()
     for path in sorted((tmp_path / "d").rglob("*.png")):
         picture = np.asarray(Image.open(path))
         assert picture.shape == (300, 300)
         (index,) = np.flatnonzero((images == picture).all(axis=(1, 2)))
         assert probabilities[index] == {"functional": 0, "defective": 1}[path.parent.name]
+        assert path.name == f"{types[index]}-cell{index + 1:04d}.png"
 
 
 def test_choice_depends_on_the_arguments_alone(tmp_path):
