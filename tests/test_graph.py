@@ -43,6 +43,12 @@ def scores_of_a_mixture(scores, values):
     return tf.reduce_sum(inner) * values
 
 
+def gates_of_experts(scores, values):
+    # One row a picture, not one a token: a mixture of experts, not attention.
+    gates = tf.nn.softmax(tf.reduce_mean(scores, axis=[1, 2]))
+    return tf.matmul(gates, tf.ones([5, 8]))
+
+
 @pytest.mark.parametrize(
     ("function", "count"),
     [
@@ -53,6 +59,7 @@ def scores_of_a_mixture(scores, values):
         (classification_head, 0),
         (segmentation_head, 0),
         (scores_of_a_mixture, 0),
+        (gates_of_experts, 0),
     ],
 )
 def test_attention_is_a_softmax_multiplied_with_values(function, count):
