@@ -6,6 +6,8 @@ import sys
 from keras_attnviz._checks import check_count, message
 
 DEFAULT_PORT = 6006
+# Not 0, which TensorBoard documents as "all": its Images tab then shows none.
+_PICTURES_KEPT = 100_000
 
 
 def serve(log_dir, *, port=DEFAULT_PORT, host="localhost"):
@@ -34,4 +36,5 @@ def tensorboard_command(log_dir, *, port=DEFAULT_PORT, host="localhost"):
     if port > 65535:
         raise ValueError(message("port", "at most 65535", port))
     options = ["--logdir", os.fspath(log_dir), "--host", host, "--port", str(port)]
-    return [sys.executable, "-m", "tensorboard.main", *options, "--samples_per_plugin", "images=0"]
+    options += ["--samples_per_plugin", f"images={_PICTURES_KEPT}"]
+    return [sys.executable, "-m", "tensorboard.main", *options]

@@ -9,8 +9,17 @@ SMALL = Architecture(
 )
 
 
-def weight_arrays(architecture, *, grid=4, classes=None, pre_logits=False, seed=0):
+def weight_arrays(architecture, **options):
     """Returns random float32 arrays under the names and in the shapes of Flax's checkpoints."""
+    generator = np.random.default_rng(0)
+    shapes = weight_shapes(architecture, **options)
+    return {
+        name: generator.normal(0, 0.3, shape).astype("float32") for name, shape in shapes.items()
+    }
+
+
+def weight_shapes(architecture, *, grid=4, classes=None, pre_logits=False):
+    """Returns the shapes of a checkpoint's arrays by name."""
     hidden, heads, mlp = architecture.hidden_size, architecture.num_heads, architecture.mlp_dim
     patch = architecture.patch_size
     shapes = {
@@ -38,10 +47,7 @@ def weight_arrays(architecture, *, grid=4, classes=None, pre_logits=False, seed=
         shapes["pre_logits/kernel"], shapes["pre_logits/bias"] = (hidden, hidden), (hidden,)
     if classes:
         shapes["head/kernel"], shapes["head/bias"] = (hidden, classes), (classes,)
-    generator = np.random.default_rng(seed)
-    return {
-        name: generator.normal(0, 0.3, shape).astype("float32") for name, shape in shapes.items()
-    }
+    return shapes
 
 
 def write_weights(path, architecture=SMALL, **options):

@@ -1,0 +1,278 @@
+"""The command line: its help, its errors, and whole runs of the installed command."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import DATA, write_faces
+from PIL import Image
+from small_vits import SMALL, weight_shapes, write_weights
+
+import keras_attnviz
+from keras_attnviz import cli, rollout
+from keras_attnviz.classifiers import MEMBER, build_classifier, save_classifier
+from keras_attnviz.pretrained import ARCHITECTURES, find_architecture
+
+COMMAND = Path(sys.executable).parent / "keras-attnviz"
+CAT = str(DATA / "chelsea.png")
+
+
+def run(*arguments, **environment):
+    """Runs the installed command; returns the finished process."""
+    return subprocess.run(
+        [COMMAND, *map(str, arguments)],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def subcommands():
+    actions = cli.parser()._actions
+    return next(a for a in actions if isinstance(a, argparse._SubParsersAction)).choices
+
+
+def test_the_commands_are_those_that_the_readme_names():
+    assert list(subcommands()) == ["demo", "fit", "explain", "board"]
+
+
+@pytest.mark.parametrize("name", ["demo", "fit", "explain", "board"])
+def test_every_option_is_documented(name):
+    for action in subcommands()[name]._actions:
+        assert len(action.help.replace("(default: %(default)s)", "").strip()) > 5, action.dest
+
+
+@pytest.mark.parametrize("arguments", [[], ["demo"], ["fit"], ["explain"], ["board"]])
+def test_help_answers_without_tensorflow(arguments):
+    code = (
+        "import sys; from keras_attnviz.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'tensorflow', 'keras', 'matplotlib', 'numpy'} & set(sys.modules)))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code, *arguments, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert finished.stdout.startswith("usage: keras-attnviz")
+    assert finished.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_installed_command_tells_its_version():
+    assert run("--version").stdout.strip() == f"keras-attnviz {keras_attnviz.__version__}"
+
+
+def test_what_the_command_line_knows_without_tensorflow_is_true():
+    assert tuple(ARCHITECTURES) == cli.MODELS
+    assert tuple(rollout.FUSIONS) == cli.FUSIONS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("fit --data {data} --image-size 33", "`image_size` must be divisible by the patch size"),
+        ("fit --data {data} --image-size 32x33", "Received: image_size=(32, 33). Use 32, for"),
+        ("fit --data {data} --epochs 0", "`epochs` must be at least 1. Received: epochs=0."),
+        ("fit --data {data} --trainable-blocks 13", "at most the number of blocks, 12, or"),
+        ("fit --data {data} --weights no.npz", "the path of an .npz file. Received: weights='no"),
+        ("fit --data {data} --probes-per-class 9", "`probes_per_class` must be at most 1, the val"),
+        ("fit --data {tmp}/none", "`directory` must be an existing directory. Received: directo"),
+        ("fit --data {tmp}", "`directory` must be a directory that holds one folder"),
+        (
+            "fit --data {data} --log-dir {tmp}/file --probes-per-class 1",
+            "`log_dir` must be a directory that can be w",
+        ),
+        ("explain vit_b8 {cat}", "`model` must be one of vit_b16, vit_b32, vit_l16, vit_l32 or"),
+        ("explain {tmp}/file {cat}", "`path` must be a file saved by Keras 3 as .keras."),
+        ("explain vit_b16 {tmp}/none.png", "`image` must be an existing file or a web address."),
+        ("explain vit_b16 {cat} -o {tmp}/none/a.png", "`out` must be a file in an existing dir"),
+        ("explain vit_b16 {cat} --image-size 50", "`image_size` must be divisible by the patch"),
+        ("explain vit_b16 {cat} --input-range 0 1", "`input_range` must be left out"),
+        ("board {tmp}/none", "`log_dir` must be an existing directory."),
+        ("board {tmp} --port 70000", "`port` must be at most 65535."),
+    ],
+)
+def test_wrong_arguments_give_one_line_and_exit_code_2(tmp_path, capsys, arguments, message):
+    data = write_faces(tmp_path / "data faces", per_class=3)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "file").write_text("", encoding="utf-8")
+    names = {"data": data, "tmp": empty, "cat": CAT}
+    argv = [part.format(**names) for part in arguments.split()]
+    assert cli.main(argv) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("keras-attnviz: `")
+    assert message in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("fit", "the following arguments are required: --data"),
+        ("fit --data x --image-size big", "'big' is neither a number nor HEIGHTxWIDTH"),
+        ("fit --data x --image-size 1x2x3", "'1x2x3' is neither a number nor HEIGHTxWIDTH"),
+        ("fit --data x --trainable-blocks some", "'some' is neither a number nor 'all'"),
+        ("fit --data x --model vit_b8", "invalid choice: 'vit_b8'"),
+        ("explain vit_b16", "the following arguments are required: IMAGE"),
+        ("fly", "invalid choice: 'fly'"),
+        ("", "the following arguments are required: COMMAND"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read_gives_exit_code_2(capsys, arguments, message):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(arguments.split())
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_error_of_the_installed_command_is_one_line(tmp_path):
+    finished = run("fit", "--data", tmp_path / "none")
+    assert finished.returncode == 2
+    assert "Traceback" not in finished.stderr
+    assert finished.stderr.splitlines()[-1].startswith("keras-attnviz: `directory` must be an exis")
+
+
+def test_an_error_below_this_package_keeps_its_traceback(tmp_path):
+    path = tmp_path / "model.keras"
+    model = build_classifier(SMALL, classes=2, image_size=32, weights="none")
+    save_classifier(model, path, architecture=SMALL, class_names=["a", "b"])
+    broken = tmp_path / "broken.keras"
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(broken, "w") as target:
+        for name in source.namelist():
+            target.writestr(name, "no json" if name == MEMBER else source.read(name))
+    with pytest.raises(ValueError, match="Expecting value"):
+        cli.main(["explain", str(broken), CAT])
+
+
+def test_explain_prints_and_draws_with_a_file_of_ours(tmp_path, capsys):
+    path = tmp_path / "model.keras"
+    model = build_classifier(SMALL, classes=2, image_size=32, weights="none")
+    model.get_layer("classes").bias.assign([0.0, 20.0])
+    save_classifier(model, path, architecture=SMALL, class_names=["dog", "cat"])
+    out = tmp_path / "drawing.png"
+    coffee = str(DATA / "coffee.png")
+    options = ["-o", str(out), "--start-layer", "-1", "--head-fusion", "max"]
+    assert cli.main(["explain", str(path), CAT, coffee, *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f"{CAT}: cat (100.0%)", f"{coffee}: cat (100.0%)", f"Drawn: {out}"]
+    with Image.open(out) as drawing:
+        assert drawing.size == (1200, 1260)
+
+
+def mostly_zero_weights(name, best_class):
+    """Weights of a whole network that make a small file: zeros, but for what the answer needs."""
+    architecture = find_architecture(name)
+    attention = f"encoderblock_{architecture.num_layers - 1}/MultiHeadDotProductAttention_1"
+    random = np.random.default_rng(0)
+    arrays = {}
+    for key, shape in weight_shapes(architecture, grid=2, classes=1000).items():
+        # Without these the answer would depend on no token.
+        is_needed = key in ("cls", "embedding/bias", "head/kernel") or attention in key
+        arrays[key] = random.normal(0, 0.01, shape) if is_needed else np.zeros(shape)
+        if key.endswith("scale"):
+            arrays[key] += 1
+    arrays["head/bias"][best_class] = 8
+    return {key: array.astype("float32") for key, array in arrays.items()}
+
+
+@pytest.mark.slow
+def test_explain_with_a_named_network_and_weights_where_vit_keras_keeps_them(tmp_path):
+    weights = tmp_path / "weights" / "ViT-B_32_imagenet21k+imagenet2012.npz"
+    weights.parent.mkdir()
+    np.savez_compressed(weights, **mostly_zero_weights("vit_b32", 281))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(DATA))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/rocket.jpg"
+    out = tmp_path / "out.png"
+    try:
+        finished = run(
+            *("explain", "vit_b32", CAT, url, "-o", out, "--image-size", "64x96"),
+            *("--activation", "sigmoid"),
+            KERAS_HOME=str(tmp_path),
+            no_proxy="127.0.0.1",
+        )
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert finished.returncode == 0, finished.stderr
+    lines = finished.stdout.splitlines()
+    assert lines[0].startswith(f"{CAT}: tabby, tabby cat (")
+    assert lines[1].startswith(f"{url}: tabby, tabby cat (")
+    with Image.open(out) as drawing:
+        assert drawing.size == (1200, 1260)
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A whole run of `fit` on a folder with a corrupt picture."""
+    root = tmp_path_factory.mktemp("fitted")
+    data = write_faces(root / "data", per_class=8)
+    (data / "face" / "bad.JPG").write_text("no picture", encoding="utf-8")
+    options = "--model vit_s14 --weights none --image-size 28x42 --epochs 2 --trainable-blocks 1"
+    options += " --probes-per-class 1 --start-layer -2 --skip-corrupt"
+    finished = run("fit", "--data", data, "--log-dir", root / "logs", *options.split())
+    return finished, root / "logs"
+
+
+@pytest.mark.slow
+def test_fit_trains_and_says_where_everything_is(fitted):
+    finished, logs = fitted
+    assert finished.returncode == 0, finished.stderr
+    assert "Training on 12 pictures (face: 6, other: 6), validating on 4." in finished.stdout
+    assert "Epoch 2/2" in finished.stdout
+    assert "(always answering 'face': 0.500)" in finished.stdout
+    assert f"Model: {logs / 'model.keras'}" in finished.stdout
+    assert len((logs / "history.csv").read_text(encoding="utf-8").splitlines()) == 3
+    assert {"train", "validation", "attention"} <= set(os.listdir(logs))
+
+
+@pytest.mark.slow
+def test_explain_takes_the_model_that_fit_has_left(fitted, tmp_path):
+    _, logs = fitted
+    finished = run("explain", logs / "model.keras", CAT, "-o", tmp_path / "out.pdf")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.splitlines()[0].split(" (")[0] in (f"{CAT}: face", f"{CAT}: other")
+    assert (tmp_path / "out.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.slow
+def test_fit_takes_a_weight_file_of_the_right_network_alone(tmp_path):
+    data = write_faces(tmp_path / "data", per_class=4)
+    weights = write_weights(tmp_path / "small.npz")
+    options = ["--image-size", "32", "--probes-per-class", "1", "--log-dir", tmp_path / "logs"]
+    finished = run("fit", "--data", data, "--weights", weights, *options)
+    assert finished.returncode == 2
+    assert "The file has blocks: 2; embedding/kernel: (8, 8, 3, 32)" in finished.stderr
+
+
+@pytest.mark.slow
+def test_an_interrupted_fit_says_so(tmp_path):
+    data = write_faces(tmp_path / "data", per_class=8)
+    options = "--model vit_s14 --weights none --image-size 28 --epochs 500 --probes-per-class 1"
+    process = subprocess.Popen(
+        [COMMAND, "fit", "--data", data, "--log-dir", tmp_path / "logs", *options.split()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if "Epoch 2/500" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1] == "Stopped."
