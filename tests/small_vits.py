@@ -1,8 +1,10 @@
 """A small Vision Transformer for the tests, and weight files in vit-keras's layout."""
 
+from pathlib import Path
+
 import numpy as np
 
-from keras_attnviz.pretrained import Architecture
+from keras_attnviz.pretrained import ARCHITECTURES, Architecture
 
 SMALL = Architecture(
     patch_size=8, num_layers=2, hidden_size=32, num_heads=4, mlp_dim=48, dropout=0.0
@@ -54,3 +56,25 @@ def write_weights(path, architecture=SMALL, **options):
     """Writes `weight_arrays` as an .npz file; returns its path."""
     np.savez(path, **weight_arrays(architecture, **options))
     return path
+
+
+def write_published_weights(keras_home, *, best_class):
+    """Writes a file where vit-keras keeps its weights of ViT-B/32, and in their layout.
+
+    They are zeros, but for what the answer needs, so that the file is small; the answer is
+    `best_class` whatever the picture.
+    """
+    architecture = ARCHITECTURES["vit_b32"]
+    attention = f"encoderblock_{architecture.num_layers - 1}/MultiHeadDotProductAttention_1"
+    random = np.random.default_rng(0)
+    arrays = {}
+    for key, shape in weight_shapes(architecture, grid=2, classes=1000).items():
+        # Without these the answer would depend on no token.
+        is_needed = key in ("cls", "embedding/bias", "head/kernel") or attention in key
+        arrays[key] = random.normal(0, 0.01, shape) if is_needed else np.zeros(shape)
+        if key.endswith("scale"):
+            arrays[key] += 1
+    arrays["head/bias"][best_class] = 8
+    path = Path(keras_home) / "weights" / "ViT-B_32_imagenet21k+imagenet2012.npz"
+    path.parent.mkdir(parents=True)
+    np.savez_compressed(path, **{key: array.astype("float32") for key, array in arrays.items()})

@@ -11,16 +11,15 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pytest
 from pictures import DATA, write_faces
 from PIL import Image
-from small_vits import SMALL, weight_shapes, write_weights
+from small_vits import SMALL, write_published_weights, write_weights
 
 import keras_attnviz
 from keras_attnviz import cli, rollout
 from keras_attnviz.classifiers import MEMBER, build_classifier, save_classifier
-from keras_attnviz.pretrained import ARCHITECTURES, find_architecture
+from keras_attnviz.pretrained import ARCHITECTURES
 
 COMMAND = Path(sys.executable).parent / "keras-attnviz"
 CAT = str(DATA / "chelsea.png")
@@ -172,27 +171,9 @@ def test_explain_prints_and_draws_with_a_file_of_ours(tmp_path, capsys):
         assert drawing.size == (1200, 1260)
 
 
-def mostly_zero_weights(name, best_class):
-    """Weights of a whole network that make a small file: zeros, but for what the answer needs."""
-    architecture = find_architecture(name)
-    attention = f"encoderblock_{architecture.num_layers - 1}/MultiHeadDotProductAttention_1"
-    random = np.random.default_rng(0)
-    arrays = {}
-    for key, shape in weight_shapes(architecture, grid=2, classes=1000).items():
-        # Without these the answer would depend on no token.
-        is_needed = key in ("cls", "embedding/bias", "head/kernel") or attention in key
-        arrays[key] = random.normal(0, 0.01, shape) if is_needed else np.zeros(shape)
-        if key.endswith("scale"):
-            arrays[key] += 1
-    arrays["head/bias"][best_class] = 8
-    return {key: array.astype("float32") for key, array in arrays.items()}
-
-
 @pytest.mark.slow
 def test_explain_with_a_named_network_and_weights_where_vit_keras_keeps_them(tmp_path):
-    weights = tmp_path / "weights" / "ViT-B_32_imagenet21k+imagenet2012.npz"
-    weights.parent.mkdir()
-    np.savez_compressed(weights, **mostly_zero_weights("vit_b32", 281))
+    write_published_weights(tmp_path, best_class=281)
     handler = partial(SimpleHTTPRequestHandler, directory=str(DATA))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,0 +1,65 @@
+"""The examples, run as a user runs them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from logs import images_of, scalars_of
+from pictures import DATA, write_faces
+from PIL import Image
+from small_vits import write_published_weights
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture(scope="module")
+def keras_home(tmp_path_factory):
+    path = tmp_path_factory.mktemp("keras")
+    write_published_weights(path, best_class=281)
+    return path
+
+
+def run(name, *arguments, folder, keras_home):
+    """Runs an example in `folder`; returns what it printed."""
+    finished = subprocess.run(
+        [sys.executable, EXAMPLES / name, *map(str, arguments)],
+        cwd=folder,
+        env=os.environ | {"KERAS_HOME": str(keras_home), "TF_CPP_MIN_LOG_LEVEL": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+@pytest.mark.slow
+def test_finetune_folder_trains_and_logs_the_attention(tmp_path, keras_home):
+    data = write_faces(tmp_path / "data", per_class=10)
+    options = "--model vit_b32 --image-size 64 --epochs 2 --batch-size 8 --log-dir logs".split()  # noqa: SIM905
+    said = run(
+        "finetune_folder.py", "--data", data, *options, folder=tmp_path, keras_home=keras_home
+    )
+    assert "Using 16 files for training." in said
+    assert "Epoch 2/2" in said
+    pictures = images_of(tmp_path / "logs" / "attention")
+    assert len(pictures) == 4
+    assert all(sorted(steps) == [-1, 0, 1] for steps in pictures.values())
+    assert {"train", "validation"} <= set(os.listdir(tmp_path / "logs"))
+    entropy = scalars_of(tmp_path / "logs" / "attention")["attention/entropy"]
+    assert sorted(entropy) == [-1, 0, 1]
+
+
+@pytest.mark.slow
+def test_explain_image_prints_and_draws(tmp_path, keras_home):
+    (tmp_path / "example.py").write_text(
+        (EXAMPLES / "explain_image.py").read_text(encoding="utf-8").replace("vit_b16", "vit_b32"),
+        encoding="utf-8",
+    )
+    picture = DATA / "chelsea.png"
+    said = run(tmp_path / "example.py", picture, folder=tmp_path, keras_home=keras_home)
+    assert said.startswith(f"{picture}: tabby, tabby cat (")
+    with Image.open(tmp_path / "attention.png") as drawing:
+        assert drawing.size == (1200, 630)

@@ -1,0 +1,113 @@
+"""The package as a whole: its wheel, its version, what imports what."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+import keras_attnviz
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "keras_attnviz"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of a clean copy of the sources, so that no earlier build is mixed in."""
+    source = tmp_path_factory.mktemp("source")
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(PACKAGE, source / "keras_attnviz", ignore=ignored)
+    # Built with what is installed: a test must not need the package index.
+    command = ["build", "--wheel", "--no-isolation", "--skip-dependency-check", str(source)]
+    finished = subprocess.run(
+        [sys.executable, "-m", *command], capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    with zipfile.ZipFile(next((source / "dist").glob("*.whl"))) as archive:
+        yield archive
+
+
+def test_the_wheel_holds_every_file_of_the_package(wheel):
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for path in PACKAGE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert "keras_attnviz/cli.py" in files
+    assert files == {name for name in wheel.namelist() if ".dist-info/" not in name}
+
+
+def test_the_wheel_tells_version_license_and_command(wheel):
+    info = next(name.split("/")[0] for name in wheel.namelist() if ".dist-info/" in name)
+    metadata = Parser().parsestr(wheel.read(f"{info}/METADATA").decode())
+    assert metadata["Name"] == "keras-attnviz"
+    assert metadata["Version"] == keras_attnviz.__version__
+    assert {"vit", "demo", "test", "docs"} <= set(metadata.get_all("Provides-Extra"))
+    assert any(name.startswith(info) and name.endswith("LICENSE") for name in wheel.namelist())
+    entry_points = wheel.read(f"{info}/entry_points.txt").decode()
+    assert "keras-attnviz = keras_attnviz.cli:main" in entry_points
+
+
+@pytest.mark.parametrize("module", ["keras_attnviz", "keras_attnviz.cli", "keras_attnviz.board"])
+def test_importing_loads_neither_tensorflow_nor_keras(module):
+    code = f"import sys, {module}; print(sorted({{'tensorflow', 'keras'}} & set(sys.modules)))"
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_every_public_name_is_found():
+    for name in keras_attnviz.__all__:
+        assert getattr(keras_attnviz, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'no_such_name'"):
+        _ = keras_attnviz.no_such_name
+
+
+def test_the_version_is_that_of_the_newest_entry_in_the_changelog():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## \[?(\d+\.\d+\.\d+)", changelog, re.MULTILINE)
+    assert newest[1] == keras_attnviz.__version__
+
+
+def floors():
+    """Returns the floor of every module, from the table in the documentation."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    return {name: int(floor) for floor, name in re.findall(r"^\| (\d+) \| `(\w+)` \|", text, re.M)}
+
+
+MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+
+
+def imported_modules(path):
+    """Returns the modules of this package that a file imports, also inside its functions."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    parts = [name.split(".") for name in names]
+    return {name[1] for name in parts if name[0] == "keras_attnviz" and len(name) > 1}
+
+
+def test_every_module_has_a_floor():
+    assert sorted(floors()) == MODULES
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_downward_only(module):
+    floor = floors()
+    below = {name for name in MODULES if floor[name] < floor[module]}
+    assert imported_modules(PACKAGE / f"{module}.py") <= below
+
+
+def test_the_package_itself_imports_its_version_alone():
+    assert imported_modules(PACKAGE / "__init__.py") == {"_version"}
