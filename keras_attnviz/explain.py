@@ -202,7 +202,7 @@ def _named_model(name, weights, image_size, activation):
 def _model_inputs(pictures, picture_model):
     size = picture_model.model.input_shape[1:3]
     low, high = picture_model.input_range
-    pixels = np.stack([resize_image(picture, size).numpy() for picture in pictures])
+    pixels = np.stack([resize_image(picture, size) for picture in pictures])
     return pixels.astype("float32") / 255 * (high - low) + low
 
 

@@ -1,6 +1,5 @@
-"""Picture files of every kind to the same pixels, with Pillow as the independent reader."""
+"""Picture files of every kind to the same pixels; TensorFlow's decoder is the second opinion."""
 
-import io
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from pictures import DATA, encoded, photograph
-from PIL import Image, ImageOps
+from PIL import Image
 
 from keras_attnviz.images import decode_image, read_image, resize_image
 
@@ -17,7 +16,7 @@ SIZE = (48, 64)
 
 
 def resized(picture):
-    """The reference: what Pillow read, resized with antialiasing."""
+    """The reference: the picture before it was encoded, resized by TensorFlow."""
     return tf.image.resize(np.asarray(picture), SIZE, antialias=True).numpy()
 
 
@@ -54,25 +53,25 @@ LOSSLESS = {
 
 
 @pytest.mark.parametrize("kind", LOSSLESS)
-def test_lossless_files_give_the_pixels_that_pillow_reads(kind):
+def test_lossless_files_give_the_pixels_that_were_encoded(kind):
     contents, picture = LOSSLESS[kind]
-    assert np.abs(decoded(contents) - resized(picture)).max() <= 0.51  # rounding
+    assert np.abs(decoded(contents) - resized(picture)).max() <= 1.01  # rounding
 
 
 @pytest.mark.parametrize(
     "options", [{}, {"progressive": True}, {"quality": 95, "subsampling": 0}], ids=str
 )
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_jpeg_files_give_the_colors_that_pillow_reads(mode, options):
+def test_jpeg_files_give_the_colors_that_tensorflow_reads(mode, options):
     contents = encoded(CHELSEA.convert(mode), "JPEG", **options)
-    reference = Image.open(io.BytesIO(contents)).convert("RGB")
+    reference = tf.io.decode_image(contents, channels=3)
     assert np.abs(decoded(contents) - resized(reference)).mean() < 1.5
 
 
 def test_transparent_pixels_become_white():
     pixels = decoded(encoded(half_transparent(CHELSEA), "PNG"))
     assert (pixels[:, 34:] == 255).all()
-    assert np.abs(pixels[:, :30] - resized(CHELSEA)[:, :30]).max() <= 0.51
+    assert np.abs(pixels[:, :30] - resized(CHELSEA)[:, :30]).max() <= 1.01
 
 
 def test_a_palette_with_a_transparent_color_becomes_white_there():
@@ -81,7 +80,7 @@ def test_a_palette_with_a_transparent_color_becomes_white_there():
     contents = encoded(picture, "PNG", transparency=commonest)
     rgb = np.array(picture.convert("RGB"))
     rgb[np.asarray(picture) == commonest] = 255
-    assert np.abs(decoded(contents) - resized(rgb)).max() <= 0.51
+    assert np.abs(decoded(contents) - resized(rgb)).max() <= 1.01
 
 
 def exif(orientation, byte_order=">"):
@@ -94,23 +93,37 @@ def exif(orientation, byte_order=">"):
     return data
 
 
+# How pixels that lie as the EXIF orientation says are turned upright, by the EXIF standard.
+UPRIGHT = {
+    1: lambda pixels: pixels,
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels.swapaxes(0, 1)[:, ::-1],
+    7: lambda pixels: pixels.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
+}
+
+
 @pytest.mark.parametrize("byte_order", ["<", ">"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(orientation, byte_order):
     contents = encoded(photograph("coffee.png"), "JPEG", exif=exif(orientation, byte_order))
     assert (b"II*\x00" if byte_order == "<" else b"MM\x00*") in contents[:64]
-    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(contents)))
-    assert np.abs(decoded(contents) - resized(upright)).mean() < 1.5
+    lying = tf.io.decode_image(contents).numpy()
+    assert np.abs(decoded(contents) - resized(UPRIGHT[orientation](lying))).mean() < 1.5
 
 
-def test_without_a_size_the_picture_keeps_its_own_upright():
+def test_without_a_size_the_picture_keeps_its_own_upright(tmp_path):
     lying = encoded(photograph("coffee.png", (60, 40)), "JPEG", exif=exif(6))
-    pixels = decode_image(tf.constant(lying))
-    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(lying)))
+    path = tmp_path / "lying.jpg"
+    path.write_bytes(lying)
+    pixels = read_image(path)
+    upright = UPRIGHT[6](tf.io.decode_image(lying).numpy())
     assert pixels.shape == (60, 40, 3)
-    assert np.abs(pixels.numpy().astype("float32") - np.asarray(upright)).mean() < 3
-    # Turned and resized in either order.
-    np.testing.assert_allclose(resize_image(pixels, SIZE), decoded(lying), atol=1)
+    assert np.abs(pixels.astype("float32") - np.asarray(upright)).mean() < 3
+    np.testing.assert_array_equal(resize_image(pixels, SIZE), decoded(lying))
     np.testing.assert_array_equal(
         read_image(DATA / "chelsea.png"), np.asarray(photograph("chelsea.png"))
     )
@@ -121,6 +134,7 @@ def exif_segment(tiff):
     return b"\xff\xe1" + (len(payload) + 2).to_bytes(2, "big") + payload
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 @pytest.mark.parametrize(
     "tiff",
     [
@@ -166,7 +180,7 @@ def test_read_image_takes_any_path(tmp_path, name):
     for given in (path, str(path)):
         pixels = read_image(given, SIZE)
         assert pixels.dtype == np.uint8
-        assert np.abs(pixels - resized(CHELSEA)).max() <= 0.51
+        assert np.abs(pixels - resized(CHELSEA)).max() <= 1.01
     assert read_image(path, 32).shape == (32, 32, 3)
 
 
