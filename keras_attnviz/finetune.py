@@ -106,9 +106,12 @@ def fine_tune(
     check_count("batch_size", batch_size)
     check_count("probes_per_class", probes_per_class)
     _check_learning_rate(learning_rate)
-    train, validation = (
-        check_intact(part, image_size, skip_corrupt=skip_corrupt)
-        for part in read_data(data, validation_share=validation_share, seed=seed)
+    train, validation = read_data(
+        data,
+        image_size=image_size,
+        validation_share=validation_share,
+        skip_corrupt=skip_corrupt,
+        seed=seed,
     )
     probes = _probes(validation, probes_per_class, image_size)
     log_dir = _prepared(log_dir)
@@ -158,19 +161,22 @@ def fine_tune(
     return tuned
 
 
-def read_data(data, *, validation_share, seed):
+def read_data(data, *, image_size, validation_share=0.2, skip_corrupt=False, seed=0):
     """Returns the training and the validation pictures of a data directory.
 
     Args:
         data: path; see `fine_tune`.
+        image_size: integer or pair (height, width), to which pictures are decoded in the check.
         validation_share: share of every class held out where there is no validation folder.
+        skip_corrupt: whether to leave out pictures that can't be decoded.
         seed: integer, of that split.
 
     Returns:
         `(train, validation)`, two `ClassFolders` with the same class names.
 
     Raises:
-        ValueError: no class folders, fewer than two, or other ones in the validation folder.
+        ValueError: no class folders, fewer than two, other ones in the validation folder, or
+            corrupt pictures, which it names.
     """
     root = Path(data)
     names = {path.name for path in root.iterdir() if path.is_dir()} if root.is_dir() else set()
@@ -183,14 +189,19 @@ def read_data(data, *, validation_share, seed):
         remedy = f"It holds only: {train.class_names[0]}."
         raise ValueError(message("data", must, str(data), remedy))
     if not (is_split and held_out):
-        return train.split(validation_share, seed)
+        # Before the split, so that both parts get their share of what is left.
+        return check_intact(train, image_size, skip_corrupt=skip_corrupt).split(
+            validation_share, seed
+        )
     validation = ClassFolders.scan(root / held_out[0])
     if validation.class_names != train.class_names:
         odd = sorted(set(train.class_names) ^ set(validation.class_names))
         must = "a directory with the same class folders for training and validation"
         remedy = f"Only in one of train and {held_out[0]}: {', '.join(odd)}."
         raise ValueError(message("data", must, str(data), remedy))
-    return train, validation
+    return tuple(
+        check_intact(part, image_size, skip_corrupt=skip_corrupt) for part in (train, validation)
+    )
 
 
 def _probes(validation, per_class, image_size):

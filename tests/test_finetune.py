@@ -67,7 +67,7 @@ def test_fine_tuning_learns_faces_and_leaves_a_model_a_history_and_logs(tmp_path
 
     loaded, class_names = load_classifier(tuned.model_path)
     assert class_names == tuned.class_names == ("face", "other")
-    _, validation = read_data(data, validation_share=0.3, seed=0)
+    _, validation = read_data(data, image_size=32, validation_share=0.3, seed=0)
     pictures = np.stack([read_image(path, 32) for path in validation.paths])
     answers = loaded.predict(pictures, verbose=0)
     np.testing.assert_allclose(answers, tuned.model.predict(pictures, verbose=0), atol=1e-6)
@@ -161,6 +161,15 @@ def test_corrupt_pictures_are_named(faces, tmp_path):
     assert not (tmp_path / "logs").exists()
 
 
+def test_corrupt_pictures_are_left_out_before_the_split(faces, tmp_path):
+    data = copied(faces, tmp_path / "data")
+    for index in range(3):
+        (data / "face" / f"{index:03d}.png").write_bytes(b"")
+    train, validation = read_data(data, image_size=32, validation_share=0.4, skip_corrupt=True)
+    assert train.counts == {"face": 3, "other": 5}
+    assert validation.counts == {"face": 2, "other": 3}
+
+
 def test_a_log_directory_that_cannot_be_written_is_refused(faces, tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     for log_dir in (tmp_path / "file", tmp_path / "file" / "below", "/proc/none"):
@@ -183,7 +192,7 @@ def relative(folders, root):
 @pytest.mark.parametrize("name", ["validation", "val", "valid"])
 def test_read_data_takes_a_validation_folder(faces, tmp_path, name):
     data = copied(faces, tmp_path / "data", "train", name, "test")
-    train, validation = read_data(data, validation_share=0.5, seed=0)
+    train, validation = read_data(data, image_size=32, validation_share=0.5)
     assert relative(train, data) == {"train/face", "train/other"}
     assert relative(validation, data) == {f"{name}/face", f"{name}/other"}
     assert len(train) == len(validation) == 16
@@ -191,7 +200,7 @@ def test_read_data_takes_a_validation_folder(faces, tmp_path, name):
 
 def test_read_data_splits_a_training_folder_without_a_validation_folder(faces, tmp_path):
     data = copied(faces, tmp_path / "data", "train", "test")
-    train, validation = read_data(data, validation_share=0.25, seed=0)
+    train, validation = read_data(data, image_size=32, validation_share=0.25)
     assert relative(train, data) == relative(validation, data) == {"train/face", "train/other"}
     assert (len(train), len(validation)) == (12, 4)
 
@@ -199,7 +208,7 @@ def test_read_data_splits_a_training_folder_without_a_validation_folder(faces, t
 def test_read_data_takes_a_class_called_train(faces, tmp_path):
     for name in ("bus", "train"):
         shutil.copytree(faces / "face", tmp_path / name)
-    train, _ = read_data(tmp_path, validation_share=0.25, seed=0)
+    train, _ = read_data(tmp_path, image_size=32, validation_share=0.25)
     assert train.class_names == ("bus", "train")
 
 
@@ -207,17 +216,17 @@ def test_read_data_refuses_folders_that_do_not_match(faces, tmp_path):
     data = copied(faces, tmp_path / "data", "train", "validation")
     (data / "validation" / "other").rename(data / "validation" / "others")
     with pytest.raises(ValueError, match=r"same class folders.*one of train and validation: other"):
-        read_data(data, validation_share=0.2, seed=0)
+        read_data(data, image_size=32, validation_share=0.2)
 
 
 def test_read_data_refuses_a_single_class(faces, tmp_path):
     shutil.copytree(faces / "face", tmp_path / "face")
     with pytest.raises(ValueError, match=r"`data` must be .* at least two class folders.*: face\."):
-        read_data(tmp_path, validation_share=0.2, seed=0)
+        read_data(tmp_path, image_size=32, validation_share=0.2)
 
 
 @pytest.mark.parametrize("folder", ["missing", "empty"])
 def test_read_data_refuses_a_folder_without_class_folders(tmp_path, folder):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=rf"`directory` must be .*{folder}'"):
-        read_data(tmp_path / folder, validation_share=0.2, seed=0)
+        read_data(tmp_path / folder, image_size=32, validation_share=0.2)
