@@ -19,9 +19,10 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
-# One stamp an extra: an extra is installed again only when setup.py changes.
+# One stamp an extra: an extra is installed again only when setup.py changes. The warning is that
+# the folder keras_attnviz here is the one that gets imported, which is the point.
 $(VENV)/installed-%: setup.py pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	PYTHONWARNINGS='ignore:Editable installation' $(BIN)/python -m pip install --quiet --editable '.[$*]'
 	@touch $@
 
 .PHONY: setup
