@@ -172,7 +172,6 @@ def _set_trainable(vit, trainable_blocks):
     if trainable_blocks == ALL_BLOCKS:
         return
     is_block = [layer.name.startswith(BLOCK_PREFIX) for layer in vit.layers]
-    first = sum(is_block) - trainable_blocks
+    frozen_blocks = sum(is_block) - trainable_blocks
     for index, layer in enumerate(vit.layers):
-        # Blocks below; a layer behind the last block is below the head alone.
-        layer.trainable = trainable_blocks > 0 and sum(is_block[: index + 1]) > first
+        layer.trainable = sum(is_block[: index + 1]) > frozen_blocks
