@@ -15,6 +15,7 @@ from keras_attnviz.board import DEFAULT_PORT, serve
 
 MODELS = ("vit_b16", "vit_b32", "vit_l16", "vit_l32", "vit_s14")
 FUSIONS = ("mean", "max", "min")
+_VIT_EXTRA = ("vit_keras", "cv2")  # modules that the extra `vit` installs
 USER_ERROR = 2
 INTERRUPTED = 130
 
@@ -33,11 +34,14 @@ def main(argv=None):
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return INTERRUPTED
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in _VIT_EXTRA:
+            raise
+        return _user_error(f"{error}. Install it with: pip install 'keras-attnviz[vit]'")
     except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
         if not _is_ours(error):
             raise
-        print(f"keras-attnviz: {' '.join(str(error).split())}", file=sys.stderr)
-        return USER_ERROR
+        return _user_error(str(error))
     return 0
 
 
@@ -306,6 +310,11 @@ def _blocks(text):
     if text != "all" and not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'all'")
     return text if text == "all" else int(text)
+
+
+def _user_error(text):
+    print(f"keras-attnviz: {' '.join(text.split())}", file=sys.stderr)
+    return USER_ERROR
 
 
 def _is_ours(error):

@@ -144,6 +144,22 @@ def test_an_error_of_the_installed_command_is_one_line(tmp_path):
     assert finished.stderr.splitlines()[-1].startswith("keras-attnviz: `directory` must be an exis")
 
 
+@pytest.mark.parametrize("module", ["vit_keras", "cv2"])
+def test_a_missing_extra_is_named(module):
+    code = (
+        f"import sys; sys.modules[{module!r}] = None\n"
+        f"from keras_attnviz.cli import main; sys.exit(main(['explain', 'vit_b16', {CAT!r}]))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 2
+    last = finished.stderr.splitlines()[-1]
+    assert last.startswith("keras-attnviz: ")
+    assert module in last
+    assert last.endswith("Install it with: pip install 'keras-attnviz[vit]'")
+
+
 def test_an_error_below_this_package_keeps_its_traceback(tmp_path):
     path = tmp_path / "model.keras"
     model = build_classifier(SMALL, classes=2, image_size=32, weights="none")
