@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pictures import write_faces
-from small_vits import SMALL, write_weights
+from small_vits import SMALL, weight_arrays, write_weights
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorflow import keras
 
@@ -92,6 +92,8 @@ def test_a_weight_file_a_validation_folder_and_further_callbacks(faces, tmp_path
     assert "attention_entropy_layer_1" in tuned.history
     assert seen[0]["attention_entropy"] == tuned.history["attention_entropy"][0]
     loaded, _ = load_classifier(tuned.model_path)
+    frozen = tuned.model.get_layer("vit").get_layer("class_token").cls
+    np.testing.assert_array_equal(frozen, weight_arrays(SMALL, classes=7)["cls"])
     trained = {weight.shape for weight in tuned.model.trainable_weights}
     assert trained == {(32, 2), (2,)}
     assert loaded.input_shape == (None, 16, 32, 3)
@@ -172,7 +174,7 @@ def test_corrupt_pictures_are_left_out_before_the_split(faces, tmp_path):
 
 def test_a_log_directory_that_cannot_be_written_is_refused(faces, tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
-    for log_dir in (tmp_path / "file", tmp_path / "file" / "below", "/proc/none"):
+    for log_dir in (tmp_path / "file", tmp_path / "file" / "below", "/proc", "/proc/none"):
         match = rf"`log_dir` must be a directory that can be written.*{log_dir}"
         refused(faces, ValueError, match, log_dir=log_dir, probes_per_class=1)
 
