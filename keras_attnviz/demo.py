@@ -9,6 +9,11 @@ from keras_attnviz._cache import cache_dir as default_cache_dir
 from keras_attnviz.elpv import write_class_folders
 from keras_attnviz.finetune import fine_tune
 
+# Validation accuracy on 300 held-out photographs, half of them broken: 0.80, 0.82, 0.85 after
+# epochs 1 to 3; in two runs on another split 0.86 and 0.90. Half the learning rate, a cosine
+# decay of it, and 3 or 4 trained blocks changed that by less than such runs differ.
+# On two cores a training photograph takes 0.05 s and a validation photograph 0.04 s, so an epoch
+# about 52 s; the whole demo takes 360 s of processor time.
 ARCHITECTURE = "vit_s14"
 IMAGE_SIZE = 224
 PER_CLASS = 400
