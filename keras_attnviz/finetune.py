@@ -209,22 +209,7 @@ def _probes(validation, per_class, image_size):
     if per_class > validation.counts[fewest]:
         must = f"at most {validation.counts[fewest]}, the validation pictures of {fewest!r}"
         raise ValueError(message("probes_per_class", must, per_class))
-    folders = validation.evenly(per_class)
-    dataset = folders.dataset(image_size=image_size, batch_size=len(folders))
-    pictures, labels = next(dataset.as_numpy_iterator())
-    names = [
-        f"{folders.class_names[label]}-{Path(path).stem}"
-        for path, label in zip(folders.paths, labels, strict=True)
-    ]
-    if len(set(names)) < len(names):
-        names = [f"{name}-{index}" for index, name in enumerate(names)]
-    return ProbeSet(
-        pictures,
-        labels=labels,
-        names=names,
-        class_names=folders.class_names,
-        display=pictures.astype(np.uint8),
-    )
+    return ProbeSet.from_folders(validation.evenly(per_class), image_size=image_size)
 
 
 def _prepared(log_dir):

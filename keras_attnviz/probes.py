@@ -72,7 +72,12 @@ class ProbeSet:
             must = "a directory of intact JPEG or PNG pictures"
             remedy = f"These can't be read: {', '.join(corrupt)}. Mend or remove them."
             raise ValueError(message("directory", must, str(directory), remedy))
-        dataset = folders.dataset(image_size=image_size, batch_size=len(folders.paths))
+        return cls.from_folders(folders, image_size=image_size, preprocess=preprocess)
+
+    @classmethod
+    def from_folders(cls, folders, *, image_size, preprocess=None):
+        """Returns all pictures of `ClassFolders` as probes; arguments as in `from_directory`."""
+        dataset = folders.dataset(image_size=image_size, batch_size=len(folders))
         pictures, labels = next(dataset.as_numpy_iterator())
         return cls(
             pictures if preprocess is None else np.asarray(preprocess(pictures.copy())),
