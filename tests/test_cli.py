@@ -17,7 +17,7 @@ from PIL import Image
 from small_vits import SMALL, write_published_weights, write_weights
 
 import keras_attnviz
-from keras_attnviz import cli, rollout
+from keras_attnviz import arguments, cli, explain, rollout
 from keras_attnviz.classifiers import MEMBER, build_classifier, save_classifier
 from keras_attnviz.pretrained import ARCHITECTURES
 
@@ -37,7 +37,7 @@ def run(*arguments, **environment):
 
 
 def subcommands():
-    actions = cli.parser()._actions
+    actions = arguments.parser()._actions
     return next(a for a in actions if isinstance(a, argparse._SubParsersAction)).choices
 
 
@@ -74,8 +74,9 @@ def test_the_installed_command_tells_its_version():
 
 
 def test_what_the_command_line_knows_without_tensorflow_is_true():
-    assert tuple(ARCHITECTURES) == cli.MODELS
-    assert tuple(rollout.FUSIONS) == cli.FUSIONS
+    assert tuple(ARCHITECTURES) == arguments.MODELS
+    assert tuple(rollout.FUSIONS) == arguments.FUSIONS
+    assert explain.ACTIVATIONS == arguments.ACTIVATIONS
 
 
 @pytest.mark.parametrize(

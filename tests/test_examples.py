@@ -37,19 +37,19 @@ def run(name, *arguments, folder, keras_home):
 
 @pytest.mark.slow
 def test_finetune_folder_trains_and_logs_the_attention(tmp_path, keras_home):
-    data = write_faces(tmp_path / "data", per_class=10)
-    options = "--model vit_b32 --image-size 64 --epochs 2 --batch-size 8 --log-dir logs".split()  # noqa: SIM905
+    data = write_faces(tmp_path / "data", per_class=5)
+    options = "--model vit_b32 --image-size 64 --epochs 1 --batch-size 8 --log-dir logs".split()  # noqa: SIM905
     said = run(
         "finetune_folder.py", "--data", data, *options, folder=tmp_path, keras_home=keras_home
     )
-    assert "Using 16 files for training." in said
-    assert "Epoch 2/2" in said
+    assert "Using 8 files for training." in said
+    assert "Epoch 1/1" in said
     pictures = images_of(tmp_path / "logs" / "attention")
     assert len(pictures) == 4
-    assert all(sorted(steps) == [-1, 0, 1] for steps in pictures.values())
+    assert all(sorted(steps) == [-1, 0] for steps in pictures.values())
     assert {"train", "validation"} <= set(os.listdir(tmp_path / "logs"))
     entropy = scalars_of(tmp_path / "logs" / "attention")["attention/entropy"]
-    assert sorted(entropy) == [-1, 0, 1]
+    assert sorted(entropy) == [-1, 0]
 
 
 @pytest.mark.slow
