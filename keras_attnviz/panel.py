@@ -59,7 +59,8 @@ def probe_panel(picture, grid, caption, colors):
         colors: `ColorScale`.
 
     Returns:
-        uint8 array `[height + 62, 2 * width + 6, 3]`, of the enlarged picture's size.
+        uint8 array `[..., 2 * width + 6, 3]`: caption, the pair, color bar, from above; height and
+        width of the pair are the enlarged picture's.
     """
     picture = render.enlarged(picture)
     heated = render.overlay(

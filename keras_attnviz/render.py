@@ -12,7 +12,6 @@ from keras_attnviz._checks import message
 
 # Pictures of 24 pixels, say, are shown enlarged to this many pixels on their shorter side.
 MIN_SIDE = 256
-_TEXT_SIZE = 15
 _INK, _PAPER = (32, 33, 36), (255, 255, 255)
 
 
@@ -86,15 +85,32 @@ def enlarged(picture, *, min_side=MIN_SIDE):
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
 
 
+def text_size(width):
+    """Returns the height in pixels of text in a picture `width` pixels wide.
+
+    TensorBoard shows pictures 350 pixels wide; there text is 13 pixels high, whatever the width.
+    """
+    return max(12, width // 26)
+
+
 def text_strip(text, width):
-    """Returns one line of text as uint8 `[24, width, 3]`; too long a text ends in an ellipsis."""
-    strip = Image.new("RGB", (width, 24), _PAPER)
-    draw, font = ImageDraw.Draw(strip), _font()
+    """Returns one line of text as a picture.
+
+    Args:
+        text: too long a text is cut and ends in an ellipsis.
+        width: pixels.
+
+    Returns:
+        uint8 array `[1.5 * text_size(width), width, 3]`.
+    """
+    size = text_size(width)
+    strip = Image.new("RGB", (width, size * 3 // 2), _PAPER)
+    draw, font = ImageDraw.Draw(strip), _font(size)
     if draw.textlength(text, font) > width - 8:
         while text and draw.textlength(text + "\N{HORIZONTAL ELLIPSIS}", font) > width - 8:
             text = text[:-1]
         text += "\N{HORIZONTAL ELLIPSIS}"
-    draw.text((4, 3), text, _INK, font)
+    draw.text((4, size // 8), text, _INK, font)
     return np.asarray(strip)
 
 
@@ -107,16 +123,18 @@ def color_bar(width, *, labels, color_map="inferno"):
         color_map: name of a matplotlib color map.
 
     Returns:
-        uint8 array `[38, width, 3]`.
+        uint8 array `[2.5 * text_size(width), width, 3]`; the upper two fifths are the bar.
     """
     bar = colorize(np.linspace(0, 1, width), limit=1.0, color_map=color_map)
-    strip = Image.new("RGB", (width, 38), _PAPER)
-    strip.paste(Image.fromarray(np.broadcast_to(bar, (14, width, 3)).copy()), (0, 2))
-    draw, font = ImageDraw.Draw(strip), _font()
+    size = text_size(width)
+    strip = Image.new("RGB", (width, size * 5 // 2), _PAPER)
+    strip.paste(Image.fromarray(np.broadcast_to(bar, (size, width, 3)).copy()), (0, 2))
+    draw, font = ImageDraw.Draw(strip), _font(size)
     for index, label in enumerate(labels):
         length = draw.textlength(label, font)
         center = index * (width - 1) / (len(labels) - 1)
-        draw.text((min(max(center - length / 2, 2), width - 2 - length), 17), label, _INK, font)
+        left = min(max(center - length / 2, 2), width - 2 - length)
+        draw.text((left, size + 3), label, _INK, font)
     return np.asarray(strip)
 
 
@@ -128,7 +146,7 @@ def png_bytes(picture):
 
 
 @functools.cache
-def _font():
+def _font(size):
     # Shipped with matplotlib, so the same on every machine.
     path = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
-    return ImageFont.truetype(path, _TEXT_SIZE)
+    return ImageFont.truetype(path, size)

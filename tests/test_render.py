@@ -53,7 +53,7 @@ def test_small_pictures_are_enlarged_and_large_ones_kept():
 
 def test_text_is_drawn_and_cut_to_the_width():
     short, long = render.text_strip("epoch", 120), render.text_strip("epoch " * 50, 120)
-    assert short.shape == long.shape == (24, 120, 3)
+    assert short.shape == long.shape == (18, 120, 3)
     assert (short < 128).any()
     # Nothing is drawn into the right margin.
     assert (long[:, -3:] == 255).all()
@@ -64,8 +64,8 @@ def test_color_bar_shows_the_whole_map():
     bar = render.color_bar(200, labels=["0", "1", "2"], color_map="viridis")
     expected = matplotlib.colormaps["viridis"]([0.0, 1.0], bytes=True)[:, :3]
     np.testing.assert_array_equal(bar[8, [0, -1]], expected)
-    assert bar.shape == (38, 200, 3)
-    assert (bar[20:] < 128).any()
+    assert bar.shape == (30, 200, 3)
+    assert (bar[16:] < 128).any()
 
 
 def test_png_is_lossless():
@@ -105,10 +105,11 @@ def test_panel_holds_picture_and_overlay():
     grid[:, :4] = 4.0
     colors = ColorScale(opacity=1.0)
     panel = probe_panel(CAT, grid, "after epoch 1", colors)
-    assert panel.shape == (height + 62, 2 * width + 6, 3)
-    np.testing.assert_array_equal(panel[24 : 24 + height, :width], picture)
+    # Text is 26 pixels high in a picture 688 pixels wide.
+    assert panel.shape == (39 + height + 65, 2 * width + 6, 3)
+    np.testing.assert_array_equal(panel[39 : 39 + height, :width], picture)
     # Left half at the limit's color, right half at the lowest.
     highest, lowest = render.colorize([4.0, 0.0], limit=4.0)
     np.testing.assert_array_equal(panel[100, width + 6], highest)
     np.testing.assert_array_equal(panel[100, -1], lowest)
-    assert (panel[:24] < 128).any()
+    assert (panel[:39] < 128).any()
