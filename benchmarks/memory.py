@@ -1,10 +1,10 @@
-"""Prints the peak memory, in MB, of one kind of pass: `build`, `plain` or `probe`."""
+"""Prints the memory, in MB, before a pass, `plain` or `probe`, and at its highest during it."""
 
 import sys
 
 import models
 import tensorflow as tf
-from timing import own_peak_megabytes
+from timing import peak_megabytes
 
 from keras_attnviz import AttentionModel
 
@@ -14,18 +14,16 @@ def main(kind):
     images = tf.constant(models.photographs() / 127.5 - 1, tf.float32)
     if kind == "plain":
         run = tf.function(lambda batch: model(batch, training=False))
-    elif kind == "probe":
+    else:
         attention_model = AttentionModel(model)
 
         @tf.function
         def run(batch):
             predictions, attentions = attention_model(batch)
-            return predictions, attention_model.heatmap(attentions)
+            heatmaps = attention_model.heatmap(attentions)
+            return tf.concat([predictions, tf.reshape(heatmaps, [len(batch), -1])], axis=1)
 
-    if kind != "build":
-        for _ in range(3):
-            run(images)
-    print(own_peak_megabytes())
+    print(*peak_megabytes(lambda: [run(images).numpy() for _ in range(5)]))
 
 
 if __name__ == "__main__":

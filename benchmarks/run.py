@@ -9,7 +9,7 @@ import tempfile
 import models
 import numpy as np
 import tensorflow as tf
-from timing import interleaved, median_ratio, peak_megabytes
+from timing import interleaved, median_ratio, printed_by
 from vit_keras import visualize
 
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet, attention_rollout
@@ -96,13 +96,14 @@ def token_counts():
 
 def memory():
     """Returns rows about peak memory, each kind of pass in a process of its own."""
-    peaks = {k: peak_megabytes(HERE / "memory.py", k) for k in ("build", "plain", "probe")}
-    above = {kind: peaks[kind] - peaks["build"] for kind in ("plain", "probe")}
+    before, plain = printed_by(HERE / "memory.py", "plain")
+    before_probe, probe = printed_by(HERE / "memory.py", "probe")
     return [
-        row("peak memory of process, probe / forward pass", peaks["probe"] / peaks["plain"]),
-        row("the same above the built model", above["probe"] / above["plain"]),
-        {"what": "peak memory, forward pass (MB)", "value": peaks["plain"]},
-        {"what": "peak memory, probe pass (MB)", "value": peaks["probe"]},
+        row("peak memory of process, probe / forward pass", probe / plain),
+        row("the same above the built model", (probe - before_probe) / (plain - before)),
+        {"what": "peak memory, forward pass (MB)", "value": plain},
+        {"what": "peak memory, probe pass (MB)", "value": probe},
+        {"what": "built model (MB)", "value": before},
     ]
 
 

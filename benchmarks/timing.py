@@ -1,7 +1,9 @@
 """Interleaved timing: what is compared runs in turns, so that a busy machine slows all alike."""
 
+import ctypes
 import gc
-import resource
+import pathlib
+import re
 import statistics
 import subprocess
 import sys
@@ -38,13 +40,24 @@ def median_ratio(seconds, name, reference):
     return statistics.median(mine / theirs for mine, theirs in pairs)
 
 
-def peak_megabytes(script, argument):
-    """Returns what a script prints last: its peak memory, from a process of its own."""
+def printed_by(script, argument):
+    """Returns the two numbers that a script, in a process of its own, prints last."""
     command = [sys.executable, script, argument]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(result.stdout.split()[-1])
+    return [float(word) for word in result.stdout.split()[-2:]]
 
 
-def own_peak_megabytes():
-    """Returns the largest resident set of this process so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak_megabytes(function):
+    """Returns the largest resident set of this process before and during a call, in MB (Linux)."""
+    gc.collect()
+    # What building the model has freed goes back to the system, and the peak is counted anew.
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+    before = _highest_resident_set()
+    function()
+    return before, _highest_resident_set()
+
+
+def _highest_resident_set():
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024

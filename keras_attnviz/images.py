@@ -59,8 +59,8 @@ def read_image(path_or_url, image_size=None):
     contents = _contents(path_or_url)
     try:
         return _decoded(contents, size)
-    # Pillow tells of broken files with these three.
-    except (OSError, SyntaxError, ValueError) as error:
+    # Pillow tells of broken and of oversized files with these.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         must = "an intact JPEG or PNG picture"
         raise ValueError(message("image", must, os.fspath(path_or_url))) from error
 
