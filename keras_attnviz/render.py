@@ -141,7 +141,7 @@ def color_bar(width, *, labels, color_map="inferno"):
 def png_bytes(picture):
     """Returns a uint8 picture `[height, width, 3]` as the bytes of a PNG file."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG", compress_level=3)
+    Image.fromarray(picture).save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()
 
 
