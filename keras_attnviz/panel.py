@@ -45,8 +45,8 @@ class ColorScale:
     def labels_of(self, grid):
         """Returns the color bar's labels for `grid`."""
         limit = self.limit_of(grid)
-        times = [f"{limit * quarter / 4:.3g}\N{MULTIPLICATION SIGN}" for quarter in (1, 2, 3, 4)]
-        return ["0", *times[:-1], f"{times[-1]} uniform"]
+        half, whole = (f"{value:.3g}\N{MULTIPLICATION SIGN}" for value in (limit / 2, limit))
+        return ["0", half, f"{whole} uniform"]
 
 
 def probe_panel(picture, grid, caption, colors):
