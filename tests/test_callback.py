@@ -6,7 +6,7 @@ import textwrap
 import numpy as np
 import pytest
 from conftest import small_classifier, small_vit
-from logs import images_of, scalars_of, starts_of
+from event_files import images_of, scalars_of, starts_of
 from tensorflow import keras
 
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet, render

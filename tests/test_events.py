@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import skimage.data
-from logs import events_of, images_of, scalars_of, starts_of
+from event_files import events_of, images_of, scalars_of, starts_of
 
 from keras_attnviz import render
 from keras_attnviz.events import AttentionWriter, tag_names

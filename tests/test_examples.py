@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from logs import images_of, scalars_of
+from event_files import images_of, scalars_of
 from pictures import DATA, write_faces
 from PIL import Image
 from small_vits import write_published_weights
