@@ -11,7 +11,7 @@ exec((pathlib.Path(__file__).parents[1] / "keras_attnviz" / "_version.py").read_
 release = version = _namespace["__version__"]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "images"]
 html_theme = "furo"
 autodoc_member_order = "bysource"
 # A code span in single backquotes, as in the docstrings, is code.
