@@ -94,7 +94,7 @@ def save_classifier(model, path, *, architecture, class_names):
         archive.writestr(MEMBER, json.dumps(description, ensure_ascii=False, indent=2))
 
 
-def load_classifier(path, *, trust=False):
+def load_classifier(path, *, trust=False, name="path"):
     """Loads a classifier and its class names.
 
     A file of `save_classifier` is read without running any code in it: the network is built anew
@@ -104,6 +104,7 @@ def load_classifier(path, *, trust=False):
     Args:
         path: path of a `.keras` file.
         trust: whether the file comes from a source that may run code on this machine.
+        name: what errors call the file: the argument that the user has given.
 
     Returns:
         `(model, class_names)`: the model, not compiled, and a tuple of texts; None where the file
@@ -115,12 +116,12 @@ def load_classifier(path, *, trust=False):
     """
     path = os.fspath(path)
     if not os.path.isfile(path):
-        raise FileNotFoundError(message("path", "an existing .keras file", path))
+        raise FileNotFoundError(message(name, "an existing .keras file", path))
     if not path.endswith(".keras") or not zipfile.is_zipfile(path):
-        raise ValueError(message("path", "a file saved by Keras 3 as .keras", path))
+        raise ValueError(message(name, "a file saved by Keras 3 as .keras", path))
     description = _description(path)
     if description is None:
-        return _foreign_model(path, trust), None
+        return _foreign_model(path, trust, name), None
     architecture = Architecture(**description["vit"])
     class_names = tuple(description["class_names"])
     model = _with_head(architecture.build(description["image_size"]), len(class_names))
@@ -135,18 +136,18 @@ def _description(path):
         return json.loads(archive.read(MEMBER))
 
 
-def _foreign_model(path, trust):
+def _foreign_model(path, trust, name):
     try:
         return keras.models.load_model(path, compile=False, safe_mode=not trust)
     except (KeyError, OSError, TypeError, ValueError) as error:
         # Keras wraps the refusal of a Lambda layer into other errors, with its text.
         if trust or not any(word in str(error) for word in ("unsafe", "arbitrary code")):
             raise ValueError(
-                message("path", "a .keras file that Keras can load", path, f"Keras said: {error}")
+                message(name, "a .keras file that Keras can load", path, f"Keras said: {error}")
             ) from error
         raise ValueError(
             message(
-                "path",
+                name,
                 "a .keras file without code, unless you trust it",
                 path,
                 "It holds a Lambda layer (vit-keras's models do), and loading runs the code in "

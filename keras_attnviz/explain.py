@@ -94,7 +94,7 @@ def open_model(
         raise FileNotFoundError(message("model", must, model))
     given = {"weights": weights, "image_size": image_size, "activation": activation}
     _check_absent("of a network in a file", **given)
-    loaded, class_names = load_classifier(model, trust=trust)
+    loaded, class_names = load_classifier(model, trust=trust, name="model")
     if class_names is not None:
         _check_absent("of a file that knows it", input_range=input_range)
         return PictureModel(loaded, (0, 255), class_names)

@@ -183,24 +183,24 @@ def read_data(data, *, image_size, validation_share=0.2, skip_corrupt=False, see
     held_out = [name for name in VALIDATION_NAMES if name in names]
     # `train` beside other folders may be a class, of vehicles say.
     is_split = "train" in names and (held_out or names <= _SPLIT_NAMES)
-    train = ClassFolders.scan(root / "train" if is_split else root)
+    train = ClassFolders.scan(root / "train" if is_split else root, name="data")
     if len(train.class_names) < 2:
         must = "a directory of at least two class folders"
         remedy = f"It holds only: {train.class_names[0]}."
         raise ValueError(message("data", must, str(data), remedy))
     if not (is_split and held_out):
         # Before the split, so that both parts get their share of what is left.
-        return check_intact(train, image_size, skip_corrupt=skip_corrupt).split(
-            validation_share, seed
-        )
-    validation = ClassFolders.scan(root / held_out[0])
+        intact = check_intact(train, image_size, skip_corrupt=skip_corrupt, name="data")
+        return intact.split(validation_share, seed, name="data")
+    validation = ClassFolders.scan(root / held_out[0], name="data")
     if validation.class_names != train.class_names:
         odd = sorted(set(train.class_names) ^ set(validation.class_names))
         must = "a directory with the same class folders for training and validation"
         remedy = f"Only in one of train and {held_out[0]}: {', '.join(odd)}."
         raise ValueError(message("data", must, str(data), remedy))
     return tuple(
-        check_intact(part, image_size, skip_corrupt=skip_corrupt) for part in (train, validation)
+        check_intact(part, image_size, skip_corrupt=skip_corrupt, name="data")
+        for part in (train, validation)
     )
 
 

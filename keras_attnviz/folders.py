@@ -32,29 +32,33 @@ class ClassFolders:
     labels: np.ndarray
 
     @classmethod
-    def scan(cls, directory):
+    def scan(cls, directory, *, name="directory"):
         """Returns the class folders of a directory.
 
         Pictures are files ending in .jpg, .jpeg or .png (in any case), in a class's folder or
         in folders below it. Names that begin with a dot, and `__MACOSX`, are passed over.
+
+        Args:
+            directory: path of the directory.
+            name: what errors call the directory: the argument that the user has given.
 
         Raises:
             ValueError: not a directory, no class folders in it, or a class without pictures.
         """
         root = Path(directory)
         if not root.is_dir():
-            raise ValueError(message("directory", "an existing directory", str(directory)))
+            raise ValueError(message(name, "an existing directory", str(directory)))
         folders = sorted(path for path in root.iterdir() if path.is_dir() and not _is_junk(path))
         if not folders:
             must = "a directory that holds one folder of pictures for every class"
             remedy = "Put the pictures of every class into a folder named like the class."
-            raise ValueError(message("directory", must, str(directory), remedy))
+            raise ValueError(message(name, must, str(directory), remedy))
         found = [_pictures(folder) for folder in folders]
         empty = [folder.name for folder, paths in zip(folders, found, strict=True) if not paths]
         if empty:
             must = f"a directory with {', '.join(IMAGE_SUFFIXES)} files in every class folder"
             remedy = f"Without such files: {', '.join(empty)}. Fill or remove them."
-            raise ValueError(message("directory", must, str(directory), remedy))
+            raise ValueError(message(name, must, str(directory), remedy))
         return cls(
             directory=str(directory),
             class_names=tuple(folder.name for folder in folders),
@@ -78,13 +82,14 @@ class ClassFolders:
         """Share of the largest class: the accuracy of always answering that class."""
         return max(self.counts.values()) / len(self)
 
-    def split(self, validation_share, seed):
+    def split(self, validation_share, seed, *, name="directory"):
         """Splits every class by the same share, the same way for the same seed.
 
         Args:
             validation_share: share of every class that goes into the second part, in (0, 1);
                 both parts get at least one picture of every class.
             seed: integer.
+            name: what errors call the directory.
 
         Returns:
             `(train, validation)`, two `ClassFolders`.
@@ -95,7 +100,7 @@ class ClassFolders:
         check_ratio("validation_share", validation_share)
         if validation_share == 0:
             raise ValueError(message("validation_share", "above 0 and below 1", validation_share))
-        self._check_counts(2, "for a training and a validation part")
+        self._check_counts(2, "for a training and a validation part", name)
         is_validation = np.zeros(len(self), bool)
         for label, members in enumerate(self._members()):
             number = round(len(members) * validation_share)
@@ -104,14 +109,18 @@ class ClassFolders:
             is_validation[chosen] = True
         return self._where(~is_validation), self._where(is_validation)
 
-    def evenly(self, per_class):
+    def evenly(self, per_class, *, name="directory"):
         """Returns `per_class` pictures of every class, evenly spaced over its sorted files.
+
+        Args:
+            per_class: integer.
+            name: what errors call the directory.
 
         Raises:
             ValueError: naming the classes that have fewer.
         """
         check_count("per_class", per_class)
-        self._check_counts(per_class, f"to take {per_class} of every class")
+        self._check_counts(per_class, f"to take {per_class} of every class", name)
         is_chosen = np.zeros(len(self), bool)
         for members in self._members():
             is_chosen[members[(np.arange(per_class) * 2 + 1) * len(members) // (2 * per_class)]] = 1
@@ -130,15 +139,19 @@ class ClassFolders:
         intact = {int(index) for index, _ in indices.ignore_errors()}
         return tuple(path for index, path in enumerate(self.paths) if index not in intact)
 
-    def without(self, paths):
+    def without(self, paths, *, name="directory"):
         """Returns these class folders without the given paths.
+
+        Args:
+            paths: texts out of `paths`.
+            name: what errors call the directory.
 
         Raises:
             ValueError: naming the classes that would be left without a picture.
         """
         dropped = set(paths)
         kept = self._where(np.array([path not in dropped for path in self.paths], bool))
-        kept._check_counts(1, "that can be decoded")
+        kept._check_counts(1, "that can be decoded", name)
         return kept
 
     def dataset(self, *, image_size, batch_size, shuffle_seed=None):
@@ -185,16 +198,22 @@ class ClassFolders:
         paths = tuple(path for path, keep in zip(self.paths, is_kept, strict=True) if keep)
         return replace(self, paths=paths, labels=self.labels[is_kept])
 
-    def _check_counts(self, minimum, purpose):
-        few = [f"{name} ({count})" for name, count in self.counts.items() if count < minimum]
+    def _check_counts(self, minimum, purpose, name):
+        few = [f"{label} ({count})" for label, count in self.counts.items() if count < minimum]
         if few:
             must = f"a directory with at least {minimum} pictures in every class folder {purpose}"
             remedy = f"Too few are in: {', '.join(few)}."
-            raise ValueError(message("directory", must, self.directory, remedy))
+            raise ValueError(message(name, must, self.directory, remedy))
 
 
-def check_intact(folders, image_size, *, skip_corrupt):
+def check_intact(folders, image_size, *, skip_corrupt, name="directory"):
     """Returns the class folders, without their corrupt pictures if `skip_corrupt`.
+
+    Args:
+        folders: `ClassFolders`.
+        image_size: integer or pair (height, width), to which pictures are decoded.
+        skip_corrupt: whether corrupt pictures are left out; an error otherwise.
+        name: what errors call the directory: the argument that the user has given.
 
     Raises:
         ValueError: there are corrupt pictures, which it names, and `skip_corrupt` is false.
@@ -210,8 +229,8 @@ def check_intact(folders, image_size, *, skip_corrupt):
             "or go on without them: skip_corrupt=True (--skip-corrupt)."
         )
         must = "a directory of intact JPEG and PNG pictures"
-        raise ValueError(message("directory", must, folders.directory, remedy))
-    return folders.without(corrupt)
+        raise ValueError(message(name, must, folders.directory, remedy))
+    return folders.without(corrupt, name=name)
 
 
 def _is_junk(path):

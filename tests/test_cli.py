@@ -88,14 +88,14 @@ def test_what_the_command_line_knows_without_tensorflow_is_true():
         ("fit --data {data} --trainable-blocks 13", "at most the number of blocks, 12, or"),
         ("fit --data {data} --weights no.npz", "the path of an .npz file. Received: weights='no"),
         ("fit --data {data} --probes-per-class 9", "`probes_per_class` must be at most 1, the val"),
-        ("fit --data {tmp}/none", "`directory` must be an existing directory. Received: directo"),
-        ("fit --data {tmp}", "`directory` must be a directory that holds one folder"),
+        ("fit --data {tmp}/none", "`data` must be an existing directory. Received: data='/"),
+        ("fit --data {tmp}", "`data` must be a directory that holds one folder"),
         (
             "fit --data {data} --log-dir {tmp}/file --probes-per-class 1",
             "`log_dir` must be a directory that can be w",
         ),
         ("explain vit_b8 {cat}", "`model` must be one of vit_b16, vit_b32, vit_l16, vit_l32 or"),
-        ("explain {tmp}/file {cat}", "`path` must be a file saved by Keras 3 as .keras."),
+        ("explain {tmp}/file {cat}", "`model` must be a file saved by Keras 3 as .keras."),
         ("explain vit_b16 {tmp}/none.png", "`image` must be an existing file or a web address."),
         ("explain vit_b16 {cat} -o {tmp}/none/a.png", "`out` must be a file in an existing dir"),
         ("explain vit_b16 {cat} --image-size 50", "`image_size` must be divisible by the patch"),
@@ -142,7 +142,7 @@ def test_an_error_of_the_installed_command_is_one_line(tmp_path):
     finished = run("fit", "--data", tmp_path / "none")
     assert finished.returncode == 2
     assert "Traceback" not in finished.stderr
-    assert finished.stderr.splitlines()[-1].startswith("keras-attnviz: `directory` must be an exis")
+    assert finished.stderr.splitlines()[-1].startswith("keras-attnviz: `data` must be an existing")
 
 
 @pytest.mark.parametrize("module", ["vit_keras", "cv2"])

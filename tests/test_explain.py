@@ -180,6 +180,9 @@ def test_another_file_needs_its_input_range_and_trust(tmp_path):
     SMALL.build((32, 32), classes=2).save(path)
     with pytest.raises(ValueError, match=r"trust=True \(--trust\)"):
         open_model(path, input_range=(-1, 1))
+    (tmp_path / "text.keras").write_text("no model", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"`model` must be a file saved by Keras 3 .*text\.keras'"):
+        open_model(str(tmp_path / "text.keras"))
     with pytest.raises(ValueError, match=r"`input_range` must be given .* \(--input-range -1 1\)"):
         open_model(path, trust=True)
     opened = open_model(path, trust=True, input_range=[-1, 1])

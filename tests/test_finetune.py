@@ -158,7 +158,7 @@ def test_corrupt_pictures_are_named(faces, tmp_path):
     data = copied(faces, tmp_path / "data")
     shutil.copy(data / "other" / "001.png", data / "face" / "fine.png")
     (data / "face" / "half.png").write_bytes((data / "face" / "001.png").read_bytes()[:200])
-    match = r"intact JPEG and PNG pictures.*can't be read: \S*face/half\.png\. .*--skip-corrupt"
+    match = r"`data` must be .*intact JPEG and PNG pictures.*can't be read: \S*face/half\.png\. .*--skip-corrupt"
     refused(data, ValueError, match, log_dir=tmp_path / "logs")
     assert not (tmp_path / "logs").exists()
 
@@ -230,5 +230,5 @@ def test_read_data_refuses_a_single_class(faces, tmp_path):
 @pytest.mark.parametrize("folder", ["missing", "empty"])
 def test_read_data_refuses_a_folder_without_class_folders(tmp_path, folder):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=rf"`directory` must be .*{folder}'"):
+    with pytest.raises(ValueError, match=rf"`data` must be .*{folder}'"):
         read_data(tmp_path / folder, image_size=32, validation_share=0.2)

@@ -58,6 +58,29 @@ def test_scan_says_what_is_wrong_with_a_directory(tmp_path):
         ClassFolders.scan(tmp_path)
 
 
+def test_errors_call_the_directory_what_the_user_calls_it(damaged):
+    with pytest.raises(ValueError, match=r"`data` must be an existing directory\. Received: data="):
+        ClassFolders.scan(damaged / "nowhere", name="data")
+    (damaged / "c").mkdir()
+    with pytest.raises(ValueError, match=r"`data` must be .*Without such files: c\."):
+        ClassFolders.scan(damaged, name="data")
+    with pytest.raises(ValueError, match=r"`data` must be .* one folder of pictures for every"):
+        ClassFolders.scan(damaged / "c", name="data")
+    (damaged / "c").rmdir()
+    folders = ClassFolders.scan(damaged, name="data")
+    with pytest.raises(ValueError, match=r"`directory` must be a directory of intact"):
+        check_intact(folders, 16, skip_corrupt=False)
+    with pytest.raises(ValueError, match=r"`data` must be a directory of intact"):
+        check_intact(folders, 16, skip_corrupt=False, name="data")
+    one = folders.without([path for path in folders.paths if not path.endswith("0.jpg")])
+    with pytest.raises(ValueError, match=r"`data` must be .* for a training and a validation"):
+        one.split(0.5, 0, name="data")
+    with pytest.raises(ValueError, match=r"`data` must be .* to take 2 of every class"):
+        one.evenly(2, name="data")
+    with pytest.raises(ValueError, match=r"`data` must be .* that can be decoded"):
+        one.without(one.paths[:1], name="data")
+
+
 def test_split_is_stratified_deterministic_and_complete(tmp_path):
     names = [f"a/{i:02d}.jpg" for i in range(20)] + [f"b/{i}.jpg" for i in range(5)] + ["c/1.jpg"]
     folders = ClassFolders.scan(write_tree(tmp_path, [*names, "c/2.jpg"]))
