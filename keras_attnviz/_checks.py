@@ -1,5 +1,7 @@
 """Argument checks with one wording: what must be, what was received, what to do."""
 
+import numbers
+
 
 def received(name, value):
     """Returns "`name=value`" with the value shortened to one readable line."""
@@ -23,16 +25,21 @@ def check_choice(name, value, choices):
 
 
 def check_ratio(name, value):
-    """Raises unless `value` is a Python number in [0, 1)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    """Raises unless `value` is a real number, of Python or NumPy, in [0, 1)."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(message(name, "a number in [0, 1)", value))
     if not 0 <= value < 1:
         raise ValueError(message(name, "in [0, 1)", value))
 
 
+def is_integer(value):
+    """Tells whether `value` is an integer of Python or NumPy; a bool is none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
 def check_count(name, value, minimum=1):
-    """Raises unless `value` is a Python integer of at least `minimum`."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    """Raises unless `value` is an integer of at least `minimum`."""
+    if not is_integer(value):
         raise TypeError(message(name, f"an integer of at least {minimum}", value))
     if value < minimum:
         raise ValueError(message(name, f"at least {minimum}", value))
@@ -40,13 +47,13 @@ def check_count(name, value, minimum=1):
 
 def image_size_pair(value, name="image_size"):
     """Returns `(height, width)` of an image size given as one integer or as a pair."""
-    pair = (value, value) if isinstance(value, int) else value
+    pair = (value, value) if is_integer(value) else value
     valid = (
         isinstance(pair, (tuple, list))
         and len(pair) == 2
-        and all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in pair)
+        and all(is_integer(side) and side > 0 for side in pair)
     )
     if not valid:
         must = "a positive integer or a pair (height, width) of positive integers"
         raise ValueError(message(name, must, value))
-    return tuple(pair)
+    return tuple(int(side) for side in pair)

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz._checks import check_choice, check_ratio, message
+from keras_attnviz._checks import check_choice, check_ratio, is_integer, message
 
 FUSIONS = ("mean", "max", "min")
 
@@ -29,7 +29,7 @@ def attention_rollout(
         start_layer: integer; layers below it are ignored. Negative counts from the top: -1 is
             the last layer alone.
         query: None for all rows; a token index for that token's row; or weights `[tokens]` over
-            query tokens, at least 0 and not all zero, for the weighted mean of their rows.
+            query tokens, finite, at least 0 and not all zero, for the weighted mean of their rows.
             One row costs O(layers * tokens^2), all rows O(layers * tokens^3).
 
     Returns:
@@ -38,8 +38,8 @@ def attention_rollout(
 
     Raises:
         TypeError: an argument of the wrong type.
-        ValueError: no layers, layers that are not square or differ in tokens, an argument out
-            of its range.
+        ValueError: no layers, layers that are not square or differ in tokens or batch size, an
+            argument out of its range. Values of tensors are not looked at.
 
     Example:
         >>> identity = tf.eye(2)[tf.newaxis, tf.newaxis]
@@ -110,6 +110,7 @@ def _transition(attention, head_fusion, discard_ratio, residual):
     """Returns one layer's row-stochastic matrix `[batch, tokens, tokens]`, residual included."""
     fused = fuse_heads(attention, head_fusion=head_fusion, discard_ratio=discard_ratio)
     identity = tf.eye(tf.shape(fused)[-1], dtype=tf.float32)
+    residual = float(residual)
     return _rows_normalized(residual * identity + (1.0 - residual) * fused)
 
 
@@ -123,7 +124,7 @@ def _without_lowest(fused, ratio):
     shape = tf.shape(fused)
     flat = tf.reshape(fused, [shape[0], -1])
     size = tf.shape(flat)[1]
-    discarded = tf.cast(tf.floor(ratio * tf.cast(size, tf.float64)), tf.int32)
+    discarded = tf.cast(tf.floor(float(ratio) * tf.cast(size, tf.float64)), tf.int32)
     order = tf.argsort(flat, axis=-1, direction="DESCENDING", stable=True)
     rank = tf.argsort(order, axis=-1, stable=True)
     return tf.reshape(tf.where(rank < size - discarded, flat, 0.0), shape)
@@ -152,8 +153,8 @@ def _checked_query(query, tokens):
             raise ValueError(message("query", f"a token index in [0, {tokens})", query))
     elif values.ndim != 1 or (tokens is not None and len(values) != tokens):
         raise ValueError(message("query", f"weights of shape [{tokens}]", query))
-    elif not values.any() or (values < 0).any():
-        raise ValueError(message("query", "weights of at least 0, not all zero", query))
+    elif not (np.isfinite(values).all() and values.any() and (values >= 0).all()):
+        raise ValueError(message("query", "weights of at least 0, finite and not all zero", query))
 
 
 def _checked_layers(attentions, start_layer):
@@ -173,13 +174,18 @@ def _checked_layers(attentions, start_layer):
             f"of tokens in every layer. Received shapes: {shapes}. Pass only the layers that "
             "belong to one stack of tokens."
         )
+    if not _same([shape[0] for shape in shapes]):
+        raise ValueError(
+            "`attentions` must have the same batch size in every layer. Received shapes: "
+            f"{shapes}. Pass the attention maps of the same images."
+        )
     return layers[start_layer:]
 
 
 def check_start_layer(start_layer, layers):
     """Raises unless `start_layer` is an index into `layers` layers; negative from the top."""
     must = f"an integer in [{-layers}, {layers}), as there are {layers} layers"
-    if isinstance(start_layer, bool) or not isinstance(start_layer, int):
+    if not is_integer(start_layer):
         raise TypeError(message("start_layer", must, start_layer))
     if not -layers <= start_layer < layers:
         raise ValueError(message("start_layer", must, start_layer))

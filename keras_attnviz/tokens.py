@@ -2,9 +2,10 @@
 
 import dataclasses
 
+import numpy as np
 import tensorflow as tf
 
-from keras_attnviz._checks import message
+from keras_attnviz._checks import check_count, is_integer, message
 
 # A class token, a distillation token and up to seven registers.
 MAX_PREFIX = 9
@@ -21,6 +22,8 @@ class TokenLayout:
             weighted equally. `(0,)`, the class token, unless given.
 
     Raises:
+        TypeError: a prefix that is no integer, a grid or a read-out that are not sequences of
+            integers.
         ValueError: a negative prefix, a grid that is not two positive integers, a read-out that
             is empty or names tokens that don't exist.
     """
@@ -30,16 +33,19 @@ class TokenLayout:
     readout: tuple = (0,)
 
     def __post_init__(self):
-        grid, readout = tuple(self.grid), tuple(int(token) for token in self.readout)
-        if self.prefix < 0:
-            raise ValueError(message("prefix", "at least 0", self.prefix))
-        if len(grid) != 2 or not all(isinstance(side, int) and side > 0 for side in grid):
-            raise ValueError(message("grid", "(height, width), positive integers", self.grid))
+        check_count("prefix", self.prefix, minimum=0)
+        must = "(height, width), positive integers"
+        grid = _integers("grid", self.grid, must)
+        if len(grid) != 2 or min(grid) <= 0:
+            raise ValueError(message("grid", must, self.grid))
+        tokens = self.prefix + grid[0] * grid[1]
+        must = f"one or more token indices in [0, {tokens}), as a tuple"
+        readout = _integers("readout", self.readout, must)
+        if not readout or not all(0 <= token < tokens for token in readout):
+            raise ValueError(message("readout", must, self.readout))
+        object.__setattr__(self, "prefix", int(self.prefix))
         object.__setattr__(self, "grid", grid)
         object.__setattr__(self, "readout", readout)
-        if not readout or not all(0 <= token < self.tokens for token in readout):
-            must = f"one or more token indices in [0, {self.tokens})"
-            raise ValueError(message("readout", must, self.readout))
 
     @property
     def patches(self):
@@ -104,6 +110,15 @@ class TokenLayout:
 
     def __str__(self):
         return f"TokenLayout(prefix={self.prefix}, grid={self.grid}, readout={_short(self)})"
+
+
+def _integers(name, values, must):
+    """Returns a sequence of integers as a tuple of Python's, or raises."""
+    is_sequence = np.iterable(values) and not isinstance(values, (str, bytes))
+    members = tuple(values) if is_sequence else ()
+    if not is_sequence or not all(is_integer(member) for member in members):
+        raise TypeError(message(name, must, values))
+    return tuple(int(member) for member in members)
 
 
 def _candidates(tokens):

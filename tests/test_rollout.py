@@ -167,6 +167,23 @@ def test_half_precision_is_computed_in_single(dtype):
     np.testing.assert_allclose(tf.reduce_sum(result, -1), np.ones((2, 50)), rtol=1e-5)
 
 
+def test_numbers_of_numpy_are_taken():
+    attentions = random_attentions(7)
+    expected = attention_rollout(attentions, discard_ratio=0.5, residual=0.25, start_layer=-2)
+    for real in (np.float16, np.float32, np.float64):
+        result = attention_rollout(
+            attentions, discard_ratio=real(0.5), residual=real(0.25), start_layer=np.int64(-2)
+        )
+        np.testing.assert_array_equal(result, expected)
+
+
+def test_known_batch_sizes_meet_unknown_ones():
+    signature = [[tf.TensorSpec([size, 4, 5, 5], tf.float32) for size in (2, None, 2)]]
+    graph_rollout = tf.function(attention_rollout, input_signature=signature)
+    attentions = random_attentions(7)
+    np.testing.assert_allclose(graph_rollout(attentions), attention_rollout(attentions), rtol=1e-6)
+
+
 def test_inputs_are_not_changed():
     attentions = random_attentions(8)
     copies = [layer.copy() for layer in attentions]
@@ -213,6 +230,17 @@ IDENTITY = np.eye(3, dtype=np.float32)[np.newaxis, np.newaxis]
         ([IDENTITY], {"query": 0.5}, TypeError, r"`query` must be None, a token index or float"),
         ([IDENTITY], {"query": [1.0, 0.0]}, ValueError, r"`query` must be weights of shape \[3\]"),
         ([IDENTITY], {"query": [0.0] * 3}, ValueError, "`query` must be weights .* not all zero"),
+        ([IDENTITY], {"query": [1.0, np.nan, 0.0]}, ValueError, "`query` must be .* finite"),
+        ([IDENTITY], {"query": [1.0, np.inf, 0.0]}, ValueError, "`query` must be .* finite"),
+        ([IDENTITY], {"query": [1.0, -1.0, 0.0]}, ValueError, "`query` must be .* at least 0"),
+        (
+            [IDENTITY, np.repeat(IDENTITY, 2, axis=0)],
+            {},
+            ValueError,
+            r"`attentions` must have the same batch size .* \[\(1, 1, 3, 3\), \(2, 1, 3, 3\)\]",
+        ),
+        ([IDENTITY], {"start_layer": False}, TypeError, "`start_layer` must be an integer"),
+        ([IDENTITY], {"start_layer": np.int64(1)}, ValueError, r"`start_layer` must be an .*"),
     ],
 )
 def test_bad_input_is_named(attentions, options, error, text):

@@ -60,3 +60,31 @@ def test_infer_names_candidates_where_the_readout_is_unknown():
 def test_bad_layouts(arguments, text):
     with pytest.raises(ValueError, match=text):
         TokenLayout(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("1", (2, 2)), r"`prefix` must be an integer of at least 0\. Received: prefix='1'"),
+        ((1.5, (2, 2)), r"`prefix` must be an integer .* prefix=1\.5"),
+        ((True, (2, 2)), r"`prefix` must be an integer .* prefix=True"),
+        ((1, 4), r"`grid` must be \(height, width\), positive integers\. Received: grid=4"),
+        ((1, None), r"`grid` must be .* grid=None"),
+        ((1, "22"), r"`grid` must be .* grid='22'"),
+        ((1, (2, 2.0)), r"`grid` must be .* grid=\(2, 2\.0\)"),
+        ((1, (True, 2)), r"`grid` must be .* grid=\(True, 2\)"),
+        ((1, (2, 2), 0), r"`readout` must be one or more .*, as a tuple\. Received: readout=0"),
+        ((1, (2, 2), (0.7,)), r"`readout` must be one or more .* readout=\(0\.7,\)"),
+        ((1, (2, 2), (False,)), r"`readout` must be one or more .* readout=\(False,\)"),
+    ],
+)
+def test_layouts_of_wrong_types(arguments, text):
+    with pytest.raises(TypeError, match=text):
+        TokenLayout(*arguments)
+
+
+def test_numpy_integers_become_those_of_python():
+    layout = TokenLayout(np.int64(1), np.array([2, 3]), np.array([0, 1], np.uint8))
+    assert layout == TokenLayout(1, (2, 3), (0, 1))
+    assert str(layout) == "TokenLayout(prefix=1, grid=(2, 3), readout=(0, 1))"
+    assert {type(number) for number in (layout.prefix, *layout.grid, *layout.readout)} == {int}
