@@ -4,12 +4,13 @@ import contextlib
 import os
 import warnings
 
+import numpy as np
 from tensorflow import keras
 
 from keras_attnviz import render
-from keras_attnviz._checks import check_count
+from keras_attnviz._checks import check_count, message
 from keras_attnviz.classes import class_name
-from keras_attnviz.events import AttentionWriter, tag_names
+from keras_attnviz.events import AttentionWriter, has_log, tag_names
 from keras_attnviz.monitor import (
     ProbeMonitor,
     check_options,
@@ -34,7 +35,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
     `attention/entropy`, `attention/entropy/layer_<n>`, `attention/drift_from_baseline` and
     `attention/drift_from_last`. The scalars also go into Keras' `logs`, as `attention_entropy`
     and so on, for callbacks that stand after this one in the list, the progress bar and the
-    history; in epochs that are not logged they are NaN.
+    history; in epochs that are not logged they repeat the last logged values.
 
     Args:
         probes: a `ProbeSet`, or an array of images `[probes, height, width, channels]`, exactly
@@ -98,8 +99,16 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         super().__init__()
         check_count("every_epochs", every_epochs)
         self.probes = probes if isinstance(probes, ProbeSet) else ProbeSet(probes)
+        if not isinstance(log_dir, (str, os.PathLike)):
+            raise TypeError(message("log_dir", "the path of a directory", log_dir))
         self.log_dir = os.fspath(log_dir)
         self.every_epochs = every_epochs
+        check_options(
+            batch_size=batch_size,
+            head_fusion=head_fusion,
+            discard_ratio=discard_ratio,
+            residual=residual,
+        )
         self._monitor_options = {
             "layers": layers,
             "layout": layout,
@@ -109,20 +118,24 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             "residual": residual,
             "start_layer": start_layer,
         }
-        check_options(**self._monitor_options)
         self._colors = ColorScale(color_scale, color_limit, color_map, opacity)
         self._per_layer_logs = per_layer_logs
         self._tags = tag_names(self.probes.names)
         self._has_begun = False
         self._monitor = self._writer = None
         self._baseline = self._last = None
+        self._epoch = self._logged = None
+        self._scalars = {}
         self._missing = []
 
     def on_train_begin(self, logs=None):
         """Finds the attention maps; raises where there are none or the probes don't fit."""
         self._close()
         self._has_begun = False
+        self._epoch = self._logged = None
         self._missing = []
+        if self._monitor is not None and self._monitor.model is not self.model:
+            self._baseline = self._last = None
         self._monitor = ProbeMonitor(self.model, self.probes, **self._monitor_options)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -134,65 +147,75 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Logs the epoch, if it is one to be logged, and adds the scalars to `logs`."""
-        is_last = epoch + 1 == self.params.get("epochs")
-        is_due = is_last or (epoch + 1) % self.every_epochs == 0
-        scalars = self._log_or_warn(epoch) if is_due else {}
+        self._epoch = epoch
+        is_last = epoch + 1 == self.params.get("epochs") or self.model.stop_training
+        if is_last or (epoch + 1) % self.every_epochs == 0:
+            self._log_or_warn(epoch)
         names = scalar_names(len(self._monitor.layers))
         for name in names if self._per_layer_logs else overall(names):
             if logs is not None:
-                logs[f"attention_{name.replace('/', '_')}"] = scalars.get(name, float("nan"))
+                logs[f"attention_{name.replace('/', '_')}"] = self._scalars.get(name, float("nan"))
 
     def on_train_end(self, logs=None):
-        """Closes the log, and warns if steps are missing in it."""
+        """Logs the last epoch if that is still to be done, closes the log, says what is missing."""
+        # A callback that stands after this one has ended the training.
+        if self._epoch is not None and self._epoch != self._logged:
+            self._log_or_warn(self._epoch)
         try:
             self._close()
         except Exception as error:
-            _warn(f"The attention log in {self.log_dir!r} could not be closed: {error!r}.")
+            _warn(f"The attention log in {self.log_dir!r} could not be closed: {_reason(error)}.")
         if self._missing:
             steps = ", ".join(map(str, self._missing))
             _warn(f"The attention log in {self.log_dir!r} is incomplete; missing steps: {steps}.")
 
     def _begin(self, epoch):
-        """Opens the log; takes and logs the baseline unless an earlier fit has taken it."""
-        goes_on = epoch > 0 and self._baseline is not None
-        self._writer = AttentionWriter(self.log_dir, first_step=epoch if goes_on else epoch - 1)
-        if not goes_on:
+        """Opens the log and takes the baseline, unless it was taken in an earlier training."""
+        is_resumed = epoch > 0 and (self._baseline is not None or has_log(self.log_dir))
+        first_step = epoch if is_resumed else epoch - 1
+        if not is_resumed:
             self._baseline = self._last = None
-            snapshot, scalars = self._measure()
-            self._write(epoch - 1, f"before epoch {epoch + 1}", snapshot, scalars)
+        elif self._baseline is None:
+            _warn(
+                f"Training goes on at epoch {epoch + 1} in {self.log_dir!r} with a new callback, "
+                "which doesn't know the baseline of the log: `drift_from_baseline` is left out."
+            )
+        self._writer = AttentionWriter(self.log_dir, first_step=first_step)
+        snapshot = self._monitor.snapshot()
+        if not is_resumed:
+            self._baseline = snapshot
+        self._measured(snapshot)
+        if not is_resumed:
+            self._write(first_step, f"before epoch {epoch + 1}", snapshot)
 
     def _log_or_warn(self, epoch):
-        """Measures and writes; whatever fails becomes a warning, because training must go on.
-
-        Returns the scalars, or nothing in place of what could not be measured.
-        """
-        scalars = {}
+        """Measures and writes; whatever fails becomes a warning, because training must go on."""
+        self._logged = epoch
+        self._scalars = {}
         try:
-            snapshot, scalars = self._measure()
+            snapshot = self._monitor.snapshot()
+            self._measured(snapshot)
             if self._writer is None:
                 self._writer = AttentionWriter(self.log_dir, first_step=epoch)
-            self._write(epoch, f"after epoch {epoch + 1}", snapshot, scalars)
+            self._write(epoch, f"after epoch {epoch + 1}", snapshot)
         except Exception as error:
             if not self._missing:
                 _warn(
-                    f"The attention at step {epoch} could not be logged: {error!r}. Training goes "
-                    "on, and logging is tried again; missing steps are named at the end."
+                    f"The attention at step {epoch} could not be logged: {_reason(error)}. "
+                    "Training goes on, and logging is tried again; missing steps are named at "
+                    "the end."
                 )
             self._missing.append(epoch)
             # A file whose writing has failed may end within an entry, so the next gets another.
             with contextlib.suppress(Exception):
                 self._close()
-        return scalars
 
-    def _measure(self):
-        """Returns a snapshot of the probes and its scalars."""
-        snapshot = self._monitor.snapshot()
-        self._baseline = self._baseline or snapshot
-        scalars = snapshot_scalars(snapshot, baseline=self._baseline, last=self._last)
+    def _measured(self, snapshot):
+        """Keeps a snapshot's scalars, and itself for the next one's drift."""
+        self._scalars = snapshot_scalars(snapshot, baseline=self._baseline, last=self._last)
         self._last = snapshot
-        return snapshot, scalars
 
-    def _write(self, step, moment, snapshot, scalars):
+    def _write(self, step, moment, snapshot):
         """Writes the pictures and scalars of a snapshot."""
         for index, tag in enumerate(self._tags):
             caption = self._caption(index, snapshot, moment)
@@ -206,7 +229,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
                 size=picture.shape[:2],
                 description=f"{self.probes.names[index]}. Step {step}, {caption}.",
             )
-        self._writer.scalars(step, {f"attention/{name}": scalars[name] for name in scalars})
+        scalars = {f"attention/{name}": value for name, value in self._scalars.items()}
+        self._writer.scalars(step, scalars)
         self._writer.flush()
 
     def _caption(self, index, snapshot, moment):
@@ -214,7 +238,10 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         if snapshot.classes is None:
             return moment
         names, predicted = self.probes.class_names, snapshot.classes[index]
-        text = f"{moment}: {class_name(predicted, names)} {snapshot.confidences[index]:.2f}"
+        confidence = snapshot.confidences[index]
+        if not np.isfinite(confidence):
+            return f"{moment}: the model's output is not a number"
+        text = f"{moment}: {class_name(predicted, names)} {confidence:.2f}"
         if self.probes.labels is None:
             return text
         label = self.probes.labels[index]
@@ -224,6 +251,10 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
+
+
+def _reason(error):
+    return f"{type(error).__name__}: {error}"
 
 
 def _warn(text):

@@ -1,5 +1,7 @@
 """A Keras model to predictions and attention maps, read out of its traced graph."""
 
+import itertools
+
 import tensorflow as tf
 from tensorflow import keras
 
@@ -48,6 +50,7 @@ class AttentionModel:
         self._signature = _signature(model, image_shape)
         trace = Trace(model, self._signature)
         sites = _chosen(trace.sites, layers)
+        _check_one_stack(sites)
         found = trace.inspect(sites)
         self.model = model
         self.maps = found.maps
@@ -137,6 +140,9 @@ def _chosen(sites, layers):
     """Returns the sites that `layers`, indices or parts of paths, names."""
     if layers is None:
         return sites
+    if isinstance(layers, (str, int)):
+        must = "a list of indices of attention maps or of parts of their layer paths"
+        raise TypeError(message("layers", must, layers, f"Pass [{layers!r}]."))
     paths = [site.layer for site in sites]
     indices = set()
     for layer in layers:
@@ -151,6 +157,16 @@ def _chosen(sites, layers):
     if not indices:
         raise ValueError(message("layers", "None or at least one layer", layers))
     return [sites[index] for index in sorted(indices)]
+
+
+def _check_one_stack(sites):
+    for below, above in itertools.pairwise(sites):
+        if not graph.depends_on(above.tensor, below.tensor):
+            raise ValueError(
+                "The attention maps must belong to one stack of layers, each reading the one "
+                f"below. Received: {above.layer} doesn't read {below.layer}; they may be two "
+                "towers, or two calls of one. Choose the maps of one of them with `layers`."
+            )
 
 
 def _check_model(model):

@@ -41,7 +41,8 @@ class AttentionWriter:
         try:
             folder = os.path.join(log_dir, RUN)
             tf.io.gfile.makedirs(folder)
-            self._writer = tf.io.TFRecordWriter(os.path.join(folder, _file_name()))
+            self._path = os.path.join(folder, _file_name())
+            self._writer = tf.io.TFRecordWriter(self._path)
             self._add(0, file_version="brain.Event:2")
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             self._add(first_step, session_log=start)
@@ -75,8 +76,15 @@ class AttentionWriter:
         self._add_summary(step, tag, tensor, metadata)
 
     def flush(self):
-        """Waits until all entries are in the file."""
+        """Puts all entries into the file.
+
+        Raises:
+            OSError: the file is gone; writing to a removed file fails in silence.
+            tf.errors.OpError: it can't be written.
+        """
         self._writer.flush()
+        if not tf.io.gfile.exists(self._path):
+            raise OSError(f"the file {self._path!r} was removed")
 
     def close(self):
         """Flushes and closes the file."""
@@ -97,14 +105,23 @@ def _file_name():
     return f"events.out.tfevents.{time.time():.0f}.{host}.{process}.{next(_numbers)}"
 
 
+def has_log(log_dir):
+    """Tells whether attention has been logged in a log directory before."""
+    return bool(tf.io.gfile.glob(os.path.join(log_dir, RUN, "*tfevents*")))
+
+
 def tag_names(names):
     """Returns a unique tag part for each name, a list of texts.
 
     Every run of other characters than `A-Z a-z 0-9 _ . -` becomes one `_`, because TensorBoard's
-    data server can't read tags that hold quotation marks; names that become equal are numbered.
+    data server can't read tags that hold quotation marks. Names of which nothing is left become
+    `probe_<index>`; names that become equal are numbered.
     """
     tags = []
     for index, name in enumerate(names):
         tag = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
-        tags.append(tag if tag not in tags else f"{tag}_{index}")
+        if not re.search("[A-Za-z0-9]", tag):
+            tag = f"probe_{index}"
+        numbered = (f"{tag}_{number}" for number in itertools.count(1))
+        tags.append(next(free for free in itertools.chain([tag], numbered) if free not in tags))
     return tags

@@ -99,6 +99,19 @@ def head_input(predictions):
     return tensor.op.inputs[0] if tensor.op.type == "MatMul" else predictions
 
 
+def depends_on(tensor, other):
+    """Tells whether `tensor` is computed from `other`, by the graph's edges."""
+    seen, waiting = {tensor.op}, [tensor.op]
+    while waiting:
+        operation = waiting.pop()
+        if operation is other.op:
+            return True
+        news = {source.op for source in operation.inputs} - seen
+        seen |= news
+        waiting.extend(news)
+    return False
+
+
 def last_activation(predictions):
     """Returns `"Softmax"` or `"Sigmoid"` where the model ends in one, else None."""
     tensor = predictions

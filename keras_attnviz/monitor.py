@@ -50,6 +50,7 @@ class ProbeMonitor:
 
     def __init__(self, model, probes, *, layers, layout, batch_size, start_layer, **options):
         _check_shape(model, probes)
+        self.model = model
         self._attention_model = AttentionModel(
             model, layers=layers, layout=layout, image_shape=probes.images.shape[1:]
         )
@@ -89,17 +90,17 @@ def snapshot_scalars(snapshot, *, baseline, last):
 
     Args:
         snapshot: `Snapshot`.
-        baseline: the `Snapshot` before training.
-        last: the `Snapshot` logged before, or None: then there is no `drift_from_last`.
+        baseline: the `Snapshot` before training, or None: then `drift_from_baseline` is left out.
+        last: the `Snapshot` logged before, or None where this one is the first.
     """
     values = [float(value) for value in snapshot.entropy]
     scalars = {
         "entropy": float(snapshot.entropy.mean()),
         **{_layer_name(layer): value for layer, value in enumerate(values)},
-        "drift_from_baseline": _drift(snapshot, baseline),
+        "drift_from_last": _drift(snapshot, last or snapshot),
     }
-    if last is not None:
-        scalars["drift_from_last"] = _drift(snapshot, last)
+    if baseline is not None:
+        scalars["drift_from_baseline"] = _drift(snapshot, baseline)
     return scalars
 
 
@@ -114,7 +115,7 @@ def overall(names):
     return [name for name in names if "/" not in name]
 
 
-def check_options(*, layers, layout, batch_size, head_fusion, discard_ratio, residual, start_layer):
+def check_options(*, batch_size, head_fusion, discard_ratio, residual):
     """Raises for options that no model could take; the rest is checked with the model."""
     check_count("batch_size", batch_size)
     check_choice("head_fusion", head_fusion, FUSIONS)
@@ -141,13 +142,14 @@ def _check_shape(model, probes):
 
 
 def _check_class_names(probes, outputs):
-    """Raises unless the model gives as many classes as the probes name, or as their labels ask."""
+    """Raises unless the model gives the classes that the probes name or are labeled with."""
     classes = outputs[-1] if len(outputs) == 2 else None
-    names = probes.class_names
-    classes = 2 if classes == 1 else classes
-    if classes is None or names is None or len(names) == classes:
+    if classes is None:
         return
-    must = f"of {classes} classes, as the model's output has"
-    raise ValueError(
-        message("probes", must, names, "Pass the class names in the order of the outputs.")
-    )
+    must = f"of {max(classes, 2)} classes, as the model's output has"
+    names, labels = probes.class_names, probes.labels
+    if names is not None and len(names) != max(classes, 2):
+        remedy = "Pass the class names in the order of the outputs."
+        raise ValueError(message("probes", must, names, remedy))
+    if labels is not None and labels.max() >= max(classes, 2):
+        raise ValueError(message("probes", must, labels.tolist(), "Pass labels below that."))

@@ -40,7 +40,9 @@ class ColorScale:
 
     def limit_of(self, grid):
         """Returns the value of the highest color for `grid`, in times uniform attention."""
-        return self.limit if self.scale == "uniform" else max(float(np.max(grid)), 1e-12)
+        # Of a model that has diverged there may be no number at all.
+        highest = float(np.max(np.nan_to_num(grid, nan=0.0, posinf=0.0)))
+        return self.limit if self.scale == "uniform" else max(highest, 1e-12)
 
     def labels_of(self, grid):
         """Returns the color bar's labels for `grid`."""

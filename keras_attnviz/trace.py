@@ -101,7 +101,7 @@ def _dependence(output, attention):
     if gradient is None:
         return tf.zeros([tf.shape(attention)[-2]], tf.bool)
     axes = [axis for axis in range(attention.shape.rank) if axis != attention.shape.rank - 2]
-    return tf.reduce_any(gradient != 0, axis=axes)
+    return tf.reduce_any((gradient != 0) & tf.math.is_finite(gradient), axis=axes)
 
 
 def _attention_map(site, shape):

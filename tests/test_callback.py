@@ -1,4 +1,5 @@
 import pathlib
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -58,7 +59,7 @@ def test_the_model_learns_and_every_epoch_is_logged(learned):
         assert list(series) == steps
     assert sorted(scalars) == sorted(["attention/entropy", *LAYER_TAGS, DRIFT, CHANGE])
     for tag, series in scalars.items():
-        assert list(series) == (steps[1:] if tag == CHANGE else steps)
+        assert list(series) == steps, tag
     assert starts_of(log_dir / "attention") == [-1]
 
 
@@ -69,7 +70,7 @@ def test_the_baseline_is_the_state_before_the_first_step(learned, probes):
         np.testing.assert_allclose(
             scalars[tag][-1], np.mean(attention_entropy(attention)), rtol=1e-5
         )
-    assert scalars[DRIFT][-1] == 0
+    assert scalars[DRIFT][-1] == scalars[CHANGE][-1] == 0
     assert scalars[DRIFT][11] > 1e-5
     for index, (_, description) in enumerate(
         series[-1] for _, series in sorted(images_of(log_dir / "attention").items())
@@ -151,6 +152,8 @@ def test_the_model_is_traced_once_for_a_whole_fit(faces, probes, tmp_path):
     alone = calls_in_fit([])
     callback = AttentionRolloutCallback(probes, tmp_path, batch_size=3)
     assert calls_in_fit([callback]) == alone + 1
+    # What runs at each epoch, on batches of 3 and of 1, is one function traced once.
+    assert callback._monitor._measure.experimental_get_tracing_count() == 1
 
 
 def test_training_is_the_same_with_and_without(faces, probes, tmp_path):
@@ -168,9 +171,43 @@ def test_training_is_the_same_with_and_without(faces, probes, tmp_path):
 def test_every_epochs_and_the_last(faces, probes, tmp_path):
     _, history = fit(faces, tmp_path, probes, epochs=5, every_epochs=2)
     scalars = scalars_of(tmp_path / "attention")
-    assert list(scalars[DRIFT]) == [-1, 1, 3, 4]
-    assert list(scalars[CHANGE]) == [1, 3, 4]
-    assert np.isnan(history["attention_entropy"]).tolist() == [True, False, True, False, False]
+    assert list(scalars[DRIFT]) == list(scalars[CHANGE]) == [-1, 1, 3, 4]
+    # Between them the last logged values are repeated.
+    for tag in (DRIFT, CHANGE, "attention/entropy"):
+        logged = [scalars[tag][step] for step in (-1, 1, 1, 3, 4)]
+        name = "attention_" + tag.removeprefix("attention/")
+        np.testing.assert_allclose(history[name], logged, rtol=1e-6)
+
+
+def test_the_last_epoch_is_logged_when_training_stops_early(faces, probes, tmp_path):
+    class Stopping(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    for name, is_first in (("before", True), ("after", False)):
+        callback = AttentionRolloutCallback(probes, tmp_path / name, every_epochs=10)
+        callbacks = [Stopping(), callback] if is_first else [callback, Stopping()]
+        small_classifier().fit(*faces, epochs=10, verbose=0, callbacks=callbacks)
+        assert list(scalars_of(tmp_path / name / "attention")[DRIFT]) == [-1, 1]
+
+
+def test_drift_from_last_is_measured_against_the_last_logged_epoch(faces, probes, tmp_path):
+    model = small_classifier()
+    maps = [np.reshape(AttentionModel(model).rollout(probes.images), (4, -1))]
+    for epoch in range(2):
+        fit(faces, tmp_path / str(epoch), probes, epochs=1, model=model)
+        maps.append(np.reshape(AttentionModel(model).rollout(probes.images), (4, -1)))
+    # The same two epochs in one fit.
+    callback, _ = fit(faces, tmp_path / "both", probes, epochs=1)
+    callback.model.set_weights(model.get_weights())
+    callback.on_epoch_end(1, {})
+    callback.on_train_end()
+    series = scalars_of(tmp_path / "both" / "attention")
+    expected = np.mean(jensen_shannon_divergence(maps[2], maps[1]))
+    from_baseline = np.mean(jensen_shannon_divergence(maps[2], maps[0]))
+    np.testing.assert_allclose(series[CHANGE][1], expected, rtol=0.05)
+    np.testing.assert_allclose(series[DRIFT][1], from_baseline, rtol=0.05)
+    assert abs(expected - from_baseline) > 0.1 * from_baseline
 
 
 def test_layers_can_be_kept_out_of_the_logs(faces, probes, tmp_path):
@@ -198,6 +235,59 @@ def test_a_second_phase_goes_on_in_the_same_log(faces, probes, tmp_path):
     assert series[DRIFT][1] == 0
     assert series[DRIFT][3] > series[DRIFT][1]
     assert starts_of(tmp_path / "attention") == [-1, 2]
+
+
+def test_a_new_callback_goes_on_in_a_log_without_its_baseline(faces, probes, tmp_path):
+    model = small_classifier()
+    fit(faces, tmp_path, probes, epochs=2, model=model)
+    callback = AttentionRolloutCallback(probes, tmp_path)
+    options = {"initial_epoch": 2, "epochs": 3, "verbose": 0, "callbacks": [callback]}
+    with pytest.warns(RuntimeWarning, match="doesn't know the baseline of the log"):
+        history = model.fit(*faces, **options).history
+    series = scalars_of(tmp_path / "attention")
+    # Nothing that was logged is taken away, and no drift is told from a wrong baseline.
+    assert starts_of(tmp_path / "attention") == [-1, 2]
+    assert list(series["attention/entropy"]) == [-1, 0, 1, 2]
+    assert list(series[DRIFT]) == [-1, 0, 1]
+    assert list(series[CHANGE]) == [-1, 0, 1, 2]
+    assert series[CHANGE][2] > 0
+    assert np.isnan(history["attention_drift_from_baseline"]).all()
+
+
+def test_another_model_gets_a_baseline_of_its_own(faces, probes, tmp_path):
+    callback, _ = fit(faces, tmp_path / "logs", probes, epochs=1)
+    callback.log_dir = str(tmp_path / "other")
+    other = small_classifier(patch_size=8)
+    other.fit(*faces, initial_epoch=1, epochs=2, verbose=0, callbacks=[callback])
+    assert list(scalars_of(tmp_path / "other" / "attention")[DRIFT]) == [0, 1]
+
+
+def test_a_removed_log_is_told_and_begun_anew(faces, probes, tmp_path):
+    class Removing(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                shutil.rmtree(tmp_path / "logs")
+
+    with pytest.warns(RuntimeWarning) as caught:
+        fit(faces, tmp_path / "logs", probes, epochs=3, callbacks=[Removing()])
+    texts = [str(warning.message) for warning in caught]
+    assert any("The attention at step 1 could not be" in t and "was removed" in t for t in texts)
+    assert any("missing steps: 1." in text for text in texts)
+    assert list(scalars_of(tmp_path / "logs" / "attention")[DRIFT]) == [2]
+
+
+def test_a_diverged_model_is_not_called_right(faces, probes, tmp_path):
+    class Diverging(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            weights = [weight * np.nan for weight in self.model.get_weights()]
+            self.model.set_weights(weights)
+
+    callback = AttentionRolloutCallback(probes, tmp_path, color_scale="image")
+    callbacks = [Diverging(), callback]
+    history = small_classifier().fit(*faces, epochs=1, verbose=0, callbacks=callbacks).history
+    for series in images_of(tmp_path / "attention").values():
+        assert series[0][1].endswith("after epoch 1: the model's output is not a number.")
+    assert np.isnan(history["attention_entropy"]).all()
 
 
 def test_baseline_follows_a_callback_that_restores_weights(faces, probes, tmp_path):
@@ -258,11 +348,12 @@ def test_one_color_scale_or_one_for_each_picture(faces, probes, tmp_path):
         ({"residual": -1.0}, ValueError, r"`residual` must be in \[0, 1\)"),
         ({"color_scale": "log"}, ValueError, r"`color_scale` must be one of 'uniform', 'image'"),
         ({"color_map": "reddish"}, ValueError, r"`color_map` must be"),
+        ({"log_dir": None}, TypeError, r"`log_dir` must be the path of a directory"),
     ],
 )
 def test_bad_arguments_are_refused_at_once(probes, tmp_path, options, error, text):
     with pytest.raises(error, match=text):
-        AttentionRolloutCallback(probes, tmp_path, **options)
+        AttentionRolloutCallback(probes, **{"log_dir": tmp_path, **options})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -304,6 +395,12 @@ def test_what_does_not_fit_is_refused_before_the_first_step(
     with pytest.raises(ValueError, match=text):
         model.fit(images, np.zeros(4), verbose=0, callbacks=[callback, watcher])
     assert trained == []
+
+
+def test_labels_beyond_the_outputs_are_refused(faces, tmp_path):
+    probes = ProbeSet(faces[0][:2], labels=[0, 7])
+    with pytest.raises(ValueError, match=r"`probes` must be of 2 classes.*\[0, 7\]"):
+        fit(faces, tmp_path, probes)
 
 
 def test_a_log_directory_that_cannot_be_written(faces, probes, tmp_path):
@@ -365,6 +462,7 @@ def test_a_full_disk_does_not_end_training(tmp_path):
     warnings = [line for line in result.stdout.splitlines() if line.startswith("warning")]
     assert len(warnings) == 2
     assert "The attention at step 1 could not be logged" in warnings[0]
+    assert "File too large" in warnings[0]
     assert "is incomplete; missing steps: 1, 2." in warnings[1]
     steps = list(scalars_of(tmp_path / "attention")[DRIFT])
     assert steps == [-1, 0, 3, 4]

@@ -277,6 +277,19 @@ def two_inputs():
     return keras.Model(inputs, small_vit()(keras.layers.Add()(inputs)))
 
 
+def siamese():
+    inputs, tower = keras.Input((24, 24, 3)), small_vit()
+    return keras.Model(inputs, tower(inputs) + tower(-inputs))
+
+
+def test_one_call_of_two_can_be_chosen():
+    model = siamese()
+    attention_model = AttentionModel(model, layers=[0, 1, 2])
+    pixels = images_like(model)
+    expected = AttentionModel(model.get_layer("small")).rollout(pixels)
+    np.testing.assert_allclose(attention_model.rollout(pixels), expected, rtol=1e-5)
+
+
 def two_outputs():
     tokens = small_vit()
     return keras.Model(tokens.input, [tokens.output, tokens.output + 1])
@@ -298,6 +311,14 @@ def convolutional():
         (lambda: keras.Sequential([small_vit().layers[-1]]), {}, ValueError, "image size must be"),
         (small_vit, {"layers": [3]}, ValueError, r"`layers` must be indices.*Received: layers=3"),
         (small_vit, {"layers": ["block_7"]}, ValueError, r"layers='block_7'.*encoderblock_0"),
+        (
+            small_vit,
+            {"layers": "block_1"},
+            TypeError,
+            r"`layers` must be a list.*Pass \['block_1'\]",
+        ),
+        (small_vit, {"layers": 1}, TypeError, r"`layers` must be a list of indices"),
+        (siamese, {}, ValueError, r"must belong to one stack.*block_0/.* doesn't read .*block_2/"),
         (small_vit, {"layers": []}, ValueError, "`layers` must be None or at least one layer"),
         (small_vit, {"layout": (1, 6, 6)}, TypeError, "`layout` must be a TokenLayout"),
         (small_vit, {"layout": TokenLayout(1, (5, 5))}, ValueError, "a layout of 37 tokens"),

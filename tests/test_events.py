@@ -1,10 +1,12 @@
+import shutil
+
 import numpy as np
 import pytest
 import skimage.data
 from event_files import events_of, images_of, scalars_of, starts_of
 
 from keras_attnviz import render
-from keras_attnviz.events import AttentionWriter, tag_names
+from keras_attnviz.events import AttentionWriter, has_log, tag_names
 
 CAT = skimage.data.chelsea()[:60, :80]
 
@@ -43,5 +45,20 @@ def test_every_event_has_a_time(tmp_path):
 
 
 def test_tag_names_are_safe_and_unique():
-    names = ['a "b" c', "a_b_c", "käse", "k se", "x-1.png"]
-    assert tag_names(names) == ["a_b_c", "a_b_c_1", "k_se", "k_se_3", "x-1.png"]
+    names = ['a "b" c', "a_b_c", "a_b_c_1", "käse", "k se", "猫", "犬 ", "x-1.png"]
+    tags = ["a_b_c", "a_b_c_1", "a_b_c_1_1", "k_se", "k_se_1", "probe_5", "probe_6", "x-1.png"]
+    assert tag_names(names) == tags
+
+
+def test_a_removed_file_is_an_error(tmp_path):
+    writer = AttentionWriter(str(tmp_path), first_step=-1)
+    shutil.rmtree(tmp_path / "attention")
+    writer.scalars(0, {"attention/entropy": 0.5})
+    with pytest.raises(OSError, match="was removed"):
+        writer.flush()
+
+
+def test_has_log(tmp_path):
+    assert not has_log(str(tmp_path))
+    AttentionWriter(str(tmp_path), first_step=-1).close()
+    assert has_log(str(tmp_path))
