@@ -30,6 +30,62 @@ def test_display_pictures_of_the_usual_ranges(preprocess):
     assert probes.images is images
 
 
+def shown(low, high):
+    """Returns the picture of two grey pixels, as bytes."""
+    values = np.full((1, 1, 2, 3), low, np.float32)
+    values[0, 0, 1] = high
+    return ProbeSet(values).display[0, 0, :, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 1.01, [0, 255]),
+        (-0.02, 1.02, [0, 255]),
+        (0.2, 1.01, [51, 255]),
+        (-1, 1.01, [0, 255]),
+        (-1.04, 1.04, [0, 255]),
+        (-1.03, 0, [0, 128]),
+        (0, 257, [0, 255]),
+        (-5, 260, [0, 255]),
+        (-0.5, 51, [0, 51]),
+        (0, 20, [0, 20]),
+    ],
+)
+def test_every_range_may_be_overshot_a_little(low, high, expected):
+    assert shown(low, high) == expected
+
+
+def test_standardized_values_may_overshoot_a_little():
+    pixels = np.tile(np.array([-0.019, 1.019])[:, np.newaxis], 3)[np.newaxis, np.newaxis]
+    assert ProbeSet((pixels - MEAN) / DEVIATION).display[0, 0].tolist() == [[0] * 3, [255] * 3]
+
+
+def test_overshot_pixels_leave_the_others_as_they_are():
+    for scale, shift in [(1 / 255, 0), (2 / 255, -1), (1, 0)]:
+        images = PICTURES.astype(np.float32) * scale + shift
+        images[0, 0, 0] = 259 * scale + shift
+        expected = PICTURES.copy()
+        expected[0, 0, 0] = 255
+        np.testing.assert_array_equal(ProbeSet(images).display, expected)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "channels"),
+    [
+        (-0.42, 2.82, 1),  # MNIST by its own mean and deviation
+        (-2.5, 3.1, 3),  # each image by its own
+        (-6, 255, 3),
+        (0, 261, 3),
+    ],
+)
+def test_values_of_no_known_range_are_not_guessed(low, high, channels):
+    values = np.full((1, 2, 1, channels), low, np.float32)
+    values[0, 1] = high
+    with pytest.raises(ValueError, match=r"`images` must have values in \[0, 255\], \[0, 1\]"):
+        ProbeSet(values)
+
+
 def test_display_of_other_channels():
     grey = ProbeSet(PICTURES[..., :1] / 255.0).display
     np.testing.assert_array_equal(grey, np.repeat(PICTURES[..., :1], 3, axis=-1))
@@ -69,7 +125,28 @@ BROKEN[1, 0, 0, 0] = np.nan
         (PICTURES * 7.0, {}, r"Received: values from 161 to 1344\. Pass the pictures .* `display`"),
         (PICTURES[..., :2], {}, "of 1, 3 or 4 channels.*Pass the pictures to show as `display`"),
         (PICTURES, {"labels": [0]}, r"`labels` must be integers of shape \[2\]"),
-        (PICTURES, {"labels": [0.0, 1.0]}, r"`labels` must be integers"),
+        (
+            PICTURES,
+            {"labels": [0.0, 0.5]},
+            r"`labels` must be .*, or one-hot .*`argmax\(axis=-1\)`",
+        ),
+        (PICTURES, {"labels": [0.0, np.nan]}, r"`labels` must be integers"),
+        (PICTURES, {"labels": [[0], [0, 1]]}, r"`labels` must be integers"),
+        (PICTURES, {"labels": ["a", "b"]}, r"`labels` must be integers"),
+        (PICTURES, {"labels": [[0, 2], [1, 1]]}, r"`labels` must be integers"),
+        (PICTURES, {"labels": [[0.5, 0.5], [0, 1]]}, r"`labels` must be integers"),
+        (PICTURES, {"labels": [[1]]}, r"`labels` must be integers of shape \[2\]"),
+        (PICTURES, {"labels": [0, -1]}, r"`labels` must be class indices in \[0, inf\)"),
+        (
+            PICTURES,
+            {"labels": np.eye(3)[[0, 2]], "class_names": ["a", "b"]},
+            r"class indices in \[0, 2\)",
+        ),
+        (
+            [CAT, CAT[1:]],
+            {},
+            r"`images` must be of one shape .* 2 images of shapes \[\(48, 64, 3\), \(47, 64, 3\)\]",
+        ),
         (PICTURES, {"labels": [0, 2], "class_names": ["a", "b"]}, r"class indices in \[0, 2\)"),
         (PICTURES, {"names": ["a", "a"]}, "`names` must be 2 unique texts"),
         (PICTURES, {"masks": np.zeros((2, 3, 3))}, r"`masks` must be of shape \[2, 48, 64\]"),
@@ -79,6 +156,33 @@ BROKEN[1, 0, 0, 0] = np.nan
 def test_bad_probes_are_named(images, options, text):
     with pytest.raises(ValueError, match=text):
         ProbeSet(images, **options)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [2, 0],
+        np.array([2, 0], np.uint8),
+        np.array([2, 0], np.float32),
+        [[2], [0]],
+        [[0, 0, 1], [1, 0, 0]],
+        np.eye(3, dtype=np.float32)[[2, 0]],
+        np.eye(3, dtype=bool)[[2, 0]],
+        np.eye(3, dtype=np.float16)[[2, 0]] * 0.9 + 0.1 / 3,
+    ],
+)
+def test_labels_become_integers(labels):
+    probes = ProbeSet(PICTURES, labels=labels, class_names=["a", "b", "c"])
+    assert probes.labels.tolist() == [2, 0]
+    assert probes.labels.dtype.kind == "i"
+
+
+@pytest.mark.parametrize("class_names", ["ab", b"ab", 2])
+def test_class_names_are_a_list(class_names):
+    with pytest.raises(TypeError, match="`class_names` must be a list of texts, one a class"):
+        ProbeSet(PICTURES, class_names=class_names)
+    with pytest.raises(TypeError, match="`class_names` must be a list of texts, one a class"):
+        ProbeSet.from_dataset(dataset([0, 1]), per_class=1, class_names=class_names)
 
 
 @pytest.fixture
@@ -175,3 +279,70 @@ def test_from_dataset_names_what_is_wrong():
         ProbeSet.from_dataset(dataset([0, 1]).repeat(), per_class=1)
     with pytest.raises(ValueError, match=r"Too few of classes \[2\]"):
         ProbeSet.from_dataset(dataset([0, 1]), per_class=1, class_names=["a", "b", "c"])
+
+
+@pytest.mark.parametrize("label", [2, -1])
+def test_from_dataset_refuses_labels_without_a_class_name(label):
+    with pytest.raises(ValueError, match=rf"`dataset` must .* \[0, 2\).* the label {label}\."):
+        ProbeSet.from_dataset(dataset([0, label, 1]), per_class=1, class_names=["a", "b"])
+
+
+@pytest.mark.parametrize("label", [0.5, b"cat", [1, 1, 0], [0.5, 0.5]])
+def test_from_dataset_refuses_labels_that_are_no_classes(label):
+    with pytest.raises(ValueError, match=r"`dataset` must be .* or one-hot\..*label="):
+        ProbeSet.from_dataset(dataset([label] * 2), per_class=1)
+
+
+@pytest.mark.parametrize("batch", [None, 3])
+def test_from_dataset_takes_a_column_of_labels(batch):
+    data = dataset(np.array([[1.0], [0.0], [1.0]], np.float32))
+    probes = ProbeSet.from_dataset(data.batch(batch) if batch else data, per_class=1)
+    assert probes.labels.tolist() == [0, 1]
+    assert probes.images[:, 0, 0, 0].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("batch", [None, 64])
+def test_from_dataset_leaves_off_where_an_endless_dataset_lacks_a_class(batch):
+    data = dataset([0, 1]).repeat()
+    text = r"Received: 10000 examples\. Too few of classes \[2\]"
+    with pytest.raises(ValueError, match=text):
+        ProbeSet.from_dataset(
+            data.batch(batch) if batch else data, per_class=1, class_names=["a", "b", "c"]
+        )
+
+
+def test_from_dataset_reads_a_finite_one_to_its_end():
+    data = dataset(np.arange(10_002) // 10_001).map(lambda image, label: (image / 10_001, label))
+    probes = ProbeSet.from_dataset(data, per_class=1, class_names=["many", "last"])
+    assert probes.images[:, 0, 0, 0].tolist() == [0, 1]
+
+
+def test_from_dataset_names_elements_of_another_form():
+    labeled = dataset([0, 1])
+    text = r"`dataset` must be .* of images or of \(images, labels\).*`dataset\.map`"
+    for data in (
+        labeled.map(lambda image, label: {"image": image, "label": label}),
+        labeled.map(lambda image, label: ({"image": image}, label)),
+        labeled.map(lambda image, label: (image, {"class": label})),
+    ):
+        with pytest.raises(TypeError, match=text):
+            ProbeSet.from_dataset(data)
+
+
+def test_from_dataset_takes_tuples_of_images_alone():
+    data = dataset([0] * 3).map(lambda image, label: (image,))
+    assert ProbeSet.from_dataset(data.batch(2), count=3).images[:, 0, 0, 0].tolist() == [0, 1, 2]
+
+
+def test_from_dataset_names_too_few_images():
+    labeled = dataset([0, 1])
+    alone = labeled.map(lambda image, label: image)
+    with pytest.raises(
+        ValueError, match=r"`dataset` must be of at least 3 .* gave 2\. Lower `count`"
+    ):
+        ProbeSet.from_dataset(alone, count=3)
+    with pytest.raises(ValueError, match=r"`dataset` must be .*It gave 0"):
+        ProbeSet.from_dataset(alone.take(0))
+    for class_names in (None, ["a", "b"]):
+        with pytest.raises(ValueError, match=r"`dataset` must be .* It is empty\."):
+            ProbeSet.from_dataset(labeled.take(0), class_names=class_names)
