@@ -31,8 +31,8 @@ class AttentionSite:
     layer: str
 
 
-def find_attention(operations):
-    """Returns the attention maps among `operations`, in their order, as `AttentionSite`s.
+def find_attention(operations, model_name):
+    """Returns the attention maps among a model's operations, in their order, as `AttentionSite`s.
 
     An attention map is the output of a `Softmax` of rank 3 or more that, perhaps through casts,
     masks, dropout or shape changes, becomes an operand of a matrix product or an einsum. A
@@ -40,7 +40,7 @@ def find_attention(operations):
     """
     names = {operation.name for operation in operations}
     return [
-        AttentionSite(operation.outputs[0], layer_path(operation.name))
+        AttentionSite(operation.outputs[0], layer_path(operation.name, model_name))
         for operation in operations
         if operation.type == "Softmax"
         and (operation.outputs[0].shape.rank or 0) >= 3
@@ -120,11 +120,13 @@ def last_activation(predictions):
     return tensor.op.type if tensor.op.type in ("Sigmoid", "Softmax") else None
 
 
-def layer_path(operation_name):
+def layer_path(operation_name, model_name):
     """Returns the path of the layer that added an operation, from the operation's name.
 
-    Keras appends `_1`, `_2`, ... to each name in the path when a model is called again, also in
-    a graph of its own; one such suffix is stripped from each.
+    Keras 3 appends `_1`, `_2`, ... to each name in the path; one such suffix is stripped from
+    each. tf.keras 2 leaves the names alone, which shows in the path's first, the model's own.
     """
     parts = operation_name.split("/")[:-1] or [operation_name]
+    if parts[0] == model_name:
+        return "/".join(parts)
     return "/".join(re.sub(r"_\d+$", "", part) for part in parts)

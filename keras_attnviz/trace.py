@@ -60,7 +60,7 @@ class Trace:
         with _losses_kept(model):
             # Unlike tf.function, what this gives can be cut into functions of parts.
             self._wrapped = tf.compat.v1.wrap_function(traced, [signature])
-        self.sites = graph.find_attention(self.operations)
+        self.sites = graph.find_attention(self.operations, model.name)
         if not self.sites:
             raise ValueError(_no_attention(model))
 

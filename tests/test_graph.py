@@ -64,7 +64,7 @@ def gates_of_experts(scores, values):
 )
 def test_attention_is_a_softmax_multiplied_with_values(function, count):
     operations, _ = operations_of(function, [None, 2, 5, 5], [None, 2, 5, 8])
-    sites = graph.find_attention(operations)
+    sites = graph.find_attention(operations, "model")
     assert [site.tensor.op.type for site in sites] == ["Softmax"] * count
 
 
@@ -73,7 +73,7 @@ def test_operations_of_others_are_not_followed():
         scores = tf.nn.softmax(tf.ones([1, 2, 5, 5]))
         mine = traced.get_operations()
         tf.matmul(scores, tf.ones([1, 2, 5, 8]))
-    assert graph.find_attention(mine) == []
+    assert graph.find_attention(mine, "model") == []
 
 
 def test_patch_embeddings_before_the_first_map():
@@ -84,7 +84,7 @@ def test_patch_embeddings_before_the_first_map():
         return tf.nn.conv2d(tf.reshape(mixed, [-1, 3, 4, 8]), tf.ones([1, 1, 8, 8]), 1, "VALID")
 
     operations, _ = operations_of(model, [None, 12, 16, 3])
-    (site,) = graph.find_attention(operations)
+    (site,) = graph.find_attention(operations, "model")
     (patches,) = graph.patch_embeddings(operations, site.tensor)
     assert patches.shape.as_list() == [None, 3, 4, 8]
     assert graph.spatial_axes(patches) == (1, 2)
@@ -105,12 +105,15 @@ def test_head_input_is_the_prediction_where_there_is_no_head():
 
 
 @pytest.mark.parametrize(
-    ("name", "path"),
+    ("name", "model_name", "path"),
     [
-        ("model_1/block_0_1/att_1/Softmax", "model/block_0/att"),
-        ("vit/block_12/Softmax", "vit/block"),
-        ("Softmax", "Softmax"),
+        # Keras 3, and a model whose own name ends in a number.
+        ("model_1/block_0_1/att_1/Softmax", "model", "model/block_0/att"),
+        ("model_1_1/block_12/Softmax", "model_1", "model_1/block"),
+        # tf.keras 2.
+        ("model/block_0/att/Softmax", "model", "model/block_0/att"),
+        ("Softmax", "model", "Softmax"),
     ],
 )
-def test_layer_path(name, path):
-    assert graph.layer_path(name) == path
+def test_layer_path(name, model_name, path):
+    assert graph.layer_path(name, model_name) == path
