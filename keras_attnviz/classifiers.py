@@ -1,8 +1,10 @@
 """Image classifiers on Vision Transformers: building, and files that know their class names."""
 
+import contextlib
 import json
 import os
 import zipfile
+import zlib
 
 from tensorflow import keras
 
@@ -12,12 +14,21 @@ from keras_attnviz.pretrained import (
     SIZE_NAMES,
     Architecture,
     build_vit,
-    check_image_size,
     check_weights,
     find_architecture,
 )
+from keras_attnviz.vit_s14 import check_image_size
 
 MEMBER = "keras_attnviz.json"
+_DAMAGES = (
+    AttributeError,
+    KeyError,
+    OSError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 ALL_BLOCKS = "all"
 
 
@@ -54,7 +65,7 @@ def build_classifier(
 def check_classifier(architecture, image_size, trainable_blocks, weights):
     """Raises what `build_classifier` would, as far as it shows without building the network."""
     architecture = find_architecture(architecture)
-    check_image_size(image_size, architecture)
+    check_image_size(image_size, architecture.patch_size)
     check_weights(weights, architecture)
     if trainable_blocks != ALL_BLOCKS:
         check_count("trainable_blocks", trainable_blocks, 0)
@@ -84,6 +95,7 @@ def save_classifier(model, path, *, architecture, class_names):
         "class_names": list(class_names),
         "image_size": list(model.input_shape[1:3]),
         "input_range": [0, 255],
+        "dtype_policy": vit.dtype_policy.name,
         "vit": sizes,
     }
     # Without the optimizer: Keras loads its state only where all the layers inside the blocks are
@@ -108,32 +120,52 @@ def load_classifier(path, *, trust=False, name="path"):
 
     Returns:
         `(model, class_names)`: the model, not compiled, and a tuple of texts; None where the file
-        has no class names. A model of `save_classifier` takes RGB in [0, 255].
+        has no class names. A model of `save_classifier` takes RGB in [0, 255], and computes under
+        the dtype policy that it was saved with ("mixed_float16", say).
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it isn't a `.keras` file, or holds code and `trust` is false.
+        ValueError: it isn't a `.keras` file, is damaged, or holds code and `trust` is false.
     """
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(message(name, "an existing .keras file", path))
     if not path.endswith(".keras") or not zipfile.is_zipfile(path):
         raise ValueError(message(name, "a file saved by Keras 3 as .keras", path))
-    description = _description(path)
-    if description is None:
+    with zipfile.ZipFile(path) as archive:
+        is_ours = MEMBER in archive.namelist()
+    if not is_ours:
         return _foreign_model(path, trust, name), None
+    try:
+        return _own_model(path)
+    # What is damaged shows as any of these: no JSON, a missing key, sizes that are no numbers or
+    # don't fit the weights, a broken archive.
+    except _DAMAGES as error:
+        remedy = f"It is damaged: {error!r}. Take another copy, or fine-tune again."
+        must = "an intact .keras file where this package has saved it"
+        raise ValueError(message(name, must, path, remedy)) from error
+
+
+def _own_model(path):
+    with zipfile.ZipFile(path) as archive:
+        description = json.loads(archive.read(MEMBER))
     architecture = Architecture(**description["vit"])
     class_names = tuple(description["class_names"])
-    model = _with_head(architecture.build(description["image_size"]), len(class_names))
+    with _dtype_policy(description.get("dtype_policy", "float32")):
+        model = _with_head(architecture.build(description["image_size"]), len(class_names))
     model.load_weights(path)
     return model, class_names
 
 
-def _description(path):
-    with zipfile.ZipFile(path) as archive:
-        if MEMBER not in archive.namelist():
-            return None
-        return json.loads(archive.read(MEMBER))
+@contextlib.contextmanager
+def _dtype_policy(name):
+    """Sets the dtype policy under which layers are built; vit-keras takes none for a network."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _foreign_model(path, trust, name):

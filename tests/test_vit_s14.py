@@ -56,7 +56,7 @@ def test_interpolated_positions_keep_a_constant_and_the_same_grid():
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"image_size": 224 + 1}, ValueError, r"`image_size`.*14.*=225.*\(224, 224\)"),
+        ({"image_size": 224 + 1}, ValueError, r"`image_size`.*14.*=225\. Use 224, for"),
         ({"image_size": (224, 100)}, ValueError, r"`image_size`.*14.*\(224, 100\).*\(224, 98\)"),
         ({"image_size": "224"}, ValueError, "`image_size`.*'224'"),
         ({"image_size": 28, "num_layers": 0}, ValueError, "`num_layers`.*at least 1.*=0"),
