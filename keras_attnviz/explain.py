@@ -10,14 +10,13 @@ from tensorflow import keras
 from vit_keras.utils import get_imagenet_classes
 
 from keras_attnviz import render
-from keras_attnviz._checks import check_choice, message
+from keras_attnviz._checks import message
 from keras_attnviz.capture import AttentionModel
 from keras_attnviz.classes import class_name, class_predictions
 from keras_attnviz.classifiers import load_classifier
 from keras_attnviz.images import check_exists, read_image, resize_image
 from keras_attnviz.pretrained import ARCHITECTURES, build_vit
 
-ACTIVATIONS = ("linear", "sigmoid", "softmax")
 DEFAULT_IMAGE_SIZE = 384
 _BATCH = 8
 _SHOWN_SIDE = 1024
@@ -72,7 +71,8 @@ def open_model(
             path of a `.keras` file, of `fine_tune` or with any other Vision Transformer.
         weights: of a named network; see `build_vit`.
         image_size: of a named network, integer or pair (height, width); 384 unless given.
-        activation: of a named network's head, "linear" (default), "sigmoid" or "softmax".
+        activation: of a named network's head, the name of any Keras activation; "linear" unless
+            given.
         input_range: `(low, high)`, what a network in a file takes for black and white. Files of
             `fine_tune` know it.
         trust: whether code in the file may be run; see `load_classifier`.
@@ -191,7 +191,7 @@ def check_drawing(path, sources):
 
 def _named_model(name, weights, image_size, activation):
     activation = activation or "linear"
-    check_choice("activation", activation, ACTIVATIONS)
+    _check_activation(activation)
     model = build_vit(
         name, image_size=image_size, weights=weights, include_top=True, activation=activation
     )
@@ -230,6 +230,14 @@ def _check_absent(kind, **arguments):
     for name, value in arguments.items():
         if value is not None:
             raise ValueError(message(name, f"left out: it isn't an option {kind}", value))
+
+
+def _check_activation(activation):
+    try:
+        keras.activations.get(activation)
+    except ValueError as error:
+        must = 'the name of a Keras activation, "linear", "sigmoid" or "softmax" for example'
+        raise ValueError(message("activation", must, activation)) from error
 
 
 def _check_input_range(input_range):

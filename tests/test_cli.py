@@ -17,7 +17,7 @@ from PIL import Image
 from small_vits import SMALL, write_published_weights, write_weights
 
 import keras_attnviz
-from keras_attnviz import arguments, cli, explain, rollout
+from keras_attnviz import arguments, cli, rollout
 from keras_attnviz.classifiers import MEMBER, build_classifier, save_classifier
 from keras_attnviz.pretrained import ARCHITECTURES
 
@@ -76,7 +76,6 @@ def test_the_installed_command_tells_its_version():
 def test_what_the_command_line_knows_without_tensorflow_is_true():
     assert tuple(ARCHITECTURES) == arguments.MODELS
     assert tuple(rollout.FUSIONS) == arguments.FUSIONS
-    assert explain.ACTIVATIONS == arguments.ACTIVATIONS
 
 
 @pytest.mark.parametrize(
@@ -99,6 +98,11 @@ def test_what_the_command_line_knows_without_tensorflow_is_true():
         ("explain vit_b16 {tmp}/none.png", "`image` must be an existing file or a web address."),
         ("explain vit_b16 {cat} -o {tmp}/none/a.png", "`out` must be a file in an existing dir"),
         ("explain vit_b16 {cat} --image-size 50", "`image_size` must be divisible by the patch"),
+        (
+            "explain vit_b16 {cat} --activation no_such",
+            '`activation` must be the name of a Keras activation, "linear", "sigmoid" or '
+            "\"softmax\" for example. Received: activation='no_such'.",
+        ),
         ("explain vit_b16 {cat} --input-range 0 1", "`input_range` must be left out"),
         ("board {tmp}/none", "`log_dir` must be an existing directory."),
         ("board {tmp} --port 70000", "`port` must be at most 65535."),
@@ -161,23 +165,35 @@ def test_a_missing_extra_is_named(module):
     assert last.endswith("Install it with: pip install 'keras-attnviz[vit]'")
 
 
-def test_an_error_below_this_package_keeps_its_traceback(tmp_path):
-    path = tmp_path / "model.keras"
+def saved_classifier(path):
     model = build_classifier(SMALL, classes=2, image_size=32, weights="none")
-    save_classifier(model, path, architecture=SMALL, class_names=["a", "b"])
+    model.get_layer("classes").bias.assign([0.0, 20.0])
+    save_classifier(model, path, architecture=SMALL, class_names=["dog", "cat"])
+    return path
+
+
+def test_an_error_below_this_package_keeps_its_traceback(tmp_path):
+    path = saved_classifier(tmp_path / "model.keras")
+    (tmp_path / "full.png").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        cli.main(["explain", str(path), CAT, "-o", str(tmp_path / "full.png")])
+
+
+def test_a_damaged_file_is_named_in_one_line(tmp_path, capsys):
+    path = saved_classifier(tmp_path / "model.keras")
     broken = tmp_path / "broken.keras"
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(broken, "w") as target:
         for name in source.namelist():
             target.writestr(name, "no json" if name == MEMBER else source.read(name))
-    with pytest.raises(ValueError, match="Expecting value"):
-        cli.main(["explain", str(broken), CAT])
+    assert cli.main(["explain", str(broken), CAT]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("keras-attnviz: `model` must be an intact .keras file")
+    assert "broken.keras'. It is damaged: JSONDecodeError" in said
+    assert said.count("\n") == 1
 
 
 def test_explain_prints_and_draws_with_a_file_of_ours(tmp_path, capsys):
-    path = tmp_path / "model.keras"
-    model = build_classifier(SMALL, classes=2, image_size=32, weights="none")
-    model.get_layer("classes").bias.assign([0.0, 20.0])
-    save_classifier(model, path, architecture=SMALL, class_names=["dog", "cat"])
+    path = saved_classifier(tmp_path / "model.keras")
     out = tmp_path / "drawing.png"
     coffee = str(DATA / "coffee.png")
     options = ["-o", str(out), "--start-layer", "-1", "--head-fusion", "max"]
@@ -199,7 +215,7 @@ def test_explain_with_a_named_network_and_weights_where_vit_keras_keeps_them(tmp
     try:
         finished = run(
             *("explain", "vit_b32", CAT, url, "-o", out, "--image-size", "64x96"),
-            *("--activation", "sigmoid"),
+            *("--activation", "log_softmax"),
             KERAS_HOME=str(tmp_path),
             no_proxy="127.0.0.1",
         )
