@@ -194,9 +194,8 @@ def _add_port(command):
     command.add_argument(
         "--port",
         type=int,
-        default=DEFAULT_PORT,
         metavar="N",
-        help="of TensorBoard (default: %(default)s)",
+        help=f"of TensorBoard (default: {DEFAULT_PORT}, or a free one where that is taken)",
     )
 
 

@@ -1,6 +1,8 @@
 """TensorBoard on a log directory, so that no epoch's picture is left out."""
 
+import errno
 import os
+import socket
 import sys
 
 from keras_attnviz._checks import check_count, message
@@ -10,31 +12,98 @@ DEFAULT_PORT = 6006
 _PICTURES_KEPT = 100_000
 
 
-def serve(log_dir, *, port=DEFAULT_PORT, host="localhost"):
+def free_port(port=None, *, default=DEFAULT_PORT, host="localhost"):
+    """Returns a port on which TensorBoard can listen.
+
+    Where no port is asked for and the default one is taken, it returns a free one and says so in
+    one printed line.
+
+    Args:
+        port: integer in [0, 65535] that the user asks for; 0 lets the system choose when
+            TensorBoard starts. None asks for none.
+        default: the port to prefer where none is asked for.
+        host: name or address to listen on.
+
+    Raises:
+        ValueError: `port` is out of range, or taken, or not open to this user.
+    """
+    wanted = default if port is None else port
+    _check_port(wanted)
+    error = _listening_error(wanted, host)
+    if error is None:
+        return wanted
+    if port is not None:
+        remedy = f"{error.strerror}. Name another one, or none: then a free one is taken."
+        raise ValueError(message("port", f"a free port on {host}", port, remedy)) from error
+    with socket.socket(_family(host)) as listener:
+        listener.bind((host, 0))
+        chosen = listener.getsockname()[1]
+    print(f"Port {default} is taken; TensorBoard will use port {chosen}.", flush=True)
+    return chosen
+
+
+def serve(log_dir, *, port=None, host="localhost"):
     """Replaces this process by TensorBoard on a log directory; does not return.
 
     By default TensorBoard keeps ten pictures of a series, chosen at random; here it keeps all.
 
     Args:
         log_dir: path of an existing directory.
-        port: integer in [0, 65535]; 0 lets the system choose a free one.
+        port: integer in [0, 65535]; 0 lets the system choose a free one. None takes the default
+            port, or a free one where that is taken.
         host: name or address to listen on; "localhost" is reached from this machine alone.
 
     Raises:
-        ValueError: `log_dir` is no directory, or `port` is out of range.
+        ValueError: `log_dir` is no directory, or `port` is out of range or taken.
     """
+    _check_log_dir(log_dir)
+    port = free_port(port, host=host)
     command = tensorboard_command(log_dir, port=port, host=host)
+    if port != 0:  # TensorBoard alone knows what the system will choose, and prints it
+        print(f"Starting TensorBoard at http://{f'[{host}]' if ':' in host else host}:{port}/")
     sys.stdout.flush()
     os.execv(command[0], command)
 
 
 def tensorboard_command(log_dir, *, port=DEFAULT_PORT, host="localhost"):
-    """Returns the command line that `serve` runs, a list of texts; raises what it raises."""
-    if not os.path.isdir(log_dir):
-        raise ValueError(message("log_dir", "an existing directory", os.fspath(log_dir)))
-    check_count("port", port, 0)
-    if port > 65535:
-        raise ValueError(message("port", "at most 65535", port))
+    """Returns the command line that `serve` runs, a list of texts."""
+    _check_log_dir(log_dir)
+    _check_port(port)
     options = ["--logdir", os.fspath(log_dir), "--host", host, "--port", str(port)]
     options += ["--samples_per_plugin", f"images={_PICTURES_KEPT}"]
     return [sys.executable, "-m", "tensorboard.main", *options]
+
+
+def _check_log_dir(log_dir):
+    if not os.path.isdir(log_dir):
+        raise ValueError(message("log_dir", "an existing directory", os.fspath(log_dir)))
+
+
+def _check_port(port):
+    check_count("port", port, 0)
+    if port > 65535:
+        raise ValueError(message("port", "at most 65535", port))
+
+
+def _listening_error(port, host):
+    """Returns the `OSError` that keeps one from listening, or None."""
+    with socket.socket() as caller:
+        # TensorBoard refuses a port that answers on localhost, whatever its own host is.
+        if port != 0 and caller.connect_ex(("localhost", port)) == 0:
+            return OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    with socket.socket(_family(host)) as listener:
+        if os.name == "posix":
+            # As TensorBoard does: a port that was served a moment ago is free.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except socket.gaierror as error:
+            must = "a name or address of this machine"
+            raise ValueError(message("host", must, host, f"{error.strerror}.")) from error
+        except OSError as error:
+            return error
+    return None
+
+
+def _family(host):
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 
 from keras_attnviz.arguments import parser
-from keras_attnviz.board import serve
+from keras_attnviz.board import free_port, serve
 
 _VIT_EXTRA = ("vit_keras", "cv2")  # modules that the extra `vit` installs
 USER_ERROR = 2
@@ -46,9 +46,12 @@ def _demo(arguments):
     from keras_attnviz.demo import run_demo
 
     log_dir = arguments.log_dir or str(Path("logs") / time.strftime("demo-%Y%m%d-%H%M%S"))
+    # Before training, so that a port that is taken ends the command at once or is replaced.
+    port = None if arguments.no_serve else free_port(arguments.port)
     run_demo(log_dir=log_dir)
-    if not arguments.no_serve:
-        serve(log_dir, port=arguments.port)
+    if port is not None:
+        # Again, because a training of minutes must not end in an error about the port.
+        serve(log_dir, port=free_port(default=port))
 
 
 def _fit(arguments):

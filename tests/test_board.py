@@ -1,7 +1,9 @@
 """TensorBoard as the command starts it, asked over HTTP."""
 
+import contextlib
 import json
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_attnviz.board import tensorboard_command
+from keras_attnviz.board import DEFAULT_PORT, free_port, tensorboard_command
 from keras_attnviz.events import AttentionWriter
 from keras_attnviz.render import png_bytes
 
@@ -63,6 +65,75 @@ def test_the_board_serves_every_epoch(log_dir):
         process.terminate()
         process.wait(timeout=30)
         process.stderr.close()
+
+
+@pytest.fixture
+def taken():
+    """A port on which something listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def default_port_taken():
+    with socket.socket() as server:
+        with contextlib.suppress(OSError):  # something else has it already
+            server.bind(("127.0.0.1", DEFAULT_PORT))
+            server.listen()
+        yield
+
+
+def is_free(port):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", port))
+    return True
+
+
+def test_a_port_that_is_free_is_taken_without_a_word(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert free_port(port) == port
+    assert free_port(default=port) == port
+    assert free_port(port, host="127.0.0.1") == port
+    assert free_port(0) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_in_place_of_a_default_port_that_is_taken_a_free_one_is_named(taken, capsys):
+    port = free_port(default=taken)
+    assert is_free(port)
+    said = capsys.readouterr().out
+    assert said == f"Port {taken} is taken; TensorBoard will use port {port}.\n"
+
+
+def test_a_port_that_was_asked_for_must_be_free(taken):
+    for host in ("localhost", "0.0.0.0"):
+        match = rf"`port` must be a free port on {host}\. Received: port={taken}\. .*Name another"
+        with pytest.raises(ValueError, match=match):
+            free_port(taken, host=host)
+
+
+def test_a_host_must_be_of_this_machine():
+    match = r"`host` must be a name or address of this machine\. Received: host='no such\.host'"
+    with pytest.raises(ValueError, match=match):
+        free_port(host="no such.host")
+
+
+def test_the_board_takes_a_free_port_in_place_of_a_default_one(log_dir, default_port_taken):
+    process = subprocess.Popen(
+        [COMMAND, "board", log_dir], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        first, second = process.stdout.readline(), process.stdout.readline()
+        port = int(re.search(rf"^Port {DEFAULT_PORT} is taken; .* use port (\d+)\.$", first)[1])
+        assert second == f"Starting TensorBoard at http://localhost:{port}/\n"
+        for line in process.stderr:
+            if f"at http://localhost:{port}/" in line:
+                break
+        assert isinstance(asked(f"http://localhost:{port}/data/runs"), list)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """The command line: its help, its errors, and whole runs of the installed command."""
 
 import argparse
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +20,7 @@ from small_vits import SMALL, write_published_weights, write_weights
 
 import keras_attnviz
 from keras_attnviz import arguments, cli, rollout
+from keras_attnviz.board import DEFAULT_PORT
 from keras_attnviz.classifiers import MEMBER, build_classifier, save_classifier
 from keras_attnviz.pretrained import ARCHITECTURES
 
@@ -147,6 +150,44 @@ def test_an_error_of_the_installed_command_is_one_line(tmp_path):
     assert finished.returncode == 2
     assert "Traceback" not in finished.stderr
     assert finished.stderr.splitlines()[-1].startswith("keras-attnviz: `data` must be an existing")
+
+
+@pytest.fixture
+def taken_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize("command", ["demo --log-dir {logs}", "board {tmp}"])
+def test_a_port_that_was_asked_for_and_is_taken_is_an_error_at_once(
+    tmp_path, capsys, taken_port, command
+):
+    argv = command.format(tmp=tmp_path, logs=tmp_path / "logs").split()
+    assert cli.main([*argv, "--port", str(taken_port)]) == 2
+    said = capsys.readouterr()
+    assert f"`port` must be a free port on localhost. Received: port={taken_port}." in said.err
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_demo_says_before_training_that_it_takes_another_port(tmp_path):
+    with socket.socket() as server:
+        with contextlib.suppress(OSError):  # something else has it already
+            server.bind(("127.0.0.1", DEFAULT_PORT))
+            server.listen()
+        process = subprocess.Popen(
+            [COMMAND, "demo", "--log-dir", tmp_path / "logs"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        try:
+            first = process.stdout.readline()
+        finally:
+            process.kill()
+            process.communicate()
+    assert first.startswith(f"Port {DEFAULT_PORT} is taken; TensorBoard will use port ")
 
 
 @pytest.mark.parametrize("module", ["vit_keras", "cv2"])
