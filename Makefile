@@ -22,6 +22,7 @@ $(BIN)/python:
 # One stamp an extra: an extra is installed again only when setup.py changes. The warning is that
 # the folder keras_attnviz here is the one that gets imported, which is the point.
 $(VENV)/installed-%: setup.py pyproject.toml | $(BIN)/python
+	@echo "Installing the package and what it needs into $(VENV), TensorFlow included; this takes a minute or more."
 	PYTHONWARNINGS='ignore:Editable installation' $(BIN)/python -m pip install --quiet --editable '.[$*]'
 	@touch $@
 
