@@ -87,21 +87,21 @@ def _check_port(port):
 
 def _listening_error(port, host):
     """Returns the `OSError` that keeps one from listening, or None."""
-    with socket.socket() as caller:
-        # TensorBoard refuses a port that answers on localhost, whatever its own host is.
-        if port != 0 and caller.connect_ex(("localhost", port)) == 0:
-            return OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
     with socket.socket(_family(host)) as listener:
         if os.name == "posix":
             # As TensorBoard does: a port that was served a moment ago is free.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
-        except socket.gaierror as error:
-            must = "a name or address of this machine"
-            raise ValueError(message("host", must, host, f"{error.strerror}.")) from error
         except OSError as error:
+            if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+                must = "a name or address of this machine"
+                raise ValueError(message("host", must, host, f"{error.strerror}.")) from error
             return error
+    with socket.socket() as caller:
+        # TensorBoard refuses a port that answers on localhost, whatever its own host is.
+        if port != 0 and caller.connect_ex(("localhost", port)) == 0:
+            return OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
     return None
 
 

@@ -16,8 +16,10 @@ from keras_attnviz.folders import ClassFolders, check_intact
 from keras_attnviz.probes import ProbeSet
 
 MODEL_FILE = "model.keras"
+INTERRUPTED_FILE = "interrupted.keras"
 HISTORY_FILE = "history.csv"
 VALIDATION_NAMES = ("validation", "val", "valid")
+_LEFT = (MODEL_FILE, INTERRUPTED_FILE, HISTORY_FILE)
 _SPLIT_NAMES = {"train", "test", *VALIDATION_NAMES}
 
 
@@ -68,6 +70,9 @@ def fine_tune(
     Everything that can be wrong with the arguments and the pictures is raised before the first
     training step. Sets the random seed of Keras, NumPy and Python.
 
+    An interruption (Ctrl-C) ends the training, but not before the model is saved as it is after
+    the last finished training step, as `interrupted.keras`.
+
     Args:
         data: path of a directory that holds one folder of JPEG or PNG pictures for every class,
             or folders `train` and `validation` (or `val`, `valid`) of such class folders.
@@ -95,6 +100,7 @@ def fine_tune(
         `train`, `validation` and `attention` for TensorBoard.
 
     Raises:
+        KeyboardInterrupt: interrupted, after the model has been saved.
         TypeError: an argument of the wrong type.
         ValueError: an argument out of range, a directory without class folders, corrupt pictures
             (which it names), too few pictures of a class, or a log directory that can't be
@@ -131,23 +137,28 @@ def fine_tune(
     )
     _say_plan(model, train, validation)
     reading = {"image_size": image_size, "batch_size": batch_size}
-    history = model.fit(
-        train.dataset(**reading, shuffle_seed=seed),
-        validation_data=validation.dataset(**reading),
-        epochs=epochs,
-        shuffle=False,  # the dataset does it; Keras warns that it doesn't
-        callbacks=[
-            keras.callbacks.TensorBoard(log_dir, write_graph=False),
-            # Before the writers of histories, which so get the attention values too.
-            AttentionRolloutCallback(
-                probes, log_dir, **{"per_layer_logs": False, **(attention_options or {})}
-            ),
-            keras.callbacks.CSVLogger(os.path.join(log_dir, HISTORY_FILE)),
-            *callbacks,
-        ],
-    ).history
+    described = {"architecture": architecture, "class_names": train.class_names}
+    try:
+        history = model.fit(
+            train.dataset(**reading, shuffle_seed=seed),
+            validation_data=validation.dataset(**reading),
+            epochs=epochs,
+            shuffle=False,  # the dataset does it; Keras warns that it doesn't
+            callbacks=[
+                keras.callbacks.TensorBoard(log_dir, write_graph=False),
+                # Before the writers of histories, which so get the attention values too.
+                AttentionRolloutCallback(
+                    probes, log_dir, **{"per_layer_logs": False, **(attention_options or {})}
+                ),
+                keras.callbacks.CSVLogger(os.path.join(log_dir, HISTORY_FILE)),
+                *callbacks,
+            ],
+        ).history
+    except KeyboardInterrupt:
+        _save_interrupted(model, log_dir, described)
+        raise
     model_path = os.path.join(log_dir, MODEL_FILE)
-    save_classifier(model, model_path, architecture=architecture, class_names=train.class_names)
+    save_classifier(model, model_path, **described)
     tuned = FineTuned(
         model=model,
         class_names=train.class_names,
@@ -222,12 +233,29 @@ def _prepared(log_dir):
     except OSError as error:
         must = "a directory that can be written"
         raise ValueError(message("log_dir", must, str(path), f"{error}.")) from error
-    earlier = [name for name in (MODEL_FILE, HISTORY_FILE) if (path / name).exists()]
+    earlier = {name for name in _LEFT if (path / name).exists()}
     if earlier:
         must = "a directory without an earlier training"
-        remedy = f"It holds {', '.join(earlier)}. Name another one, or remove it."
+        remedy = f"It holds {_told(earlier)}. Name another one, or remove it."
         raise ValueError(message("log_dir", must, str(path), remedy))
     return str(path)
+
+
+def _told(earlier):
+    """Returns what kind of training has left these files, a text."""
+    kind = "one that ended before its model was saved"
+    if MODEL_FILE in earlier:
+        kind = "a finished one"
+    elif INTERRUPTED_FILE in earlier:
+        kind = "an interrupted one"
+    return f"{kind}: {', '.join(name for name in _LEFT if name in earlier)}"
+
+
+def _save_interrupted(model, log_dir, described):
+    path = os.path.join(log_dir, INTERRUPTED_FILE)
+    save_classifier(model, path, **described)
+    steps = int(model.optimizer.iterations)
+    print(f"\nInterrupted. The model after {steps} training steps: {path}", flush=True)
 
 
 def _check_learning_rate(learning_rate):

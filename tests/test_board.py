@@ -113,10 +113,13 @@ def test_a_port_that_was_asked_for_must_be_free(taken):
             free_port(taken, host=host)
 
 
-def test_a_host_must_be_of_this_machine():
-    match = r"`host` must be a name or address of this machine\. Received: host='no such\.host'"
-    with pytest.raises(ValueError, match=match):
-        free_port(host="no such.host")
+# 192.0.2.1 is kept for documentation.
+@pytest.mark.parametrize("host", ["no such.host", "192.0.2.1"])
+def test_a_host_must_be_of_this_machine(host, taken):
+    match = rf"`host` must be a name or address of this machine\. Received: host='{host}'"
+    for options in ({}, {"port": taken}, {"default": taken}):
+        with pytest.raises(ValueError, match=match):
+            free_port(**options, host=host)
 
 
 def test_the_board_takes_a_free_port_in_place_of_a_default_one(log_dir, default_port_taken):

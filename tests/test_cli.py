@@ -21,7 +21,7 @@ from small_vits import SMALL, write_published_weights, write_weights
 import keras_attnviz
 from keras_attnviz import arguments, cli, rollout
 from keras_attnviz.board import DEFAULT_PORT
-from keras_attnviz.classifiers import MEMBER, build_classifier, save_classifier
+from keras_attnviz.classifiers import MEMBER, build_classifier, load_classifier, save_classifier
 from keras_attnviz.pretrained import ARCHITECTURES
 
 COMMAND = Path(sys.executable).parent / "keras-attnviz"
@@ -328,6 +328,9 @@ def test_an_interrupted_fit_says_so(tmp_path):
         if "Epoch 2/500" in line:
             break
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=60)[1]
+    printed, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert said.splitlines()[-1] == "Stopped."
+    path = tmp_path / "logs" / "interrupted.keras"
+    assert printed.splitlines()[-1].endswith(f" training steps: {path}")
+    assert load_classifier(path)[1] == ("face", "other")

@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -179,10 +180,60 @@ def test_a_log_directory_that_cannot_be_written_is_refused(faces, tmp_path):
         refused(faces, ValueError, match, log_dir=log_dir, probes_per_class=1)
 
 
-@pytest.mark.parametrize("name", ["model.keras", "history.csv"])
-def test_a_log_directory_with_an_earlier_training_is_refused(faces, tmp_path, name):
+class InterruptedAtStep(keras.callbacks.Callback):
+    """Does what Ctrl-C does, at the begin of the given step of the second epoch."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+        self.epoch = self.weights = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if (self.epoch, batch) == (1, self.step):
+            self.weights = self.model.get_weights()
+            signal.raise_signal(signal.SIGINT)
+
+
+# Keras' CSVLogger stays open where a training fails.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupted_training_leaves_the_model_of_the_last_step(faces, tmp_path, capsys):
+    interrupted = InterruptedAtStep(2)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(
+            faces,
+            **(SETTINGS | {"epochs": 3}),
+            batch_size=4,
+            log_dir=tmp_path,
+            probes_per_class=1,
+            callbacks=[interrupted],
+        )
+    path = tmp_path / "interrupted.keras"
+    said = capsys.readouterr().out
+    assert said.endswith(f"\nInterrupted. The model after 5 training steps: {path}\n")
+    assert not (tmp_path / "model.keras").exists()
+    model, class_names = load_classifier(path)
+    assert class_names == ("face", "other")
+    for weight, expected in zip(model.get_weights(), interrupted.weights, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    assert len((tmp_path / "history.csv").read_text(encoding="utf-8").splitlines()) == 2
+    match = r"It holds an interrupted one: interrupted\.keras, history\.csv\. Name another one"
+    refused(faces, ValueError, match, log_dir=tmp_path, probes_per_class=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("model.keras", "a finished one"),
+        ("interrupted.keras", "an interrupted one"),
+        ("history.csv", "one that ended before its model was saved"),
+    ],
+)
+def test_a_log_directory_with_an_earlier_training_is_refused(faces, tmp_path, name, kind):
     (tmp_path / name).write_text("earlier", encoding="utf-8")
-    match = rf"without an earlier training.*It holds {name}\. Name another one"
+    match = rf"without an earlier training.*It holds {kind}: {name}\. Name another one"
     refused(faces, ValueError, match, log_dir=tmp_path, probes_per_class=1)
     assert (tmp_path / name).read_text(encoding="utf-8") == "earlier"
 
