@@ -10,7 +10,7 @@ from conftest import small_classifier, small_vit
 from event_files import images_of, scalars_of, starts_of
 from tensorflow import keras
 
-from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet, render
+from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet, TokenLayout, render
 from keras_attnviz.metrics import attention_entropy, jensen_shannon_divergence
 
 LAYER_TAGS = [f"attention/entropy/layer_{layer}" for layer in range(3)]
@@ -152,8 +152,18 @@ def test_the_model_is_traced_once_for_a_whole_fit(faces, probes, tmp_path):
     alone = calls_in_fit([])
     callback = AttentionRolloutCallback(probes, tmp_path, batch_size=3)
     assert calls_in_fit([callback]) == alone + 1
-    # What runs at each epoch, on batches of 3 and of 1, is one function traced once.
-    assert callback._monitor._measure.experimental_get_tracing_count() == 1
+
+
+def test_the_probe_pass_is_traced_once_for_a_whole_fit(faces, probes, tmp_path):
+    class CountedLayout(TokenLayout):
+        def to_grid(self, values):
+            traces.append(values)
+            return super().to_grid(values)
+
+    # Batches of 3 and of 1, in four epochs and at the baseline.
+    traces = []
+    fit(faces, tmp_path, probes, epochs=4, batch_size=3, layout=CountedLayout(1, (6, 6)))
+    assert len(traces) == 1
 
 
 def test_training_is_the_same_with_and_without(faces, probes, tmp_path):
@@ -183,12 +193,23 @@ def test_the_last_epoch_is_logged_when_training_stops_early(faces, probes, tmp_p
     class Stopping(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             self.model.stop_training = epoch == 1
+            self.trained = self.model.get_weights()
+
+        def on_train_end(self, logs=None):
+            # As EarlyStopping restores the best weights.
+            self.model.set_weights([weight * 0 for weight in self.trained])
 
     for name, is_first in (("before", True), ("after", False)):
         callback = AttentionRolloutCallback(probes, tmp_path / name, every_epochs=10)
-        callbacks = [Stopping(), callback] if is_first else [callback, Stopping()]
-        small_classifier().fit(*faces, epochs=10, verbose=0, callbacks=callbacks)
-        assert list(scalars_of(tmp_path / name / "attention")[DRIFT]) == [-1, 1]
+        stopping, model = Stopping(), small_classifier()
+        callbacks = [stopping, callback] if is_first else [callback, stopping]
+        model.fit(*faces, epochs=10, verbose=0, callbacks=callbacks)
+        series = scalars_of(tmp_path / name / "attention")
+        assert list(series[DRIFT]) == [-1, 1]
+        model.set_weights(stopping.trained)
+        _, attentions = AttentionModel(model)(probes.images)
+        expected = np.mean(attention_entropy(attentions[0]))
+        np.testing.assert_allclose(series[LAYER_TAGS[0]][1], expected, rtol=1e-5)
 
 
 def test_drift_from_last_is_measured_against_the_last_logged_epoch(faces, probes, tmp_path):
