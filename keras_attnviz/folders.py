@@ -154,7 +154,7 @@ class ClassFolders:
         kept._check_counts(1, "that can be decoded", name)
         return kept
 
-    def dataset(self, *, image_size, batch_size, shuffle_seed=None):
+    def dataset(self, *, image_size, batch_size, shuffle_seed=None, cache_bytes=CACHE_BYTES):
         """Returns the pictures and labels, batched, as a `tf.data.Dataset`.
 
         Decoded pictures are kept in memory, 8 bits a value, when together they take at most
@@ -166,6 +166,7 @@ class ClassFolders:
             batch_size: pictures in a batch; the last batch may have fewer.
             shuffle_seed: integer; all pictures are shuffled, anew each epoch. None keeps the
                 order of `paths`.
+            cache_bytes: most memory that decoded pictures may take, 1 GiB unless given.
 
         Returns:
             Dataset of `(float32 [batch, height, width, 3] in [0, 255], int32 [batch])`.
@@ -180,7 +181,7 @@ class ClassFolders:
             return tf.cast(pixels, tf.float32), labels
 
         dataset = tf.data.Dataset.from_tensor_slices((_encoded(self.paths), self.labels))
-        is_cached = len(self) * size[0] * size[1] * 3 <= CACHE_BYTES
+        is_cached = len(self) * size[0] * size[1] * 3 <= cache_bytes
         # Paths are shuffled rather than decoded pictures where these don't fit into memory.
         if shuffle_seed is not None and not is_cached:
             dataset = dataset.shuffle(len(self), seed=shuffle_seed)

@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 from pictures import encoded, photograph, write_faces
 
-from keras_attnviz import folders as folders_module
 from keras_attnviz.folders import ClassFolders, check_intact
 from keras_attnviz.images import read_image
 
@@ -192,25 +191,22 @@ def order(dataset):
 
 
 @pytest.mark.parametrize("cache_bytes", [2**30, 0], ids=["cached", "too large to cache"])
-def test_dataset_shuffles_anew_each_epoch_and_alike_for_one_seed(faces, monkeypatch, cache_bytes):
-    monkeypatch.setattr(folders_module, "CACHE_BYTES", cache_bytes)
-    plain = order(faces.dataset(image_size=16, batch_size=7))
-    shuffled = faces.dataset(image_size=16, batch_size=7, shuffle_seed=1)
+def test_dataset_shuffles_anew_each_epoch_and_alike_for_one_seed(faces, cache_bytes):
+    reading = {"image_size": 16, "batch_size": 7, "cache_bytes": cache_bytes}
+    plain = order(faces.dataset(**reading))
+    shuffled = faces.dataset(**reading, shuffle_seed=1)
     first, second = order(shuffled), order(shuffled)
     assert first != second
     assert first != plain
     assert sorted(first) == sorted(second) == sorted(plain)
-    again = faces.dataset(image_size=16, batch_size=7, shuffle_seed=1)
+    again = faces.dataset(**reading, shuffle_seed=1)
     assert [order(again), order(again)] == [first, second]
 
 
 @pytest.mark.parametrize(("cache_bytes", "is_kept"), [(20 * 16 * 16 * 3 * 2, True), (100, False)])
-def test_dataset_keeps_decoded_pictures_in_memory_when_they_fit(
-    tmp_path, monkeypatch, cache_bytes, is_kept
-):
-    monkeypatch.setattr(folders_module, "CACHE_BYTES", cache_bytes)
+def test_dataset_keeps_decoded_pictures_in_memory_when_they_fit(tmp_path, cache_bytes, is_kept):
     folders = ClassFolders.scan(write_faces(tmp_path, per_class=20))
-    dataset = folders.dataset(image_size=16, batch_size=40)
+    dataset = folders.dataset(image_size=16, batch_size=40, cache_bytes=cache_bytes)
     before = next(iter(dataset))[0].numpy()
     for path in folders.paths:
         os.remove(path)
