@@ -144,15 +144,7 @@ def fine_tune(
             validation_data=validation.dataset(**reading),
             epochs=epochs,
             shuffle=False,  # the dataset does it; Keras warns that it doesn't
-            callbacks=[
-                keras.callbacks.TensorBoard(log_dir, write_graph=False),
-                # Before the writers of histories, which so get the attention values too.
-                AttentionRolloutCallback(
-                    probes, log_dir, **{"per_layer_logs": False, **(attention_options or {})}
-                ),
-                keras.callbacks.CSVLogger(os.path.join(log_dir, HISTORY_FILE)),
-                *callbacks,
-            ],
+            callbacks=[*_writers(log_dir, probes, attention_options or {}), *callbacks],
         ).history
     except KeyboardInterrupt:
         _save_interrupted(model, log_dir, described)
@@ -213,6 +205,16 @@ def read_data(data, *, image_size, validation_share=0.2, skip_corrupt=False, see
         check_intact(part, image_size, skip_corrupt=skip_corrupt, name="data")
         for part in (train, validation)
     )
+
+
+def _writers(log_dir, probes, attention_options):
+    """Returns the callbacks that write into the log directory."""
+    return [
+        keras.callbacks.TensorBoard(log_dir, write_graph=False),
+        # Before the history's writer, which so gets the attention values too.
+        AttentionRolloutCallback(probes, log_dir, **{"per_layer_logs": False, **attention_options}),
+        keras.callbacks.CSVLogger(os.path.join(log_dir, HISTORY_FILE)),
+    ]
 
 
 def _probes(validation, per_class, image_size):
