@@ -207,17 +207,18 @@ class ClassFolders:
             raise ValueError(message(name, must, self.directory, remedy))
 
 
-def check_intact(folders, image_size, *, skip_corrupt, name="directory"):
+def check_intact(folders, image_size, *, skip_corrupt=None, name="directory"):
     """Returns the class folders, without their corrupt pictures if `skip_corrupt`.
 
     Args:
         folders: `ClassFolders`.
         image_size: integer or pair (height, width), to which pictures are decoded.
-        skip_corrupt: whether corrupt pictures are left out; an error otherwise.
+        skip_corrupt: whether corrupt pictures are left out; an error otherwise. None where the
+            user has no such choice, so that the error offers none.
         name: what errors call the directory: the argument that the user has given.
 
     Raises:
-        ValueError: there are corrupt pictures, which it names, and `skip_corrupt` is false.
+        ValueError: there are corrupt pictures, which it names, and `skip_corrupt` is not true.
     """
     corrupt = folders.corrupt(image_size)
     if corrupt and not skip_corrupt:
@@ -225,9 +226,10 @@ def check_intact(folders, image_size, *, skip_corrupt, name="directory"):
         more = (
             f" and {len(corrupt) - _LISTED_AT_MOST} more" if len(corrupt) > _LISTED_AT_MOST else ""
         )
+        choice = ", or go on without them: skip_corrupt=True (--skip-corrupt)"
         remedy = (
-            f"These can't be read: {listed}{more}. Mend or remove them, "
-            "or go on without them: skip_corrupt=True (--skip-corrupt)."
+            f"These can't be read: {listed}{more}. Mend or remove them"
+            f"{'' if skip_corrupt is None else choice}."
         )
         must = "a directory of intact JPEG and PNG pictures"
         raise ValueError(message(name, must, folders.directory, remedy))

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_attnviz._checks import check_count, message
 from keras_attnviz.display import display_pictures
-from keras_attnviz.folders import ClassFolders
+from keras_attnviz.folders import ClassFolders, check_intact
 from keras_attnviz.samples import class_indices, first_images
 
 
@@ -66,12 +66,7 @@ class ProbeSet:
         Raises:
             ValueError: no class folders, too few pictures, a picture that can't be read.
         """
-        folders = ClassFolders.scan(directory).evenly(per_class)
-        corrupt = folders.corrupt(image_size)
-        if corrupt:
-            must = "a directory of intact JPEG or PNG pictures"
-            remedy = f"These can't be read: {', '.join(corrupt)}. Mend or remove them."
-            raise ValueError(message("directory", must, str(directory), remedy))
+        folders = check_intact(ClassFolders.scan(directory).evenly(per_class), image_size)
         return cls.from_folders(folders, image_size=image_size, preprocess=preprocess)
 
     @classmethod

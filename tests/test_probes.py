@@ -227,7 +227,9 @@ def test_from_directory_names_what_is_wrong(class_folders):
     with pytest.raises(ValueError, match=r"at least 6 pictures in every class .*cats \(5\)"):
         ProbeSet.from_directory(class_folders, image_size=16, per_class=6)
     (class_folders / "cats" / "c 2.png").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"intact JPEG or PNG pictures.*c 2\.png"):
+    with pytest.raises(
+        ValueError, match=r"intact JPEG and PNG pictures.*c 2\.png\. Mend or remove them\.$"
+    ):
         ProbeSet.from_directory(class_folders, image_size=16, per_class=1)
 
 
