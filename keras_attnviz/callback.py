@@ -181,6 +181,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
                 "which doesn't know the baseline of the log: `drift_from_baseline` is left out."
             )
         self._writer = AttentionWriter(self.log_dir, first_step=first_step)
+        if self._last is not None:
+            return
         snapshot = self._monitor.snapshot()
         if not is_resumed:
             self._baseline = snapshot

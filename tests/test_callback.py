@@ -258,6 +258,16 @@ def test_a_second_phase_goes_on_in_the_same_log(faces, probes, tmp_path):
     assert starts_of(tmp_path / "attention") == [-1, 2]
 
 
+def test_what_changes_between_two_phases_counts_as_drift(faces, probes, tmp_path):
+    model = small_classifier()
+    callback, _ = fit(faces, tmp_path, probes, epochs=1, model=model)
+    model.set_weights([2 * weight for weight in model.get_weights()])
+    # Training itself changes nothing.
+    model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+    model.fit(*faces, initial_epoch=1, epochs=2, verbose=0, callbacks=[callback])
+    assert scalars_of(tmp_path / "attention")[CHANGE][1] > 1e-4
+
+
 def test_a_new_callback_goes_on_in_a_log_without_its_baseline(faces, probes, tmp_path):
     model = small_classifier()
     fit(faces, tmp_path, probes, epochs=2, model=model)
