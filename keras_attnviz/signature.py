@@ -1,0 +1,338 @@
+"""What a model takes, its inputs' structure, shapes and dtypes, and which output is looked at."""
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from keras_attnviz._checks import is_integer, message
+from keras_attnviz._nested import Shape, is_sequence, mapped, member_paths, members, shape_of
+
+# Size of a probing run's axes whose length a model leaves open, the length of a text say.
+_OPEN_LENGTH = 8
+
+
+class InputSignature:
+    """The inputs of a model: one batch of images, or a dict, list or tuple with one among others.
+
+    Args:
+        structure: a `tf.TensorSpec` `[None, ...]`, or a dict, list or tuple, also nested, of them.
+
+    Attributes:
+        specs: list of `tf.TensorSpec`, the structure's members in the order of `tf.nest`.
+        names: tuple of texts: dict keys, or the names of the model's input layers.
+        images: tuple of the indices of the members of rank 4.
+        image_shape: `(height, width, channels)` of the first of them, sides that are not known
+            None; None where there are no images.
+    """
+
+    def __init__(self, structure):
+        self._structure = structure
+        self.specs = tf.nest.flatten(structure)
+        self.names = tuple(_names(structure))
+        ranks = [spec.shape.rank for spec in self.specs]
+        self.images = tuple(index for index, rank in enumerate(ranks) if rank == 4)
+        self.image_shape = tuple(self.specs[self.images[0]].shape)[1:] if self.images else None
+
+    @classmethod
+    def declared(cls, model):
+        """Returns the signature that a Keras model declares, or None where it declares nothing.
+
+        Functional and built sequential models declare one, and models derived from them; other
+        subclassed models don't. Sides that are not declared are None.
+        """
+        structure = _declared_structure(model)
+        return None if structure is None else cls(mapped(_spec_of_input, structure))
+
+    @classmethod
+    def of(cls, model, *, image_shape=None, example=None):
+        """Returns the signature of a Keras model, with image sizes that are known.
+
+        What the model itself declares comes first, then `example`, then what a subclassed model
+        was built with, if that was one batch of images; else one batch of images is assumed.
+
+        Args:
+            model: the Keras model.
+            image_shape: `(height, width, channels)`, where the model doesn't declare it.
+            example: arrays or `tf.TensorSpec`s, batch first, in the structure that the model
+                takes. Floating point arrays are taken for Keras' default float type.
+
+        Raises:
+            ValueError: `image_shape` or `example` don't fit what the model declares; there is no
+                batch of images among the inputs; an image size is not known.
+        """
+        signature = cls.declared(model)
+        if example is not None:
+            given = cls(mapped(_spec_of_example, example))
+            signature = given if signature is None else signature._narrowed(example)
+        if signature is None:
+            signature = cls(_remembered(model))
+            if image_shape is not None:
+                signature = signature._with_open_images()
+        if not signature.images:
+            must = "a model of images [batch, height, width, channels]"
+            shapes = [tuple(spec.shape)[1:] for spec in signature.specs]
+            remedy = f"Its input has shape {', '.join(map(str, shapes))}."
+            raise ValueError(message("model", must, model.name, remedy))
+        if image_shape is not None:
+            signature = signature._with_image_shape(image_shape)
+        for index in signature.images:
+            _check_size_is_known(tuple(signature.specs[index].shape)[1:])
+        return signature
+
+    def flatten(self, inputs, *, name="inputs"):
+        """Returns the inputs as a list of tensors of the specs' dtypes.
+
+        Args:
+            inputs: arrays or tensors in the structure that the model takes. A list and a tuple
+                are the same; a bare array stands for a structure of one member; for inputs that
+                the model doesn't take as a dict, a dict from the names of its input layers does.
+            name: how errors name the argument.
+
+        Raises:
+            ValueError: another structure, missing or unknown keys, or another shape.
+        """
+        return [
+            tf.cast(tf.convert_to_tensor(member), spec.dtype)
+            for member, spec in zip(self.check(inputs, name=name), self.specs, strict=True)
+        ]
+
+    def check(self, inputs, *, name="inputs"):
+        """Returns the inputs as a flat list, as they are; raises what `flatten` raises."""
+        flat = _arranged(self._structure, inputs, name)
+        paths = member_paths(self._structure, name)
+        for path, member, spec in zip(paths, flat, self.specs, strict=True):
+            if not spec.shape.is_compatible_with(shape_of(member)):
+                must = f"of shape {tuple(spec.shape)}"
+                remedy = "Resize the images to that." if spec.shape.rank == 4 else ""
+                raise ValueError(message(path, must, Shape(member), remedy))
+        if len({shape_of(member)[0] for member in flat} - {None}) > 1:
+            must = "of the same number of examples in each member"
+            raise ValueError(message(name, must, mapped(Shape, inputs)))
+        return flat
+
+    def pack(self, tensors):
+        """Returns a flat list of tensors in the structure to call the model with."""
+        return tf.nest.pack_sequence_as(self._structure, tensors)
+
+    def random(self, batch, *, seed=0):
+        """Returns inputs for a probing run, a flat list of NumPy arrays.
+
+        Images are uniform in [0, 1), or in 0..255 where they are integers; what has "mask" in
+        its name and all other integers and bools are ones, a valid index nearly everywhere and
+        no padding; other floats are standard normal. Axes of open length have 8 entries.
+        """
+        generator = np.random.default_rng(seed)
+        return [
+            _random(generator, name, spec, batch)
+            for name, spec in zip(self.names, self.specs, strict=True)
+        ]
+
+    def _narrowed(self, example):
+        """Returns the signature with the sides that it leaves open taken from an example."""
+        flat = self.check(example, name="example")
+        specs = [
+            tf.TensorSpec(
+                [None, *spec.shape[1:].merge_with(shape_of(member)[1:])], spec.dtype, spec.name
+            )
+            for spec, member in zip(self.specs, flat, strict=True)
+        ]
+        return InputSignature(self.pack(specs))
+
+    def _with_open_images(self):
+        """Returns the signature with images of any size."""
+        specs = [
+            tf.TensorSpec([None] * 4, spec.dtype, spec.name) if spec.shape.rank == 4 else spec
+            for spec in self.specs
+        ]
+        return InputSignature(self.pack(specs))
+
+    def _with_image_shape(self, image_shape):
+        """Returns the signature with the images that `image_shape` fits in that shape."""
+        specs, fits = list(self.specs), False
+        for index in self.images:
+            declared = tuple(specs[index].shape)[1:]
+            if _fits(image_shape, declared):
+                fits = True
+                spec = specs[index]
+                specs[index] = tf.TensorSpec([None, *image_shape], spec.dtype, spec.name)
+        if not fits:
+            must = f"a shape that the model takes, {self.image_shape}"
+            raise ValueError(message("image_shape", must, image_shape))
+        return InputSignature(self.pack(specs))
+
+
+def select_output(outputs, output=None, names=None):
+    """Returns one tensor out of what a model gives.
+
+    Args:
+        outputs: a tensor, or a dict, list or tuple of them, also nested.
+        output: index in the order of `tf.nest`, dict key (of nested ones joined by `/`) or name
+            of an output; None where there is one output only.
+        names: the model's `output_names`, in the same order, where it has them.
+
+    Raises:
+        ValueError: several outputs and none chosen, or one chosen that is not there.
+    """
+    found = [
+        (key, name, tensor)
+        for key, name, tensor in _named_outputs(outputs, names)
+        if tensor is not None
+    ]
+    if output is None and len(found) == 1:
+        return found[0][2]
+    if is_integer(output) and -len(found) <= output < len(found):
+        return found[output][2]
+    for column in (0, 1):
+        chosen = [
+            entry[2] for entry in found if isinstance(output, str) and entry[column] == output
+        ]
+        if len(chosen) == 1:
+            return chosen[0]
+    listed = "; ".join(
+        f"{index}: {key or name or 'no name'} {tuple(tensor.shape)}"
+        for index, (key, name, tensor) in enumerate(found)
+    )
+    must = "the index, key or name of one of the model's outputs"
+    remedy = f"The model has: {listed}. Pass the one of the class predictions."
+    raise ValueError(message("output", must, output, remedy))
+
+
+def _named_outputs(outputs, names):
+    """Returns `(key or None, name or None, tensor)` of each output."""
+    found = members(outputs)
+    names = list(names or [])
+    names = names if len(names) == len(found) else [None] * len(found)
+    keys = ["/".join(map(str, path)) if isinstance(outputs, dict) else None for path, _ in found]
+    return [(key, name, tensor) for key, name, (_, tensor) in zip(keys, names, found, strict=True)]
+
+
+def _declared_structure(model):
+    """Returns the structure of a model's symbolic inputs, or None."""
+    if isinstance(model, keras.Sequential):
+        # A built one holds a functional model in Keras 3, and is one in tf.keras 2.
+        built = getattr(model, "_functional", None) or model
+        if getattr(built, "_nested_inputs", None) is None and built is model and model.layers:
+            built = model.layers[0]
+        model = built
+    for attribute in ("_inputs_struct", "_nested_inputs"):  # Keras 3; tf.keras 2
+        structure = getattr(model, attribute, None)
+        if structure is not None:
+            return structure
+    return None
+
+
+def _remembered(model):
+    """Returns what a subclassed model was built with, one image of open size where not known."""
+    called = getattr(model, "_saved_model_inputs_spec", None)  # tf.keras 2
+    if called is not None:
+        return mapped(_spec_of_example, called)
+    shape = getattr(model, "_build_input_shape", None)  # tf.keras 2
+    if shape is None:  # Keras 3
+        shapes = getattr(model, "_build_shapes_dict", None) or {}
+        shape = next(iter(shapes.values())) if len(shapes) == 1 else None
+    if shape is None:
+        shape = [None] * 4
+    if isinstance(shape, dict) or not all(side is None or is_integer(side) for side in shape):
+        raise ValueError(
+            "The inputs of a subclassed model with several inputs must be known. Received: "
+            f"{model.name}, built with shapes {shape}. Pass an example of the inputs."
+        )
+    return tf.TensorSpec([None, *shape[1:]], keras.backend.floatx(), name="images")
+
+
+def _spec_of_input(tensor):
+    """Returns the spec of a symbolic Keras input."""
+    return tf.TensorSpec([None, *tuple(tensor.shape)[1:]], tensor.dtype, name=tensor.name)
+
+
+def _spec_of_example(example):
+    """Returns the spec of an array or of a spec, with an open batch size."""
+    if isinstance(example, tf.TensorSpec):
+        dtype = example.dtype
+    else:
+        dtype = tf.as_dtype(getattr(example, "dtype", None) or np.asarray(example).dtype)
+        dtype = keras.backend.floatx() if dtype.is_floating else dtype
+    return tf.TensorSpec([None, *shape_of(example)[1:]], dtype, getattr(example, "name", None))
+
+
+def _random(generator, name, spec, batch):
+    """Returns a NumPy array that suits a spec."""
+    shape = [batch, *(_OPEN_LENGTH if side is None else side for side in spec.shape[1:])]
+    dtype = spec.dtype
+    if dtype == tf.string:
+        return np.full(shape, "", object)
+    if spec.shape.rank == 4 and dtype.is_integer:
+        return generator.integers(0, min(dtype.max, 255), shape, endpoint=True).astype(
+            dtype.as_numpy_dtype
+        )
+    if not dtype.is_floating or "mask" in name:
+        return np.ones(shape, dtype.as_numpy_dtype)
+    values = generator.random(shape) if spec.shape.rank == 4 else generator.normal(size=shape)
+    return values.astype(dtype.as_numpy_dtype)
+
+
+def _arranged(structure, inputs, name):
+    """Returns the members of `inputs` as a flat list in the order of `structure`'s."""
+    specs = members(structure)
+    if not isinstance(inputs, (dict, list, tuple)) and len(specs) == 1:
+        return [inputs]
+    if isinstance(structure, dict):
+        return _arranged_by_key(structure, inputs, name)
+    named = {spec.name: spec for _, spec in specs if spec.name}
+    if isinstance(inputs, dict) and len(named) == len(specs):
+        by_name = dict(zip(sorted(named), _arranged_by_key(named, inputs, name), strict=True))
+        return [by_name[spec.name] for _, spec in specs]
+    if not is_sequence(structure):
+        return [inputs[0] if _is_one_wrapped(inputs, structure) else inputs]
+    if not isinstance(inputs, (list, tuple)) or len(inputs) != len(structure):
+        named = ", ".join(spec.name or "/".join(map(str, path)) for path, spec in specs)
+        must = f"a list or tuple of {len(structure)} members, for {named}"
+        raise ValueError(message(name, must, mapped(Shape, inputs)))
+    return [
+        member
+        for index, part in enumerate(structure)
+        for member in _arranged(part, inputs[index], f"{name}[{index}]")
+    ]
+
+
+def _is_one_wrapped(inputs, spec):
+    """Tells whether `inputs` is one array in a list, not a list of images."""
+    return len(inputs) == 1 and len(shape_of(inputs[0])) == spec.shape.rank
+
+
+def _arranged_by_key(structure, inputs, name):
+    keys = sorted(structure)
+    if not isinstance(inputs, dict) or sorted(inputs, key=str) != keys:
+        must = f"a dict with the keys {', '.join(map(repr, keys))}"
+        given = set(inputs) if isinstance(inputs, dict) else set()
+        missing, unknown = sorted(set(keys) - given), sorted(given - set(keys), key=str)
+        remedy = f"Missing: {missing}. Unknown: {unknown}." if given else ""
+        raise ValueError(message(name, must, mapped(Shape, inputs), remedy))
+    return [
+        member
+        for key in keys
+        for member in _arranged(structure[key], inputs[key], f"{name}[{key!r}]")
+    ]
+
+
+def _check_size_is_known(shape):
+    if None in shape:
+        raise ValueError(
+            f"The model's image size must be known. Received: input shape {shape}. Pass "
+            "`image_shape=(height, width, channels)`, or build the model with that input."
+        )
+
+
+def _fits(given, declared):
+    """Tells whether the image shape `given` is one that a model with shape `declared` takes."""
+    if not is_sequence(given) or len(given) != len(declared):
+        return False
+    return all(side in (None, size) for side, size in zip(declared, given, strict=True))
+
+
+def _names(structure):
+    """Returns for each member its dict key, its own name or its place."""
+    return [
+        path[-1] if path and isinstance(path[-1], str) else spec.name or f"input_{index}"
+        for index, (path, spec) in enumerate(members(structure))
+    ]
