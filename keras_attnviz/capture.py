@@ -1,15 +1,52 @@
 """A Keras model to predictions and attention maps, read out of its traced graph."""
 
+import dataclasses
 import itertools
 
+import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
 from keras_attnviz import graph
 from keras_attnviz._checks import message
-from keras_attnviz.rollout import attention_rollout
-from keras_attnviz.tokens import TokenLayout
+from keras_attnviz.placement import placed_rollout
+from keras_attnviz.placing import place_all
+from keras_attnviz.readout import rows_read, symbolic_by_group
+from keras_attnviz.selfcheck import check_capture
+from keras_attnviz.signature import InputSignature, select_output
+from keras_attnviz.stack import Tokens, placement_of, shared_tokens, stacks
+from keras_attnviz.summary import summary_lines
+from keras_attnviz.tokens import TokenLayout, advice, candidate_layouts
 from keras_attnviz.trace import Trace
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionMap:
+    """One attention map that was found.
+
+    Args:
+        layer: path of the layer that computes it.
+        tower: number of the stack of layers that it belongs to, from 0.
+        kind: `"self-attention"`, all tokens of an image among one another; `"windows"` or
+            `"groups"`, the tokens of each window or group among one another; `"reduced keys"`,
+            where keys were pooled; `"class attention"` of further tokens to the patches;
+            `"pooling"` by learned queries.
+        groups: number of groups of tokens (windows) of an image.
+        heads: number of heads.
+        queries: number of query tokens of a group.
+        keys: number of key tokens of a group.
+        grid: `(height, width)` of the queries' patches; the keys' for class attention and
+            pooling.
+    """
+
+    layer: str
+    tower: int
+    kind: str
+    groups: int
+    heads: int
+    queries: int
+    keys: int
+    grid: tuple
 
 
 class AttentionModel:
@@ -17,27 +54,35 @@ class AttentionModel:
 
     The model is traced once, in inference mode, and its attention maps are looked up in that
     graph; the model itself is not changed. Variables are captured by reference, so later
-    weight updates are seen without tracing again. One image is run through at construction,
-    to learn the sizes and the tokens that the head reads.
+    weight updates are seen without tracing again. One random image is run through at
+    construction, to learn where the maps' rows and columns stand among the patches, and which
+    tokens the head reads.
 
     Args:
-        model: a built Keras model with one image input `[batch, height, width, channels]` and
-            one output.
-        layers: which attention maps to take, bottom first: indices into all maps found, or
-            parts of layer paths; all of them unless given.
+        model: a built Keras model that takes images `[batch, height, width, channels]`, alone or
+            among other inputs.
+        layers: which attention maps to take, bottom first: indices into all maps that are placed
+            on the images, or parts of layer paths; all of them unless given.
         layout: the `TokenLayout`; inferred unless given.
         image_shape: `(height, width, channels)`, where the model doesn't declare it.
+        inputs: example of what the model takes, arrays or `tf.TensorSpec`s, for subclassed models
+            with several inputs.
+        output: which output holds the predictions, its index, key or name, where there are
+            several.
+        self_check: whether one batch is run at construction to verify what was found.
 
     Attributes:
         maps: tuple of `AttentionMap`, bottom layer first.
+        left_out: tuple of the softmaxes that were seen and not taken, each with `layer`,
+            `shape` for one image, and `reason`.
         layout: the `TokenLayout`.
         activation: `"Softmax"` or `"Sigmoid"` where the model ends in one, else None.
 
     Raises:
         TypeError: `model` is not a Keras model.
         ValueError: the Keras backend is not TensorFlow; the image size is not known; several
-            inputs or outputs; no attention found; maps that don't belong to one sequence of
-            tokens; a token layout that can't be inferred or doesn't fit.
+            outputs and none chosen; no attention found; two towers and no `layers`; a token
+            layout that can't be inferred or doesn't fit; what was found doesn't pass the check.
 
     Example:
         >>> attention_model = AttentionModel(model)
@@ -45,128 +90,246 @@ class AttentionModel:
         >>> heatmaps = attention_model.rollout(images)  # [batch, grid_height, grid_width]
     """
 
-    def __init__(self, model, *, layers=None, layout=None, image_shape=None):
+    def __init__(
+        self,
+        model,
+        *,
+        layers=None,
+        layout=None,
+        image_shape=None,
+        inputs=None,
+        output=None,
+        self_check=True,
+    ):
         _check_model(model)
-        self._signature = _signature(model, image_shape)
-        trace = Trace(model, self._signature)
-        sites = _chosen(trace.sites, layers)
-        _check_one_stack(sites)
-        found = trace.inspect(sites)
+        _check_layout_type(layout)
         self.model = model
-        self.maps = found.maps
-        self.layout = _layout(found, layout)
+        self.signature = InputSignature.of(model, image_shape=image_shape, example=inputs)
+        trace = Trace(model, self.signature, output=output)
+        probe = [tf.constant(values) for values in self.signature.random(1)]
+        places, self.left_out = place_all(
+            trace, probe, tokens=layout and layout.tokens, measure=self_check
+        )
+        if not places:
+            raise ValueError(_none_placed(self.left_out))
+        chosen = _chosen(trace, places, layers)
+        towers = stacks(places, trace.sites_below)
+        self.maps = tuple(_attention_map(trace, p, _tower_of(p, towers)) for p in chosen)
+        _check_one_stack(trace, chosen, towers)
+        tokens = _tokens(chosen, layout, self_check=self_check)
+        self._placements = [placement_of(place, tokens) for place in chosen]
+        self.layout, self._query = _readout(trace, chosen, self._placements, probe, tokens, layout)
         self.activation = graph.last_activation(trace.predictions)
-        self._forward = trace.function([trace.predictions, *(site.tensor for site in sites)])
+        with trace.as_default():
+            attentions = [symbolic_by_group(trace.sites[p.index].weights, p) for p in chosen]
+        self._forward = trace.function([trace.predictions, *attentions])
         self._rollout = tf.function(self._rollout_graph, reduce_retracing=True)
+        if self_check:
+            check_capture(self, _own_predictions(model, self.signature, output))
 
-    def __call__(self, images):
+    def __call__(self, inputs):
         """Returns the predictions and the attention maps.
 
         Args:
-            images: tensor or array `[batch, height, width, channels]`, exactly what the model
-                takes.
+            inputs: tensor or array `[batch, height, width, channels]`, or the structure of them
+                that the model takes, exactly what the model takes.
 
         Returns:
-            `(predictions, attentions)`: what the model returns in inference mode, and a list,
-            bottom layer first, of tensors `[batch, heads, tokens, tokens]` in the model's
-            compute dtype, rows sum to 1.
+            `(predictions, attentions)`: the predictions in inference mode, and a list, bottom
+            layer first, of tensors `[batch, heads, queries, keys]`, or
+            `[batch, groups, heads, queries, keys]` where an image has several groups, in the
+            model's compute dtype, rows sum to 1.
 
         Raises:
-            ValueError: images of another shape than the model takes.
+            ValueError: inputs of another shape or structure than the model takes.
         """
-        images = tf.cast(tf.convert_to_tensor(images), self._signature.dtype)
-        if not self._signature.shape.is_compatible_with(images.shape):
-            must = f"of shape {tuple(self._signature.shape)}"
-            raise ValueError(message("images", must, images, "Resize the images to that."))
-        predictions, *attentions = self._forward(images)
+        predictions, *attentions = self._forward(*self.signature.flatten(inputs, name="images"))
         return predictions, attentions
 
-    def rollout(self, images, **options):
+    def rollout(self, inputs, **options):
         """Returns attention rollout on the patch grid, for the tokens that the head reads.
 
         Args:
-            images: tensor or array `[batch, height, width, channels]`.
+            inputs: as for a call of this object.
             **options: `head_fusion`, `discard_ratio`, `residual`, `start_layer`, as in
                 `attention_rollout`.
 
         Returns:
             float32 tensor `[batch, grid_height, grid_width]`, values >= 0. Together with the
-            prefix tokens, which are left out, they sum to 1.
+            prefix and suffix tokens, which are left out, they sum to 1.
         """
-        return self._rollout(tf.convert_to_tensor(images), tuple(sorted(options.items())))
+        flat = self.signature.flatten(inputs, name="images")
+        return self._rollout(flat, tuple(sorted(options.items())))
 
     def heatmap(self, attentions, **options):
         """Returns `rollout` from attention maps that this object has given before."""
-        row = attention_rollout(attentions, query=self.layout.query_weights(), **options)
-        return self.layout.to_grid(row)
+        return self.layout.to_grid(self.token_rollout(attentions, **options))
+
+    def token_rollout(self, attentions, **options):
+        """Returns rollout over all tokens, float32 `[batch, tokens]`, rows sum to 1.
+
+        `attentions` are those that this object has given before; options as in `rollout`.
+        """
+        return placed_rollout(attentions, self._placements, query=self._query, **options)
+
+    def token_maps(self, attentions, **options):
+        """Returns each layer's attention among all tokens, heads fused.
+
+        Args:
+            attentions: what a call of this object has given.
+            **options: `head_fusion` and `discard_ratio`, as in `fuse_heads`.
+
+        Returns:
+            list, bottom layer first, of float32 tensors `[batch, tokens, tokens]`, rows sum to 1.
+            Rows of tokens that a layer leaves as they are hold a 1 on the diagonal; a pooling
+            layer's map is `[batch, queries, tokens]`.
+        """
+        return [
+            placement.token_map(attention, **options)
+            for placement, attention in zip(self._placements, attentions, strict=True)
+        ]
 
     def summary(self, print_fn=print):
-        """Prints a table of the attention maps found, and the token layout."""
-        width = max(len(found.layer) for found in self.maps)
-        print_fn(f"{'':>3}  {'layer':<{width}}  {'heads':>5}  {'queries':>7}  {'keys':>5}")
-        for index, found in enumerate(self.maps):
-            print_fn(
-                f"{index:>3}  {found.layer:<{width}}  {found.heads:>5}  {found.queries:>7}  "
-                f"{found.keys:>5}"
-            )
-        print_fn(str(self.layout))
+        """Prints a table of the attention maps, the token layout, and what was left out."""
+        for line in summary_lines(self.maps, self.left_out, self.layout):
+            print_fn(line)
 
-    def _rollout_graph(self, images, options):
-        _, attentions = self(images)
+    def _rollout_graph(self, flat, options):
+        _, *attentions = self._forward(*flat)
         return self.heatmap(attentions, **dict(options))
 
 
-def _layout(found, given):
-    """Returns the layout given or inferred, after a check against the maps."""
-    sizes = {size for item in found.maps for size in (item.queries, item.keys)}
-    if len(sizes) != 1:
-        listed = "; ".join(f"{item.layer}: {item.queries} x {item.keys}" for item in found.maps)
+def _tokens(chosen, layout, *, self_check):
+    """Returns the `Tokens` of the chosen maps, those of `layout` where it is given."""
+    found = shared_tokens(chosen)
+    if layout is None:
+        return found
+    given = Tokens(layout.prefix, layout.grid, layout.suffix)
+    if found is not None and found != given and (self_check or found.count != given.count):
         raise ValueError(
-            "The attention maps must have the same number of query and key tokens in every layer. "
-            f"Received: {listed}. Choose maps that belong together with `layers`."
+            message(
+                "layout",
+                f"one of prefix={found.prefix}, grid={found.grid}, suffix={found.suffix}, as the "
+                "model's attention maps have",
+                layout,
+            )
         )
-    tokens = sizes.pop()
-    if given is None:
-        return TokenLayout.infer(tokens, patch_grids=found.patch_grids, readout=found.readout)
-    if not isinstance(given, TokenLayout):
-        raise TypeError(message("layout", "a TokenLayout", given))
-    if given.tokens != tokens:
-        must = f"a layout of {tokens} tokens, as the attention maps have"
-        raise ValueError(message("layout", must, given, f"It has {given.tokens} tokens."))
     return given
 
 
-def _chosen(sites, layers):
-    """Returns the sites that `layers`, indices or parts of paths, names."""
+def _readout(trace, chosen, placements, probe, tokens, layout):
+    """Returns the layout, and the weights that the rollout starts from."""
+    top, place = placements[-1], chosen[-1]
+    rows = rows_read(trace, place, probe)
+    below = [index for index, p in enumerate(placements) if not p.is_pooling]
+    if layout is None:
+        if top.is_pooling and below:
+            read = rows_read(trace, chosen[below[-1]], probe)
+            slots = placements[below[-1]].query_slots
+        else:
+            read, slots = rows, top.query_slots
+        if top.is_pooling and not below:
+            readout = np.flatnonzero(top.key_slots >= 0)
+        else:
+            readout = np.flatnonzero((slots >= 0) & read[np.maximum(slots, 0)])
+        if not len(readout):
+            raise ValueError(_no_readout(tokens))
+        layout = tokens.layout([int(token) for token in readout])
+    if not top.is_pooling:
+        return layout, layout.query_weights()
+    rows = rows if rows.any() else np.ones(top.queries, bool)
+    return layout, (rows / rows.sum()).tolist()
+
+
+def _no_readout(tokens):
+    further = tokens.count - tokens.grid[0] * tokens.grid[1]
+    candidates = [tokens.layout(range(tokens.prefix, tokens.count - tokens.suffix))]
+    if further:
+        candidates.insert(0, tokens.layout((0 if tokens.prefix else tokens.count - 1,)))
+    return (
+        "The token layout can't be inferred: the model's output depends on no token of the last "
+        "attention map (a gate initialized with zeros, for example), so it is not known which "
+        f"tokens the head reads. {advice(candidates)}"
+    )
+
+
+def _tower_of(place, towers):
+    return next(number for number, tower in enumerate(towers) if place in tower)
+
+
+def _attention_map(trace, place, tower):
+    side = place.queries if place.queries.grid else place.keys
+    return AttentionMap(
+        layer=trace.sites[place.index].layer,
+        tower=tower,
+        kind=place.kind,
+        groups=place.axes.groups,
+        heads=place.axes.heads,
+        queries=place.queries.slots,
+        keys=place.keys.slots,
+        grid=side.grid,
+    )
+
+
+def _own_predictions(model, signature, output):
+    """Returns a function from flat inputs to the model's own predictions."""
+
+    def predict(flat):
+        outputs = model(signature.pack(flat), training=False)
+        return select_output(outputs, output, getattr(model, "output_names", None))
+
+    return predict
+
+
+def _none_placed(left_out):
+    listed = "; ".join(f"{item.layer} {item.shape}: {item.reason}" for item in left_out)
+    sizes = [item.shape[-1] for item in left_out if len(item.shape) == 4]
+    remedy = advice(candidate_layouts(sizes[-1])) if sizes else ""
+    return (
+        "The token layout can't be inferred: `model` must have an attention map whose rows and "
+        f"columns stand for patches of the images. Received, with one image: {listed}. {remedy}"
+    ).rstrip()
+
+
+def _chosen(trace, places, layers):
+    """Returns the places that `layers`, indices or parts of paths, names."""
     if layers is None:
-        return sites
+        return places
     if isinstance(layers, (str, int)):
         must = "a list of indices of attention maps or of parts of their layer paths"
         raise TypeError(message("layers", must, layers, f"Pass [{layers!r}]."))
-    paths = [site.layer for site in sites]
+    paths = [trace.sites[place.index].layer for place in places]
     indices = set()
     for layer in layers:
         if isinstance(layer, str):
             matches = [index for index, path in enumerate(paths) if layer in path]
         else:
-            matches = [layer % len(sites)] if -len(sites) <= layer < len(sites) else []
+            matches = [layer % len(places)] if -len(places) <= layer < len(places) else []
         if not matches:
             must = "indices of attention maps or parts of their layer paths"
             raise ValueError(message("layers", must, layer, f"Found: {', '.join(paths)}"))
         indices.update(matches)
     if not indices:
         raise ValueError(message("layers", "None or at least one layer", layers))
-    return [sites[index] for index in sorted(indices)]
+    return [places[index] for index in sorted(indices)]
 
 
-def _check_one_stack(sites):
-    for below, above in itertools.pairwise(sites):
-        if not graph.depends_on(above.tensor, below.tensor):
+def _check_one_stack(trace, chosen, towers):
+    """Raises unless each chosen map is computed from the one below."""
+    for below, above in itertools.pairwise(chosen):
+        if below.index not in trace.sites_below(above.index):
+            listed = "; ".join(_tower_text(trace, tower) for tower in towers)
             raise ValueError(
                 "The attention maps must belong to one stack of layers, each reading the one "
-                f"below. Received: {above.layer} doesn't read {below.layer}; they may be two "
-                "towers, or two calls of one. Choose the maps of one of them with `layers`."
+                f"below. Received: {trace.sites[above.index].layer} doesn't read "
+                f"{trace.sites[below.index].layer}; they may be two towers, or two calls of one. "
+                f"Found: {listed}. Choose the maps of one of them with `layers`."
             )
+
+
+def _tower_text(trace, tower):
+    first, last = (trace.sites[place.index].layer for place in (tower[0], tower[-1]))
+    return f"{len(tower)} maps from {first} to {last}" if len(tower) > 1 else first
 
 
 def _check_model(model):
@@ -180,46 +343,6 @@ def _check_model(model):
         )
 
 
-def declared_image_shape(model):
-    """Returns the shape of one image `(height, width, channels)` as a model declares it.
-
-    What it doesn't declare is None.
-
-    Raises:
-        ValueError: the model has several inputs, or its input is not a batch of images.
-    """
-    inputs = getattr(model, "inputs", None) or []
-    if not inputs:
-        return (None, None, None)
-    if len(inputs) > 1:
-        names = [tensor.name for tensor in inputs]
-        raise ValueError(f"`model` must have one input, the images. Received inputs: {names}.")
-    shape = tuple(inputs[0].shape)[1:]
-    if len(shape) != 3:
-        must = "a model of images [batch, height, width, channels]"
-        raise ValueError(message("model", must, model.name, f"Its input has shape {shape}."))
-    return shape
-
-
-def fits_shape(given, declared):
-    """Tells whether the image shape `given` is one that a model with shape `declared` takes."""
-    return len(given) == len(declared) and all(
-        side in (None, size) for side, size in zip(declared, given, strict=True)
-    )
-
-
-def _signature(model, image_shape):
-    """Returns the `tf.TensorSpec` of a batch of images."""
-    shape = declared_image_shape(model)
-    if image_shape is not None:
-        if not fits_shape(image_shape, shape):
-            must = f"a shape that the model takes, {shape}"
-            raise ValueError(message("image_shape", must, image_shape))
-        shape = tuple(image_shape)
-    if None in shape:
-        raise ValueError(
-            f"The model's image size must be known. Received: input shape {shape}. Pass "
-            "`image_shape=(height, width, channels)`, or build the model with that input."
-        )
-    dtype = model.inputs[0].dtype if getattr(model, "inputs", None) else keras.backend.floatx()
-    return tf.TensorSpec([None, *shape], dtype, name="images")
+def _check_layout_type(layout):
+    if layout is not None and not isinstance(layout, TokenLayout):
+        raise TypeError(message("layout", "a TokenLayout", layout))

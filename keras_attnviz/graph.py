@@ -1,21 +1,27 @@
-"""Attention maps, patch grids and the head's input, found among the operations of a graph."""
+"""Attention maps, feature maps and the head's input, found among the operations of a graph."""
 
 import dataclasses
 import re
 
-# Operations that an attention map may pass on its way to the product with the values: casts,
-# shape changes, masks, dropout, scaling.
+# Operations that an attention map may pass on its way to the product with the values, and its
+# scores on their way from the product of queries and keys: casts, shape changes, masks, dropout,
+# scaling.
 _SHAPING = frozenset(
-    ["ExpandDims", "Reshape", "Split", "SplitV", "Squeeze", "StridedSlice", "Transpose"]
+    ["ExpandDims", "Reshape", "Split", "SplitV", "Squeeze", "StridedSlice", "Transpose", "Unpack"]
 )
 _SCALING = frozenset(["Cast", "Identity", "Mul", "RealDiv", "Select", "SelectV2", "StopGradient"])
-_MAX_STEPS = 6
+_MASKING = frozenset(["Add", "AddV2", "BiasAdd", "Maximum", "Minimum", "Sub", "Tanh"])
+_MAX_STEPS = 9
 _PRODUCTS = frozenset(["BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum", "MatMul"])
-_PATCH_EMBEDDINGS = frozenset(["Conv2D", "ExtractImagePatches"])
+_CONVOLUTIONS = frozenset(["Conv2D", "DepthwiseConv2dNative"])
+_POOLINGS = frozenset(["AvgPool", "MaxPool"])
+# Operations that read a tensor's shape, not its values.
+_SHAPE_READERS = frozenset(["OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike"])
 # Operations between a head's last matrix product and the predictions.
 _AFTER_THE_HEAD = frozenset(
     ["AddV2", "BiasAdd", "Cast", "Identity", "LogSoftmax", "Reshape", "Sigmoid", "Softmax"]
 )
+_CALLS = frozenset(["PartitionedCall", "StatefulPartitionedCall"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,50 +29,182 @@ class AttentionSite:
     """An attention map in a graph.
 
     Args:
-        tensor: the softmax output, symbolic, `[..., queries, keys]`, before any dropout.
+        weights: the softmax output, symbolic, `[..., queries, keys]`, before any dropout.
+        scores: what the softmax reads, of the same shape.
+        output: the product of weights and values, symbolic.
+        operands: the two factors of the product that gave the scores, symbolic; empty where it
+            was not found.
         layer: path of the layer that computes it, from the operation's name.
     """
 
-    tensor: object
+    weights: object
+    scores: object
+    output: object
+    operands: tuple
     layer: str
 
 
-def find_attention(operations, model_name):
+class Dependence:
+    """Which of some tensors each operation's values are computed from; shapes don't count.
+
+    Args:
+        operations: all operations of a graph, in their order.
+        sources: tensors.
+    """
+
+    def __init__(self, operations, sources):
+        bits = {}
+        for index, source in enumerate(sources):
+            bits[source.op.name] = bits.get(source.op.name, 0) | 1 << index
+        self._bits = {}
+        for operation in operations:
+            value = bits.get(operation.name, 0)
+            if operation.type not in _SHAPE_READERS:
+                for tensor in operation.inputs:
+                    value |= self._bits.get(tensor.op.name, 0)
+            self._bits[operation.name] = value
+
+    def of(self, tensor):
+        """Returns the indices of the sources that `tensor` is computed from, as a set."""
+        bits = self._bits.get(tensor.op.name, 0)
+        return {index for index in range(bits.bit_length()) if bits >> index & 1}
+
+
+def find_attention(operations, model_name, dependence):
     """Returns the attention maps among a model's operations, in their order, as `AttentionSite`s.
 
-    An attention map is the output of a `Softmax` of rank 3 or more that, perhaps through casts,
-    masks, dropout or shape changes, becomes an operand of a matrix product or an einsum. A
-    classification or segmentation head ends in a softmax too, but multiplies nothing with it.
+    An attention map is a softmax of rank 3 or more that, perhaps through casts, masks, dropout,
+    shape changes or a mixing of heads, is multiplied with values: with something that is computed
+    from the model's inputs. A classification or segmentation head ends in a softmax too, but
+    multiplies nothing with it.
+
+    Args:
+        operations: the operations that one call of the model has added.
+        model_name: the model's name.
+        dependence: a `Dependence` on the model's inputs.
     """
     names = {operation.name for operation in operations}
-    return [
-        AttentionSite(operation.outputs[0], layer_path(operation.name, model_name))
-        for operation in operations
-        if operation.type == "Softmax"
-        and (operation.outputs[0].shape.rank or 0) >= 3
-        and _reaches_product(operation.outputs[0], names)
-    ]
+    sites = []
+    for operation in operations:
+        scores = _softmax_scores(operation)
+        if scores is None or (operation.outputs[0].shape.rank or 0) < 3:
+            continue
+        product = _product_with_values(operation.outputs[0], names, dependence)
+        if product is not None:
+            operands = _score_operands(scores, dependence)
+            path = layer_path(operation.name, model_name)
+            sites.append(
+                AttentionSite(operation.outputs[0], scores, product.outputs[0], operands, path)
+            )
+    return sites
 
 
-def _reaches_product(tensor, names):
-    """Tells whether `tensor` is multiplied with something after at most `_MAX_STEPS` steps."""
+def _softmax_scores(operation):
+    """Returns what a softmax reads, or None where the operation ends no softmax.
+
+    Beside the operation `Softmax` there are two written-out forms: exponentials divided by
+    their sum, and the exponential of scores minus their log-sum-exp.
+    """
+    if operation.type == "Softmax":
+        return operation.inputs[0]
+    if operation.type == "RealDiv":
+        numerator, denominator = (tensor.op for tensor in operation.inputs)
+        total = _ancestor(denominator, ["Sum"])
+        summed = total and _ancestor(total.inputs[0].op, ["Exp"])
+        is_softmax = (
+            numerator.type == "Exp" and summed and numerator.inputs[0].name == summed.inputs[0].name
+        )
+        return _before_shift(numerator.inputs[0]) if is_softmax else None
+    if operation.type == "Exp" and operation.inputs[0].op.type == "Sub":
+        scores, shift = operation.inputs[0].op.inputs
+        return scores if _ancestor(shift.op, ["Log"]) else None
+    return None
+
+
+def _before_shift(tensor):
+    """Returns the scores before their maximum was subtracted, or `tensor` itself."""
+    if tensor.op.type == "Sub" and _ancestor(tensor.op.inputs[1].op, ["Max"]):
+        return tensor.op.inputs[0]
+    return tensor
+
+
+def _ancestor(operation, types, steps=4):
+    """Returns the nearest operation of one of `types` at or before `operation`, or None."""
+    frontier = [operation]
+    for _ in range(steps + 1):
+        found = [item for item in frontier if item.type in types]
+        if found:
+            return found[0]
+        frontier = [tensor.op for item in frontier for tensor in item.inputs]
+    return None
+
+
+def _product_with_values(tensor, names, dependence):
+    """Returns the operation that multiplies `tensor` with values, or None."""
     frontier = [tensor]
     for _ in range(_MAX_STEPS + 1):
-        consumers = [
-            consumer for item in frontier for consumer in item.consumers() if consumer.name in names
-        ]
-        if any(consumer.type in _PRODUCTS for consumer in consumers):
-            return True
-        frontier = [
-            output
-            for consumer in consumers
-            if consumer.type in _SHAPING | _SCALING
-            for output in consumer.outputs
-        ]
-    return False
+        following = []
+        for item in frontier:
+            for consumer in item.consumers():
+                if consumer.name not in names:
+                    continue
+                if consumer.type in _PRODUCTS:
+                    factors = [factor for factor in consumer.inputs if factor.name != item.name]
+                    if all(dependence.of(factor) for factor in factors):
+                        return consumer
+                if consumer.type in _SHAPING | _SCALING or _mixes_heads(consumer):
+                    following.extend(consumer.outputs)
+                elif consumer.type in ("Add", "AddV2", "BiasAdd"):
+                    following.extend(consumer.outputs)
+        frontier = following
+    return None
 
 
-def patch_embeddings(operations, before):
+def _score_operands(scores, dependence):
+    """Returns the two factors of the product that `scores` come from, or an empty tuple.
+
+    A product of two things that are computed from the inputs goes first; a relative position
+    bias may be the product of queries and weights, and a pooling head's queries are weights.
+    """
+    frontier, found = [scores], ()
+    for _ in range(_MAX_STEPS + 1):
+        following = []
+        for tensor in frontier:
+            operation = tensor.op
+            if _mixes_heads(operation):
+                following.extend(item for item in operation.inputs if dependence.of(item))
+            elif operation.type in _PRODUCTS:
+                if all(dependence.of(item) for item in operation.inputs):
+                    return tuple(operation.inputs)
+                found = found or tuple(operation.inputs)
+            elif operation.type in _SHAPING | _SCALING | _MASKING:
+                following.extend(item for item in operation.inputs if dependence.of(item))
+        frontier = following
+    return found
+
+
+def _mixes_heads(operation):
+    """Tells whether an operation mixes the heads with weights of shape `[heads, heads]`."""
+    if operation.type == "Conv2D":
+        kernel = operation.inputs[1].shape
+        return kernel.rank == 4 and kernel[:2].as_list() == [1, 1] and kernel[2] == kernel[3]
+    if operation.type not in _PRODUCTS or len(operation.inputs) != 2:
+        return False
+    return any(
+        source.op.type in ("Cast", "Identity", "ReadVariableOp", "Reshape")
+        and source.shape.rank == 2
+        and source.shape[0] is not None
+        and source.shape[0] == source.shape[1]
+        for source in operation.inputs
+    )
+
+
+def hidden_calls(operations):
+    """Returns the names of operations that run functions whose insides the graph doesn't show."""
+    return [operation.name for operation in operations if operation.type in _CALLS]
+
+
+def feature_maps(operations, before):
     """Returns the outputs of convolutions and patch extractions that precede tensor `before`.
 
     Each is a symbolic tensor `[batch, height, width, channels]`, or channels first as its
@@ -76,13 +214,30 @@ def patch_embeddings(operations, before):
     for operation in operations:
         if operation is before.op:
             break
-        if operation.type in _PATCH_EMBEDDINGS:
+        if operation.type in _CONVOLUTIONS or operation.type == "ExtractImagePatches":
             outputs.append(operation.outputs[0])
     return outputs
 
 
+def mixes_positions(tensor):
+    """Tells whether a tensor is the output of a convolution or pooling whose windows overlap."""
+    operation = tensor.op
+    if operation.type in _CONVOLUTIONS:
+        window = operation.inputs[1].shape.as_list()[:2]
+    elif operation.type in _POOLINGS:
+        sizes = operation.node_def.attr["ksize"].list.i
+        window = [sizes[axis] for axis in spatial_axes(tensor)]
+    else:
+        return False
+    strides = operation.node_def.attr["strides"].list.i
+    return any(
+        size is None or size > strides[axis]
+        for size, axis in zip(window, spatial_axes(tensor), strict=True)
+    )
+
+
 def spatial_axes(tensor):
-    """Returns the axes of height and width of a convolution's output."""
+    """Returns the axes of height and width of a convolution's output, or of an image."""
     attributes = tensor.op.node_def.attr
     return (2, 3) if attributes["data_format"].s == b"NCHW" else (1, 2)
 
@@ -97,19 +252,6 @@ def head_input(predictions):
     while tensor.op.type in _AFTER_THE_HEAD:
         tensor = tensor.op.inputs[0]
     return tensor.op.inputs[0] if tensor.op.type == "MatMul" else predictions
-
-
-def depends_on(tensor, other):
-    """Tells whether `tensor` is computed from `other`, by the graph's edges."""
-    seen, waiting = {tensor.op}, [tensor.op]
-    while waiting:
-        operation = waiting.pop()
-        if operation is other.op:
-            return True
-        news = {source.op for source in operation.inputs} - seen
-        seen |= news
-        waiting.extend(news)
-    return False
 
 
 def last_activation(predictions):

@@ -13,37 +13,41 @@ MAX_PREFIX = 9
 
 @dataclasses.dataclass(frozen=True)
 class TokenLayout:
-    """Says which token is which in a sequence of prefix tokens followed by patches.
+    """Says which token is which in a sequence: prefix tokens, patches, suffix tokens.
 
     Args:
         prefix: number of tokens before the patches (class token, distillation token, registers).
         grid: `(height, width)` of the patch grid; patches stand row by row.
         readout: indices of the query tokens whose output the model's head reads; several are
             weighted equally. `(0,)`, the class token, unless given.
+        suffix: number of tokens after the patches.
 
     Raises:
-        TypeError: a prefix that is no integer, a grid or a read-out that are not sequences of
+        TypeError: a prefix or suffix that is no integer, a grid or a read-out that are not sequences of
             integers.
-        ValueError: a negative prefix, a grid that is not two positive integers, a read-out that
+        ValueError: a negative prefix or suffix, a grid that is not two positive integers, a read-out that
             is empty or names tokens that don't exist.
     """
 
     prefix: int
     grid: tuple
     readout: tuple = (0,)
+    suffix: int = 0
 
     def __post_init__(self):
         check_count("prefix", self.prefix, minimum=0)
+        check_count("suffix", self.suffix, minimum=0)
         must = "(height, width), positive integers"
         grid = _integers("grid", self.grid, must)
         if len(grid) != 2 or min(grid) <= 0:
             raise ValueError(message("grid", must, self.grid))
-        tokens = self.prefix + grid[0] * grid[1]
+        tokens = self.prefix + grid[0] * grid[1] + self.suffix
         must = f"one or more token indices in [0, {tokens}), as a tuple"
         readout = _integers("readout", self.readout, must)
         if not readout or not all(0 <= token < tokens for token in readout):
             raise ValueError(message("readout", must, self.readout))
         object.__setattr__(self, "prefix", int(self.prefix))
+        object.__setattr__(self, "suffix", int(self.suffix))
         object.__setattr__(self, "grid", grid)
         object.__setattr__(self, "readout", readout)
 
@@ -54,8 +58,8 @@ class TokenLayout:
 
     @property
     def tokens(self):
-        """Number of tokens: prefix and patches."""
-        return self.prefix + self.patches
+        """Number of tokens: prefix, patches and suffix."""
+        return self.prefix + self.patches + self.suffix
 
     def query_weights(self):
         """Returns the read-out as weights over query tokens, list `[tokens]` of sum 1."""
@@ -69,47 +73,29 @@ class TokenLayout:
             values: tensor `[..., tokens]`.
 
         Returns:
-            tensor `[..., grid_height, grid_width]` of the same dtype; prefix tokens are left out.
+            tensor `[..., grid_height, grid_width]` of the same dtype; prefix and
+            suffix tokens are left out.
         """
         values = tf.convert_to_tensor(values)
-        patches = values[..., self.prefix :]
+        patches = values[..., self.prefix : self.prefix + self.patches]
         return tf.reshape(patches, tf.concat([tf.shape(values)[:-1], self.grid], axis=0))
 
-    @classmethod
-    def infer(cls, tokens, *, patch_grids, readout):
-        """Returns the layout of `tokens` tokens, or raises with the candidates.
-
-        Args:
-            tokens: number of tokens in an attention map.
-            patch_grids: `(height, width)` of the feature maps seen before the first attention
-                map, in graph order; the latest that leaves 0 to 9 prefix tokens is taken.
-            readout: indices of the query tokens that the model's output depends on, or empty
-                where that is not known.
-
-        Raises:
-            ValueError: no feature map fits, or the read-out is not known.
-        """
-        grids = [grid for grid in patch_grids if 0 <= tokens - grid[0] * grid[1] <= MAX_PREFIX]
-        if not grids:
-            raise ValueError(
-                f"The token layout can't be inferred: {tokens} tokens, and no patch embedding "
-                f"whose grid leaves 0 to {MAX_PREFIX} prefix tokens (feature maps seen: "
-                f"{list(patch_grids) or 'none'}). {_advice(_candidates(tokens))}"
-            )
-        grid = grids[-1]
-        prefix = tokens - grid[0] * grid[1]
-        if not readout:
-            candidates = [cls(prefix, grid, (0,))]
-            candidates.append(cls(prefix, grid, range(prefix, tokens)))
-            raise ValueError(
-                "The token layout can't be inferred: the model's output depends on no token of "
-                "the last attention map (a gate initialized with zeros, for example), so it is "
-                f"not known which tokens the head reads. {_advice(candidates)}"
-            )
-        return cls(prefix, grid, readout)
-
     def __str__(self):
-        return f"TokenLayout(prefix={self.prefix}, grid={self.grid}, readout={_short(self)})"
+        suffix = f", suffix={self.suffix}" if self.suffix else ""
+        return f"TokenLayout(prefix={self.prefix}, grid={self.grid}, readout={_short(self)}{suffix})"
+
+    def readout_text(self):
+        """Returns the read-out in words: class token, all patches, token numbers."""
+        patches = range(self.prefix, self.prefix + self.patches)
+        if set(self.readout) == set(patches):
+            return "all patches"
+        if len(set(self.readout)) == self.tokens:
+            return "all tokens"
+        if self.readout == (0,) and self.prefix:
+            return "class token"
+        if self.readout == (self.tokens - 1,) and self.suffix:
+            return "class token (last)"
+        return f"tokens {_short(self)}"
 
 
 def _integers(name, values, must):
@@ -121,7 +107,7 @@ def _integers(name, values, must):
     return tuple(int(member) for member in members)
 
 
-def _candidates(tokens):
+def candidate_layouts(tokens):
     """Returns layouts for `tokens` tokens, those with the squarest grid first."""
     layouts = []
     for prefix in range(min(MAX_PREFIX, tokens - 1) + 1):
@@ -131,7 +117,8 @@ def _candidates(tokens):
     return sorted(layouts, key=lambda layout: layout.grid[1] / layout.grid[0])[:4]
 
 
-def _advice(candidates):
+def advice(candidates):
+    """Returns the advice to pass one of the candidates."""
     listed = "; ".join(str(candidate) for candidate in candidates)
     return f"Pass the right one as `layout`. Candidates: {listed}."
 

@@ -1,140 +1,158 @@
 """One inference call of a Keras model as a graph, and functions cut out of that graph."""
 
 import contextlib
-import dataclasses
 
-import numpy as np
 import tensorflow as tf
 
 from keras_attnviz import graph
+from keras_attnviz.signature import select_output
 
-
-@dataclasses.dataclass(frozen=True)
-class AttentionMap:
-    """One attention map that was found.
-
-    Args:
-        layer: path of the layer that computes it.
-        heads: number of heads.
-        queries: number of query tokens.
-        keys: number of key tokens.
-    """
-
-    layer: str
-    heads: int
-    queries: int
-    keys: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Findings:
-    """What one image, run through the traced graph, has shown."""
-
-    maps: tuple
-    patch_grids: tuple
-    readout: tuple
+# Reductions of an attention map's last axes: one key axis, or two or three (height, width).
+_MAX_KEY_AXES = 3
 
 
 class Trace:
-    """The graph of one inference call of a model, and functions cut out of it."""
+    """The graph of one inference call of a model, and functions cut out of it.
 
-    def __init__(self, model, signature):
-        self._signature = signature
+    Args:
+        model: a Keras model.
+        signature: its `InputSignature`.
+        output: which of its outputs holds the predictions, see `select_output`.
 
-        def call(images):
+    Attributes:
+        predictions: the predictions, symbolic.
+        sites: list of `AttentionSite`, in the graph's order.
+        inputs: the model's inputs, a flat list of symbolic tensors.
+
+    Raises:
+        ValueError: no attention was found.
+    """
+
+    def __init__(self, model, signature, *, output=None):
+        self.signature = signature
+        self._trace(model, output)
+        if graph.hidden_calls(self.operations):
+            # Functions inside the model are inlined where tf.function is switched off.
+            with _functions_inlined():
+                self._trace(model, output)
+        self.inputs = self._wrapped.inputs[: len(signature.specs)]
+        everything = self._wrapped.graph.get_operations()
+        reads_inputs = graph.Dependence(everything, self.inputs)
+        self.sites = graph.find_attention(self.operations, model.name, reads_inputs)
+        if not self.sites:
+            raise ValueError(_no_attention(model, graph.hidden_calls(self.operations)))
+        self._reads_inputs = reads_inputs
+        self._reads_sites = graph.Dependence(everything, [site.weights for site in self.sites])
+
+    def function(self, outputs, *, feeds=()):
+        """Returns the function from the model's inputs and `feeds` to `outputs`, by tensors."""
+        return self._wrapped.prune([*self.inputs, *feeds], outputs)
+
+    def as_default(self):
+        """Returns the context in which operations are added to this graph."""
+        return self._wrapped.graph.as_default()
+
+    def images_of(self, site):
+        """Returns which of the model's image inputs an attention map is computed from."""
+        images = set(self.signature.images)
+        return self._reads_inputs.of(site.weights) & images
+
+    def sites_below(self, index):
+        """Returns the indices of the attention maps that map `index` is computed from."""
+        return self._reads_sites.of(self.sites[index].scores)
+
+    def feature_maps(self, site):
+        """Returns the feature maps that precede an attention map, in the graph's order."""
+        return [
+            tensor
+            for tensor in graph.feature_maps(self.operations, site.weights)
+            if self._reads_inputs.of(tensor) & set(self.signature.images)
+        ]
+
+    def mixing(self):
+        """Returns the tensors in which positions are mixed: attention and wide convolutions."""
+        outputs = [operation.outputs[0] for operation in self.operations if operation.outputs]
+        return [site.output for site in self.sites] + [
+            tensor for tensor in outputs if graph.mixes_positions(tensor)
+        ]
+
+    def shapes(self, inputs):
+        """Returns each attention map's shape, and how far its rows' sums are from 1.
+
+        Args:
+            inputs: flat list of the model's inputs, one image.
+
+        Returns:
+            list of `(shape, deviations)`; `deviations[n - 1]` is the largest deviation of a sum
+            over the last `n` axes.
+        """
+        with self.as_default():
+            tensors = [(tf.shape(s.weights), _sum_deviations(s.weights)) for s in self.sites]
+        found = self.function(tensors)(*inputs)
+        return [
+            (tuple(int(size) for size in shape), [float(value) for value in deviations])
+            for shape, deviations in found
+        ]
+
+    def _trace(self, model, output):
+        def call(*inputs):
             operations = tf.compat.v1.get_default_graph().get_operations
             before = len(operations())
-            predictions = model(images, training=False)
-            return predictions, operations()[before:]
+            outputs = model(self.signature.pack(list(inputs)), training=False)
+            return outputs, operations()[before:]
 
         # AutoGraph, so that a model's own Python control flow works as it does in `fit`.
         context = tf.__internal__.autograph.control_status_ctx()
         convert = tf.__internal__.autograph.tf_convert
 
-        def traced(images):
-            predictions, operations = convert(call, context)(images)
-            self.predictions = _single_output(predictions)
-            self.operations = operations
+        def traced(*inputs):
+            outputs, self.operations = convert(call, context)(*inputs)
+            names = getattr(model, "output_names", None)
+            self.predictions = select_output(outputs, output, names)
             return self.predictions
 
         with _losses_kept(model):
             # Unlike tf.function, what this gives can be cut into functions of parts.
-            self._wrapped = tf.compat.v1.wrap_function(traced, [signature])
-        self.sites = graph.find_attention(self.operations, model.name)
-        if not self.sites:
-            raise ValueError(_no_attention(model))
-
-    def function(self, outputs):
-        """Returns the function from images to `outputs`, tensors of this graph."""
-        return self._wrapped.prune(self._wrapped.inputs[0], outputs)
-
-    def inspect(self, sites):
-        """Returns the `Findings` of running one image."""
-        embeddings = graph.patch_embeddings(self.operations, sites[0].tensor)
-        with self._wrapped.graph.as_default():
-            shapes = [tf.shape(site.tensor) for site in sites]
-            grids = [tf.gather(tf.shape(e), graph.spatial_axes(e)) for e in embeddings]
-            depends = _dependence(graph.head_input(self.predictions), sites[-1].tensor)
-        image = tf.zeros([1, *self._signature.shape[1:]], self._signature.dtype)
-        outputs = [output.numpy() for output in self.function([*shapes, *grids, depends])(image)]
-        return Findings(
-            maps=tuple(
-                _attention_map(site, shape)
-                for site, shape in zip(sites, outputs[: len(sites)], strict=True)
-            ),
-            patch_grids=tuple(
-                tuple(int(side) for side in grid) for grid in outputs[len(sites) : -1]
-            ),
-            readout=tuple(int(token) for token in np.flatnonzero(outputs[-1])),
-        )
+            self._wrapped = tf.compat.v1.wrap_function(traced, self.signature.specs)
 
 
-def _dependence(output, attention):
-    """Tells for each query token of `attention` whether `output` depends on it, bool `[queries]`.
-
-    The gradient of a weighted sum is used; the weights differ, because a plain sum of what a
-    normalization layer gives is constant.
-    """
-    flat = tf.reshape(tf.cast(output, tf.float32), [-1])
-    weights = tf.cos(tf.cast(tf.range(tf.size(flat)), tf.float32))
-    (gradient,) = tf.gradients(flat * weights, attention)
-    if gradient is None:
-        return tf.zeros([tf.shape(attention)[-2]], tf.bool)
-    axes = [axis for axis in range(attention.shape.rank) if axis != attention.shape.rank - 2]
-    return tf.reduce_any((gradient != 0) & tf.math.is_finite(gradient), axis=axes)
+def _sum_deviations(weights):
+    weights = tf.cast(weights, tf.float32)
+    axes = range(1, min(_MAX_KEY_AXES, (weights.shape.rank - 1) // 2) + 1)
+    sums = [tf.reduce_sum(weights, axis=list(range(-count, 0))) for count in axes]
+    return [tf.reduce_max(tf.abs(total - 1)) for total in sums]
 
 
-def _attention_map(site, shape):
-    if len(shape) != 4:
-        raise ValueError(
-            f"The attention map of layer {site.layer} has shape {tuple(shape)} for one image, not "
-            "[batch, heads, queries, keys]. Choose other attention maps with `layers`."
-        )
-    return AttentionMap(site.layer, *(int(size) for size in shape[1:]))
-
-
-def _single_output(predictions):
-    outputs = tf.nest.flatten(predictions)
-    if len(outputs) != 1:
-        raise ValueError(
-            f"`model` must have one output. Received: {len(outputs)} outputs. Pass a model with "
-            "the class predictions as its only output."
-        )
-    return outputs[0]
-
-
-def _no_attention(model):
+def _no_attention(model, hidden):
     layers = [f"{layer.name} ({type(layer).__name__})" for layer in _all_layers(model)]
     shown = ", ".join(layers[:30]) + (f" and {len(layers) - 30} more" if len(layers) > 30 else "")
+    if hidden:
+        return (
+            "`model` must show its operations. Received: "
+            f"model {model.name!r}, which runs functions of a SavedModel ({hidden[0]}); what "
+            "happens inside them can't be read. Load the model from a .keras or .h5 file, or "
+            f"build it from code and load its weights. Layers seen: {shown}."
+        )
     return (
         "`model` must compute attention: a softmax that is multiplied with values. Received: "
         f"model {model.name!r}, in whose graph there is none. Layers seen: {shown}. Attach to a "
-        "Vision Transformer; a SavedModel or TFSMLayer hides its operations, load it as .keras."
+        "Vision Transformer."
     )
 
 
 def _all_layers(model):
     return list(model._flatten_layers(include_self=False, recursive=True))
+
+
+@contextlib.contextmanager
+def _functions_inlined():
+    """Lets functions decorated with `tf.function` be traced as if they were not."""
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
 
 
 @contextlib.contextmanager

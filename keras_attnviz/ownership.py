@@ -1,0 +1,138 @@
+"""Which row or column of an attention map each position of a feature map stands in.
+
+An attention map tells nothing about the order of its tokens: they may be patches row by row, the
+pixels of shifted windows, or patches pooled over a neighborhood. The order is measured. With the
+attention of all layers below held constant, a query (or key) vector is computed from one position
+of the feature map alone, by whatever reshaping and normalization lies between. So if the
+gradient that flows into slot s is multiplied by a number c_s, the gradient that arrives at the
+slot's position p is multiplied by the same number, in every channel, and the quotient of the two
+names the slot. Where a position has several slots, as with channel attention, the gradients are
+not proportional, which shows too.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+# A gradient weaker than this share of the strongest counts as none.
+_NEGLIGIBLE = 1e-6
+# How far two gradients may be from proportional; half precision needs this much.
+_TOLERANCE = 0.03
+# Slots are coded by digits, so that half precision tells them apart.
+_BASE = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Axes:
+    """The leading axes of an attention map of one image, split into groups and heads.
+
+    Args:
+        sizes: the leading axes' sizes, the first one split in two: groups, then heads.
+        is_group: for each of these whether it counts groups of tokens (windows), else heads.
+    """
+
+    sizes: tuple
+    is_group: tuple
+
+    @property
+    def groups(self):
+        """Number of groups of tokens."""
+        return math.prod(s for s, group in zip(self.sizes, self.is_group, strict=True) if group)
+
+    @property
+    def heads(self):
+        """Number of heads."""
+        return math.prod(s for s, group in zip(self.sizes, self.is_group, strict=True) if not group)
+
+    def group_numbers(self):
+        """Returns the number of the group of each member of the leading axes, `[*sizes]`."""
+        shape = [s if group else 1 for s, group in zip(self.sizes, self.is_group, strict=True)]
+        return np.broadcast_to(np.arange(self.groups).reshape(shape), self.sizes)
+
+
+def plain_axes(leading):
+    """Returns `Axes` for leading axes `(merged with batch, *others)` that all count heads."""
+    return Axes((1, *leading), (True, *[False] * len(leading)))
+
+
+def split_axes(gradient, leading, random):
+    """Returns the `Axes` of an attention map, or None where rows belong to no single position.
+
+    Args:
+        gradient: function from a cotangent of shape `[*leading]`, by which the incoming
+            gradient is multiplied, to the gradient at each position, `[positions, channels]`.
+        leading: sizes of the leading axes of one image's map.
+        random: `numpy.random.Generator`.
+    """
+    base = gradient(np.ones(leading))
+
+    def is_local(code):
+        return _quotient(gradient(code), base) is not None
+
+    sizes, is_group = [], []
+    for axis, size in enumerate(leading):
+        shape = [size if other == axis else 1 for other in range(len(leading))]
+
+        def code(heads, size=size, shape=shape):
+            numbers = 1 + random.permutation(size // heads) / size
+            return np.broadcast_to(np.repeat(numbers, heads).reshape(shape), leading)
+
+        # Only the first axis can be a merger: of the batch, groups and heads, in that order.
+        candidates = [h for h in range(1, size) if size % h == 0] if axis == 0 else [1]
+        heads = next((h for h in candidates if size > 1 and is_local(code(h))), size)
+        if axis == 0:
+            sizes += [size // heads, heads]
+            is_group += [True, False]
+        else:
+            sizes.append(size)
+            is_group.append(heads == 1)
+    return Axes(tuple(sizes), tuple(is_group))
+
+
+def slot_owners(gradient, slots):
+    """Returns for each position the slot that is computed from it alone.
+
+    Args:
+        gradient: function from a cotangent of shape `[slots]` to the gradient at each position,
+            `[positions, channels]`.
+        slots: number of slots.
+
+    Returns:
+        integer array `[positions]`, -1 where no slot is computed from a position, or None where
+        slots depend on several positions in a way that can't be told apart.
+    """
+    base = gradient(np.ones(slots))
+    if not np.isfinite(base).all():
+        return None
+    owners = np.zeros(len(base), int)
+    numbers = np.arange(slots)
+    power = 1
+    while power < slots:
+        digits = numbers // power % _BASE
+        quotient = _quotient(gradient(1 + digits / _BASE), base)
+        if quotient is None:
+            return None
+        found = (quotient - 1) * _BASE
+        if np.abs(found - np.round(found))[_has_gradient(base)].max(initial=0) > 0.25:
+            return None
+        owners += np.round(found).astype(int) * power
+        power *= _BASE
+    owners[~_has_gradient(base)] = -1
+    return owners if owners.max(initial=-1) < slots else None
+
+
+def _has_gradient(base):
+    strength = np.linalg.norm(base, axis=-1)
+    return strength > _NEGLIGIBLE * strength.max(initial=0)
+
+
+def _quotient(gradient, base):
+    """Returns what `base` was multiplied by at each position, or None where it was not."""
+    strength = np.sum(base * base, axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        quotient = np.where(_has_gradient(base), np.sum(gradient * base, axis=-1) / strength, 1)
+    rest = np.linalg.norm(gradient - quotient[:, np.newaxis] * base, axis=-1)
+    is_multiple = rest <= _TOLERANCE * np.linalg.norm(gradient, axis=-1)
+    is_multiple |= ~_has_gradient(base)
+    return quotient if is_multiple.all() and np.isfinite(quotient).all() else None

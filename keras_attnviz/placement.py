@@ -1,0 +1,165 @@
+"""Attention maps of any placement to rollout: windows, pixel groups, reduced keys, pooling."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attnviz._checks import check_ratio
+from keras_attnviz.rollout import check_start_layer, fuse_heads
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Placement:
+    """Says which token each row and column of an attention map stands for.
+
+    Args:
+        groups: number of groups (windows) of an image.
+        queries: number of queries of a group.
+        keys: number of keys of a group.
+        query_slots: integer array `[tokens]`; for each token the number `group * queries + query`
+            of its row, -1 where the layer leaves the token as it is. None for a pooling layer,
+            whose queries are learned and stand for no token.
+        key_slots: integer array `[tokens]`; for each token the number `group * keys + key` of
+            its column, -1 where the layer doesn't read it. Tokens that share a key, because keys
+            were pooled or tokens merged, share its attention equally.
+    """
+
+    groups: int
+    queries: int
+    keys: int
+    query_slots: np.ndarray | None
+    key_slots: np.ndarray
+
+    @property
+    def is_pooling(self):
+        """Whether the queries are learned and stand for no token."""
+        return self.query_slots is None
+
+    def fused(self, attention, **options):
+        """Returns the heads' fusion `[batch, groups, queries, keys]`, rows sum to 1.
+
+        Keys that stand for no token, padding for example, are left out. `attention` is a tensor
+        `[batch, heads, queries, keys]` or `[batch, groups, heads, queries, keys]`; options are
+        those of `fuse_heads`.
+        """
+        attention = tf.convert_to_tensor(attention)
+        shape = tf.shape(attention)
+        if attention.shape.rank == 5:
+            # An image's groups stand below one another, so that discarding compares all of them.
+            attention = tf.transpose(attention, [0, 2, 1, 3, 4])
+            attention = tf.reshape(
+                attention, [shape[0], shape[2], self.groups * self.queries, self.keys]
+            )
+        fused = fuse_heads(attention, **options)
+        fused = tf.reshape(fused, [shape[0], self.groups, self.queries, self.keys])
+        is_token = np.zeros(self.groups * self.keys, np.float32)
+        is_token[self.key_slots[self.key_slots >= 0]] = 1
+        if is_token.all():
+            return fused
+        fused = fused * is_token.reshape(self.groups, 1, self.keys)
+        return tf.math.divide_no_nan(fused, tf.reduce_sum(fused, axis=-1, keepdims=True))
+
+    def token_map(self, attention, **options):
+        """Returns the attention among all tokens, float32 `[batch, tokens, tokens]`.
+
+        Rows of tokens that the layer leaves as they are hold a 1 on the diagonal; a pooling layer
+        gives one row for each query instead.
+        """
+        fused = self.fused(attention, **options)
+        rows = tf.reshape(fused, [-1, self.groups * self.queries, self.keys])
+        slots = np.arange(self.groups * self.queries) if self.is_pooling else self.query_slots
+        placed = tf.gather(rows, np.maximum(slots, 0), axis=1)
+        placed = tf.gather(placed, np.maximum(self.key_slots, 0) % self.keys, axis=2)
+        is_same_group = (slots // self.queries)[:, np.newaxis] == self.key_slots // self.keys
+        placed = placed * tf.constant(is_same_group * self._shares(), tf.float32)
+        if self.is_pooling:
+            return placed
+        is_query = (self.query_slots >= 0)[:, np.newaxis]
+        return tf.where(is_query, placed, tf.eye(len(self.query_slots)))
+
+    def row_through(self, row, attention, *, residual, **options):
+        """Returns weights over tokens one layer down.
+
+        Args:
+            row: float32 tensor `[batch, tokens]`, weights over the layer's output; for a pooling
+                layer `[batch, queries]`, weights over its queries.
+            attention: see `fused`.
+            residual: float in [0, 1), the weight of the residual connection. A pooling layer has
+                none.
+            **options: those of `fuse_heads`.
+
+        Returns:
+            float32 tensor `[batch, tokens]` of the same sum.
+        """
+        fused = self.fused(attention, **options)
+        if self.is_pooling:
+            return self._read(row, fused)
+        # A row that discarding has emptied keeps its residual only.
+        total = residual + (1 - residual) * tf.reduce_sum(fused, axis=-1)
+        total = tf.reshape(total, [-1, self.groups * self.queries])
+        weights = tf.math.divide_no_nan(
+            (1 - residual) * _sums_by_slot(row, self.query_slots, self.groups * self.queries), total
+        )
+        kept = tf.math.divide_no_nan(residual, total)
+        kept = tf.gather(kept, np.maximum(self.query_slots, 0), axis=1)
+        return self._read(weights, fused) + row * tf.where(self.query_slots >= 0, kept, 1.0)
+
+    def _read(self, weights, fused):
+        """Returns the attention of weighted queries, `[batch, tokens]`."""
+        weights = tf.reshape(weights, [-1, self.groups, 1, self.queries])
+        by_key = tf.reshape(tf.matmul(weights, fused), [-1, self.groups * self.keys])
+        return tf.gather(by_key, np.maximum(self.key_slots, 0), axis=1) * self._shares()
+
+    def _shares(self):
+        """Returns each token's share of its key's attention, float32 `[tokens]`."""
+        is_read = self.key_slots >= 0
+        counts = np.bincount(self.key_slots[is_read], minlength=self.groups * self.keys)
+        counts = np.maximum(counts, 1)[np.maximum(self.key_slots, 0)]
+        return np.where(is_read, 1 / counts, 0).astype(np.float32)
+
+
+def placed_rollout(attentions, placements, *, query, residual=0.5, start_layer=0, **options):
+    """Returns attention rollout for weighted query tokens, through maps of any placement.
+
+    From the top layer down, the weights `[tokens]` over the layer's output become weights over
+    its input: with the share `residual` each token keeps its own, the rest goes to the tokens
+    that it attends to. Where every layer's tokens are the same and stand in the same order, this
+    is `attention_rollout` with `query`.
+
+    Args:
+        attentions: list, bottom layer first, of float tensors `[batch, heads, queries, keys]` or
+            `[batch, groups, heads, queries, keys]` whose rows sum to 1.
+        placements: list of `Placement`, one a layer, over the same tokens. Only the last may be a
+            pooling layer.
+        query: weights over tokens, or over the queries of a pooling layer at the top; their sum
+            is 1.
+        residual: float in [0, 1); the weight of the residual connection.
+        start_layer: integer; layers below it are ignored. Negative counts from the top.
+        **options: `head_fusion` and `discard_ratio`, as in `fuse_heads`.
+
+    Returns:
+        float32 tensor `[batch, tokens]`, rows sum to 1.
+
+    References:
+        See `attention_rollout`; windows, merged tokens and pooled keys are our own extension,
+        described in docs/models.md.
+    """
+    check_ratio("residual", residual)
+    check_start_layer(start_layer, len(attentions))
+    residual = float(residual)
+    row = tf.constant([query], tf.float32)
+    row = tf.repeat(row, tf.shape(attentions[0])[0], axis=0)
+    chosen = list(zip(attentions, placements, strict=True))[start_layer:]
+    for attention, placement in reversed(chosen):
+        row = placement.row_through(row, attention, residual=residual, **options)
+    return row
+
+
+def _sums_by_slot(row, slots, count):
+    """Returns the sums of `[batch, tokens]` over the tokens of each slot, `[batch, count]`."""
+    if np.array_equal(slots, np.arange(count)):
+        return row
+    is_slot = slots >= 0
+    taken = tf.transpose(tf.boolean_mask(row, is_slot, axis=1))
+    return tf.transpose(tf.math.unsorted_segment_sum(taken, slots[is_slot], count))

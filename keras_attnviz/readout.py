@@ -1,0 +1,88 @@
+"""Which queries of an attention map the model's predictions are computed from."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attnviz import graph
+
+
+def rows_read(trace, place, inputs):
+    """Returns which rows of an attention map the predictions depend on.
+
+    The gradient of the head's input tells it. Where there is none, as with layers that are
+    computed again in the backward pass, rows are changed and the output is looked at: each of the
+    further tokens by itself, the patches together.
+
+    Args:
+        trace: a `Trace`.
+        place: `Place` of the map.
+        inputs: flat list of the model's inputs, one image; random, so that patches differ.
+
+    Returns:
+        bool array `[groups * queries]`.
+    """
+    site = trace.sites[place.index]
+    with trace.as_default():
+        gradient = _gradient(graph.head_input(trace.predictions), site.weights)
+    if gradient is None:
+        return _rows_that_matter(trace, place, inputs)
+    (found,) = trace.function([gradient])(*inputs)
+    found = np.nan_to_num(found.numpy().astype(float), posinf=0, neginf=0)
+    return by_group(found, place.axes, place.queries.slots).any(axis=(1, 3)).ravel()
+
+
+def by_group(values, axes, queries):
+    """Returns an array in the shape of one image's map as `[groups, heads, queries, keys]`."""
+    values = values.reshape(*axes.sizes, queries, -1)
+    is_group = axes.is_group
+    order = sorted(range(len(is_group)), key=lambda axis: not is_group[axis])
+    values = values.transpose(*order, -2 + values.ndim, -1 + values.ndim)
+    return values.reshape(axes.groups, axes.heads, queries, -1)
+
+
+def _gradient(output, attention):
+    """Returns the gradient of a weighted sum of `output`, or None.
+
+    The weights differ, because a plain sum of what a normalization layer gives is constant.
+    """
+    flat = tf.reshape(tf.cast(output, tf.float32), [-1])
+    weights = tf.cos(tf.cast(tf.range(tf.size(flat)), tf.float32))
+    return tf.gradients(flat * weights, attention)[0]
+
+
+def _rows_that_matter(trace, place, inputs):
+    """Returns the rows whose change moves the output, patches together."""
+    site = trace.sites[place.index]
+    queries = place.queries
+    matters = np.zeros(place.axes.groups * queries.slots, bool)
+    if site.weights.shape.rank != 4 or place.axes.groups > 1:
+        return matters
+    values = trace.function([site.weights])(*inputs)[0].numpy()
+    changed = trace.function([trace.predictions], feeds=[site.weights])
+    usual = changed(*inputs, tf.constant(values))[0].numpy().astype(float)
+    patches = np.array([], int) if queries.owners is None else np.unique(queries.owners)
+    for rows in [patches, *np.setdiff1d(np.arange(queries.slots), patches).reshape(-1, 1)]:
+        other = values.copy()
+        other[:, :, rows] = np.eye(values.shape[-1])[-1]
+        moved = changed(*inputs, tf.constant(other))[0].numpy().astype(float)
+        matters[rows] = not np.allclose(moved, usual, rtol=0, atol=1e-6 * np.abs(usual).max())
+    return matters
+
+
+def symbolic_by_group(weights, place):
+    """Returns an attention map as `[batch, heads, queries, keys]`, symbolic.
+
+    Where an image has several groups: `[batch, groups, heads, queries, keys]`.
+    """
+    axes, queries, keys = place.axes, place.queries.slots, place.keys.slots
+    if axes.groups == 1 and weights.shape.rank == 4 and axes.sizes[1] == 1:
+        return weights
+    split = tf.reshape(weights, [-1, *axes.sizes, queries, keys])
+    is_group = axes.is_group
+    order = sorted(range(len(is_group)), key=lambda axis: not is_group[axis])
+    rank = len(is_group) + 3
+    split = tf.transpose(split, [0, *(axis + 1 for axis in order), rank - 2, rank - 1])
+    groups = [axes.groups] if axes.groups > 1 else []
+    return tf.reshape(split, [-1, *groups, math.prod(axes.sizes) // axes.groups, queries, keys])

@@ -1,0 +1,82 @@
+"""One batch through a captured model, to verify what was found."""
+
+import numpy as np
+import tensorflow as tf
+
+# Largest deviations that pass, in single and in half precision.
+_TOLERANCE = {True: 1e-3, False: 0.03}
+
+
+def check_capture(attention_model, predict):
+    """Raises unless a captured model does what it says.
+
+    Held are, on two random images: the predictions are the model's own; the attention rows sum to
+    1; an image's attention doesn't depend on what else is in its batch; rollout is a distribution
+    over tokens.
+
+    Args:
+        attention_model: an `AttentionModel`.
+        predict: function from a flat list of inputs to the model's own predictions.
+
+    Raises:
+        ValueError: with the reason.
+    """
+    signature = attention_model.signature
+    pair = [tf.constant(values) for values in signature.random(2, seed=1)]
+    first = [values[:1] for values in pair]
+    predictions, attentions = attention_model(signature.pack(pair))
+    _, alone = attention_model(signature.pack(first))
+    _check_predictions(predictions, predict(pair))
+    for found, attention, single in zip(attention_model.maps, attentions, alone, strict=True):
+        _check_rows(found.layer, attention)
+        if not _are_close(attention[:1], single):
+            raise ValueError(
+                _failed(
+                    f"the attention of layer {found.layer} for one image depends on the other "
+                    "images of the batch, so its rows can't be told apart by image"
+                )
+            )
+    rows = attention_model.token_rollout(attentions)
+    if not np.allclose(np.sum(rows, axis=-1), 1, atol=_TOLERANCE[False]):
+        sums = np.sum(rows, axis=-1).tolist()
+        raise ValueError(_failed(f"rollout gives sums of {sums}, not 1"))
+
+
+def _check_predictions(traced, own):
+    if not _are_close(traced, own):
+        difference = float(np.abs(_array(traced) - _array(own)).max())
+        raise ValueError(
+            _failed(
+                "the traced model's predictions differ from the model's own by up to "
+                f"{difference:.3g}; it may draw random numbers in inference mode"
+            )
+        )
+
+
+def _check_rows(layer, attention):
+    sums = np.sum(_array(attention), axis=-1)
+    deviation = float(np.abs(sums - 1).max())
+    if not deviation <= _TOLERANCE[attention.dtype.size >= 4]:
+        raise ValueError(
+            _failed(f"the attention rows of layer {layer} don't sum to 1: off by {deviation:.3g}")
+        )
+
+
+def _are_close(found, expected):
+    tolerance = _TOLERANCE[found.dtype.size >= 4]
+    found, expected = _array(found), _array(expected)
+    scale = max(1e-6, float(np.abs(expected).max(initial=0)))
+    return found.shape == expected.shape and np.allclose(
+        found, expected, rtol=0, atol=tolerance * scale, equal_nan=True
+    )
+
+
+def _array(values):
+    return tf.cast(values, tf.float32).numpy()
+
+
+def _failed(reason):
+    return (
+        f"The check of what was found in the model failed: {reason}. Choose other attention maps "
+        "with `layers`, or pass `self_check=False` if you know better."
+    )

@@ -1,0 +1,116 @@
+"""Placed attention maps to one stack of layers over the same tokens."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_attnviz.placement import Placement
+from keras_attnviz.tokens import TokenLayout
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens:
+    """The tokens that all layers of a stack share: prefix, the finest grid's patches, suffix."""
+
+    prefix: int
+    grid: tuple
+    suffix: int
+
+    @property
+    def count(self):
+        """Number of tokens."""
+        return self.prefix + self.grid[0] * self.grid[1] + self.suffix
+
+    def layout(self, readout):
+        """Returns the `TokenLayout` with the given read-out."""
+        return TokenLayout(self.prefix, self.grid, readout, self.suffix)
+
+    def slots(self, side, groups, others=None):
+        """Returns for each token the number of its slot, -1 where it has none.
+
+        Args:
+            side: `Side`, the queries or the keys of a map.
+            groups: number of groups of the map.
+            others: the map's other side, where this one stands for no patches: its tokens are
+                those that the other side has beside the patches.
+        """
+        found = np.full(self.count, -1)
+        reference = side if side.grid is not None else others
+        before, after = reference.extras(groups) if groups == 1 else (0, 0)
+        free = _free(side, groups) if groups == 1 else np.array([], int)
+        found[:before] = _padded(free[:before], before)
+        if after:
+            found[self.count - self.suffix :][:after] = _padded(free[before:], after)
+        if side.grid is not None:
+            found[self.prefix : self.prefix + len(self._cells(side.grid))] = side.owners[
+                self._cells(side.grid)
+            ]
+        return found
+
+    def _cells(self, grid):
+        """Returns for each patch of the finest grid the number of its cell in a coarser one."""
+        rows, columns = (
+            np.arange(fine) * coarse // fine for fine, coarse in zip(self.grid, grid, strict=True)
+        )
+        return (rows[:, np.newaxis] * grid[1] + columns).ravel()
+
+
+def shared_tokens(places):
+    """Returns the `Tokens` of a stack of `Place`s: the finest grid, the most further tokens.
+
+    None where no map is placed, because the layout is given.
+    """
+    sides = [(side, p.axes.groups) for p in places for side in (p.queries, p.keys) if side.grid]
+    if not sides:
+        return None
+    grid = max((side.grid for side, _ in sides), key=lambda grid: grid[0] * grid[1])
+    extras = [side.extras(groups) for side, groups in sides if groups == 1] or [(0, 0)]
+    return Tokens(max(before for before, _ in extras), grid, max(after for _, after in extras))
+
+
+def placement_of(place, tokens):
+    """Returns the `Placement` of a `Place` among the stack's tokens."""
+    groups = place.axes.groups
+    return Placement(
+        groups=groups,
+        queries=place.queries.slots,
+        keys=place.keys.slots,
+        query_slots=None
+        if place.kind == "pooling"
+        else tokens.slots(place.queries, groups, place.keys),
+        key_slots=tokens.slots(place.keys, groups),
+    )
+
+
+def stacks(places, sites_below):
+    """Returns the places in stacks of layers, each computed from all the ones below.
+
+    Args:
+        places: list of `Place`, in the graph's order.
+        sites_below: function from a site's index to the indices of those it is computed from.
+
+    Returns:
+        list of lists: two towers are two stacks, and so is what reads both.
+    """
+    placed = {place.index for place in places}
+    found = []
+    for place in places:
+        below = set(sites_below(place.index)) & placed
+        stack = next((members for members, known in found if members and known == below), None)
+        if stack is None or not below:
+            found.append(([place], below | {place.index}))
+        else:
+            known = next(known for members, known in found if members is stack)
+            stack.append(place)
+            known.add(place.index)
+    return [members for members, _ in found]
+
+
+def _free(side, groups):
+    """Returns the slots that stand for no patch."""
+    owners = [] if side.owners is None else side.owners
+    return np.setdiff1d(np.arange(groups * side.slots), owners)
+
+
+def _padded(slots, count):
+    return np.append(slots[:count], np.full(max(0, count - len(slots)), -1))
