@@ -1,0 +1,121 @@
+"""What the table of model families says of one family, and the stack that runs here."""
+
+import dataclasses
+import functools
+import importlib
+
+KERAS_3 = "Keras 3"
+OLDEST_KERAS_3 = "oldest Keras 3"
+TF_KERAS = "tf_keras"
+TF_KERAS_2 = "tf.keras 2"
+EVERY_STACK = (KERAS_3, OLDEST_KERAS_3, TF_KERAS, TF_KERAS_2)
+BOTH_KERAS_3 = (KERAS_3, OLDEST_KERAS_3)
+
+READOUTS = ("class token", "class and distillation token", "all patches", "all tokens")
+
+
+@dataclasses.dataclass(frozen=True)
+class Maps:
+    """Maps of one size that follow one another.
+
+    Args:
+        kind: as `AttentionMap.kind`.
+        count: how many there are.
+        heads: number of heads.
+        queries: number of query tokens, in one group.
+        keys: number of key tokens, in one group.
+        groups: number of groups of tokens in an image.
+    """
+
+    kind: str
+    count: int
+    heads: int
+    queries: int
+    keys: int
+    groups: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """A family of models, a small one of it, and what must come out.
+
+    Args:
+        name: what people call it.
+        origin: where the model is from: a package, or `"written here"`.
+        build: `"module.function"` in this package; `model()` calls it.
+        maps: tuple of `Maps`, bottom layer first; empty where an error is promised.
+        grid: `(height, width)` of the heatmap.
+        prefix: number of tokens before the patches.
+        suffix: number of tokens after the patches.
+        readout: which tokens the head reads, one of `READOUTS`.
+        left_out: for each softmax that must be listed as left out, a part of its layer's path.
+        options: options of `AttentionModel`.
+        image_shape: of one image, where the model doesn't declare it.
+        stacks: where the model is run.
+        error: a regular expression that the promised error's message matches.
+        note: what a user should know, a phrase.
+        mixes_batch: a row of the output depends on the other rows' images or texts.
+        slow: takes more than about ten seconds.
+    """
+
+    name: str
+    origin: str
+    build: str
+    maps: tuple = ()
+    grid: tuple = ()
+    prefix: int = 0
+    suffix: int = 0
+    readout: str = "class token"
+    left_out: tuple = ()
+    options: dict = dataclasses.field(default_factory=dict)
+    image_shape: tuple = ()
+    stacks: tuple = EVERY_STACK
+    error: str = ""
+    note: str = ""
+    mixes_batch: bool = False
+    slow: bool = False
+
+    def __post_init__(self):
+        if self.readout not in READOUTS:
+            raise ValueError(f"`readout` must be one of {READOUTS}. Received: {self.readout}.")
+
+    @property
+    def runs_here(self):
+        """Whether the family is run on the stack that is installed."""
+        return this_stack() in self.stacks
+
+    @property
+    def identifier(self):
+        """The name as a test's name."""
+        return self.build.replace("_models", "")
+
+    def model(self):
+        """Returns the small model, with seeded random weights."""
+        from zoo.weights import randomize
+
+        module, function = self.build.split(".")
+        model = getattr(importlib.import_module(f"zoo.{module}"), function)()
+        return randomize(model, image_shape=self.image_shape)
+
+    def readout_tokens(self):
+        """Returns the tokens of `readout` as a tuple of indices."""
+        patches = self.grid[0] * self.grid[1]
+        tokens = self.prefix + patches + self.suffix
+        return {
+            "class token": (0 if self.prefix else tokens - 1,),
+            "class and distillation token": (0, 1),
+            "all patches": tuple(range(self.prefix, self.prefix + patches)),
+            "all tokens": tuple(range(tokens)),
+        }[self.readout]
+
+
+@functools.cache
+def this_stack():
+    """Returns the name of the stack that is installed."""
+    import tensorflow as tf
+    from tensorflow import keras
+
+    keras_version = tuple(int(part) for part in keras.__version__.split(".")[:2])
+    if keras_version < (3, 0):
+        return TF_KERAS_2 if tf.__version__.startswith("2.15") else TF_KERAS
+    return OLDEST_KERAS_3 if keras_version < (3, 10) else KERAS_3
