@@ -39,7 +39,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
 
     Args:
         probes: a `ProbeSet`, or an array of images `[probes, height, width, channels]`, exactly
-            what the model takes.
+            what the model takes; or the dict, list or tuple of arrays, with images among them,
+            that a model with several inputs takes.
         log_dir: path of the log directory, the same as for `keras.callbacks.TensorBoard`.
         every_epochs: log after every so many epochs, and after the last.
         head_fusion: see `attention_rollout`, as the next three.
@@ -48,6 +49,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         start_layer: integer; layers below it are ignored, -1 is the last.
         layers: see `AttentionModel`.
         layout: see `AttentionModel`.
+        output: see `AttentionModel`; the class that captions name is this output's.
+        self_check: see `AttentionModel`.
         color_scale: `"uniform"`: one color scale for all pictures and epochs, in times uniform
             attention; `"image"`: each picture has a scale of its own, from 0 to its maximum.
         color_limit: float above 0; the value of the highest color with `"uniform"`.
@@ -89,6 +92,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         start_layer=0,
         layers=None,
         layout=None,
+        output=None,
+        self_check=True,
         color_scale="uniform",
         color_limit=4.0,
         color_map="inferno",
@@ -112,11 +117,15 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._monitor_options = {
             "layers": layers,
             "layout": layout,
+            "output": output,
+            "self_check": self_check,
             "batch_size": batch_size,
-            "head_fusion": head_fusion,
-            "discard_ratio": discard_ratio,
-            "residual": residual,
             "start_layer": start_layer,
+            "rollout_options": {
+                "head_fusion": head_fusion,
+                "discard_ratio": discard_ratio,
+                "residual": residual,
+            },
         }
         self._colors = ColorScale(color_scale, color_limit, color_map, opacity)
         self._per_layer_logs = per_layer_logs

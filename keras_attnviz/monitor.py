@@ -7,10 +7,11 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_attnviz._checks import check_choice, check_count, check_ratio, message
-from keras_attnviz.capture import AttentionModel, declared_image_shape, fits_shape
+from keras_attnviz.capture import AttentionModel
 from keras_attnviz.classes import class_predictions
 from keras_attnviz.metrics import attention_entropy, jensen_shannon_divergence
 from keras_attnviz.rollout import FUSIONS, check_start_layer
+from keras_attnviz.signature import InputSignature
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,52 +38,53 @@ class ProbeMonitor:
     Args:
         model: see `AttentionModel`.
         probes: a `ProbeSet`.
-        layers: see `AttentionModel`.
-        layout: see `AttentionModel`.
         batch_size: probes that are run at a time.
         start_layer: see `attention_rollout`.
-        **options: `head_fusion`, `discard_ratio` and `residual` of `attention_rollout`.
+        rollout_options: dict of `head_fusion`, `discard_ratio` and `residual` of
+            `attention_rollout`.
+        **options: `layers`, `layout`, `output` and `self_check` of `AttentionModel`.
 
     Raises:
         ValueError: probes of a shape, or class names of a number, that the model doesn't have;
             a `start_layer` that it doesn't have; and what `AttentionModel` raises.
     """
 
-    def __init__(self, model, probes, *, layers, layout, batch_size, start_layer, **options):
-        _check_shape(model, probes)
+    def __init__(self, model, probes, *, batch_size, start_layer, rollout_options, **options):
+        _check_inputs(model, probes)
         self.model = model
-        self._attention_model = AttentionModel(
-            model, layers=layers, layout=layout, image_shape=probes.images.shape[1:]
-        )
+        self._attention_model = AttentionModel(model, **_input_options(probes), **options)
         self.layers = tuple(found.layer for found in self._attention_model.maps)
         check_start_layer(start_layer, len(self.layers))
-        self._probes = probes
         self._batch_size = batch_size
-        self._options = {"start_layer": start_layer, **options}
-        images = tf.TensorSpec([None, *probes.images.shape[1:]], probes.images.dtype)
-        self._measure = tf.function(self._measure_graph, input_signature=[images])
+        self._options = {"start_layer": start_layer, **rollout_options}
+        self._inputs = self._attention_model.signature.check(probes.inputs, name="probes")
+        specs = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in self._inputs]
+        self._measure = tf.function(self._measure_graph, input_signature=[specs])
         outputs = self._measure.get_concrete_function().output_shapes[0]
         _check_class_names(probes, outputs)
 
     def snapshot(self):
         """Returns the `Snapshot` of the model as it is now."""
-        images = self._probes.images
-        batches = [
-            [result.numpy() for result in self._measure(images[start : start + self._batch_size])]
-            for start in range(0, len(images), self._batch_size)
-        ]
+        batches = [[result.numpy() for result in self._measure(batch)] for batch in self._batches()]
         outputs, relative, entropy = (np.concatenate(parts) for parts in zip(*batches, strict=True))
         activation = self._attention_model.activation
         classes, confidences = class_predictions(outputs, activation=activation) or (None, None)
         return Snapshot(relative, entropy.mean(axis=0), classes, confidences)
 
-    def _measure_graph(self, images):
+    def _batches(self):
+        """Returns the probes in batches, flat lists of arrays."""
+        starts = range(0, len(self._inputs[0]), self._batch_size)
+        return [
+            [array[start : start + self._batch_size] for array in self._inputs] for start in starts
+        ]
+
+    def _measure_graph(self, inputs):
         """Returns predictions, relative rollout, and entropy `[batch, layers]`."""
-        predictions, attentions = self._attention_model(images)
+        packed = self._attention_model.signature.pack(inputs)
+        predictions, attentions = self._attention_model(packed)
         rollout = self._attention_model.heatmap(attentions, **self._options)
-        entropies = [tf.reduce_mean(attention_entropy(a), axis=1) for a in attentions]
         relative = rollout * self._attention_model.layout.tokens
-        return predictions, relative, tf.stack(entropies, axis=1)
+        return predictions, relative, tf.stack([_entropy(a) for a in attentions], axis=1)
 
 
 def snapshot_scalars(snapshot, *, baseline, last):
@@ -133,12 +135,24 @@ def _drift(snapshot, reference):
     return float(np.mean(jensen_shannon_divergence(*maps)))
 
 
-def _check_shape(model, probes):
-    if isinstance(model, keras.Model):
-        declared = declared_image_shape(model)
-        if not fits_shape(probes.images.shape[1:], declared):
-            must = f"images of shape {declared}, as the model takes"
-            raise ValueError(message("probes", must, probes.images, "Resize them to that."))
+def _entropy(attention):
+    """Returns the entropy of an attention map, mean over groups, heads and queries, `[batch]`."""
+    shape = tf.shape(attention)
+    attention = tf.reshape(attention, [shape[0], -1, shape[-2], shape[-1]])
+    return tf.reduce_mean(attention_entropy(attention), axis=1)
+
+
+def _check_inputs(model, probes):
+    declared = InputSignature.declared(model) if isinstance(model, keras.Model) else None
+    if declared is not None:
+        declared.check(probes.inputs, name="probes")
+
+
+def _input_options(probes):
+    """Returns what tells `AttentionModel` the sizes that a model doesn't declare."""
+    if probes.inputs is probes.images:
+        return {"image_shape": probes.images.shape[1:]}
+    return {"inputs": probes.inputs}
 
 
 def _check_class_names(probes, outputs):

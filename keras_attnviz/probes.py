@@ -5,6 +5,7 @@ import re
 import numpy as np
 
 from keras_attnviz._checks import check_count, message
+from keras_attnviz._nested import Shape, is_sequence, mapped, member_paths, members
 from keras_attnviz.display import display_pictures
 from keras_attnviz.folders import ClassFolders, check_intact
 from keras_attnviz.samples import class_indices, first_images
@@ -15,7 +16,8 @@ class ProbeSet:
 
     Args:
         images: float or integer array `[probes, height, width, channels]`, exactly what the
-            model takes, preprocessing included.
+            model takes, preprocessing included; for a model with several inputs the dict, list
+            or tuple of arrays that it takes, each `[probes, ...]`, with the images among them.
         labels: whole numbers `[probes]` or `[probes, 1]`, the true classes, indices into
             `class_names`; or one-hot `[probes, classes]`, also smoothed, with more than half of
             each row's sum of 1 on one class. Kept as integers `[probes]`.
@@ -25,7 +27,12 @@ class ProbeSet:
         display: uint8 array `[probes, height, width, 3]`, the pictures that people see.
             Derived from `images` by `display_pictures` unless given: for values in [0, 255],
             [0, 1], [-1, 1] and standardized with ImageNet's mean and deviation; 1, 3 or 4
-            channels.
+            channels. Needed where several of the arrays are images.
+
+    Attributes:
+        inputs: what the model takes, as given, in NumPy arrays.
+        images: the images among them; of several arrays of images the first, of a dict the one
+            with the first key.
 
     Raises:
         TypeError: `class_names` is one text.
@@ -37,7 +44,7 @@ class ProbeSet:
     def __init__(
         self, images, *, labels=None, names=None, masks=None, class_names=None, display=None
     ):
-        self.images = _checked_images(images)
+        self.inputs, self.images = _checked_inputs(images, display)
         self.class_names = _checked_class_names(class_names)
         self.labels = _checked_labels(labels, len(self), self.class_names)
         self.names = _checked_names(names, len(self))
@@ -110,7 +117,54 @@ class ProbeSet:
         return cls(images, labels=labels, class_names=class_names)
 
 
-def _checked_images(images):
+def _checked_inputs(given, display):
+    """Returns what the model takes, in NumPy arrays, and the images among it."""
+    if not _are_several(given):
+        images = _checked_images(given)
+        return images, images
+    inputs = _as_arrays(given)
+    paths = member_paths(inputs, "images")
+    arrays = [array for _, array in members(inputs)]
+    pictures = [array for array in arrays if _is_picture(array)]
+    if not pictures or (len(pictures) > 1 and display is None):
+        must = "with one array [probes, height, width, channels] among the model's inputs"
+        remedy = "Of several, pass the pictures to show as `display`." if pictures else ""
+        raise ValueError(message("images", must, mapped(Shape, inputs), remedy))
+    for path, array in zip(paths, arrays, strict=True):
+        if _is_picture(array):
+            _checked_images(array, path)
+        elif array.ndim == 0 or len(array) != len(pictures[0]):
+            must = f"an array of {len(pictures[0])} entries, one a probe"
+            raise ValueError(message(path, must, array))
+        else:
+            _check_finite(array, path)
+    return inputs, pictures[0]
+
+
+def _are_several(given):
+    """Tells whether `given` is a structure of arrays, and not a list of images."""
+    if isinstance(given, dict):
+        return True
+    return is_sequence(given) and any(
+        isinstance(member, dict) or len(getattr(member, "shape", ())) == 4 for member in given
+    )
+
+
+def _as_arrays(given):
+    """Returns a structure with NumPy arrays in it; lists of numbers are arrays."""
+    if isinstance(given, dict):
+        return {key: _as_arrays(member) for key, member in given.items()}
+    if is_sequence(given) and any(isinstance(m, dict) or hasattr(m, "shape") for m in given):
+        arrays = [_as_arrays(member) for member in given]
+        return tuple(arrays) if isinstance(given, tuple) else arrays
+    return np.asarray(given)
+
+
+def _is_picture(array):
+    return array.ndim == 4 and array.dtype != bool
+
+
+def _checked_images(images, name="images"):
     try:
         images = np.asarray(images)
     except ValueError:
@@ -123,15 +177,20 @@ def _checked_images(images):
         ) from None
     if images.ndim != 4 or images.dtype.kind not in "fiu" or 0 in images.shape[1:]:
         must = "a number array [probes, height, width, channels]"
-        raise ValueError(message("images", must, images))
+        raise ValueError(message(name, must, images))
     if len(images) == 0:
-        raise ValueError(message("images", "at least one image", images))
-    finite = np.isfinite(images).all(axis=(1, 2, 3))
+        raise ValueError(message(name, "at least one image", images))
+    _check_finite(images, name)
+    return images
+
+
+def _check_finite(array, name):
+    if array.dtype.kind != "f":
+        return
+    finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
     if not finite.all():
         bad = np.flatnonzero(~finite).tolist()
-        must = "finite"
-        raise ValueError(message("images", must, images, f"NaN or infinity in probes {bad}."))
-    return images
+        raise ValueError(message(name, "finite", array, f"NaN or infinity in probes {bad}."))
 
 
 def _checked_labels(labels, count, class_names):

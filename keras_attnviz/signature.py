@@ -20,7 +20,7 @@ class InputSignature:
     Attributes:
         specs: list of `tf.TensorSpec`, the structure's members in the order of `tf.nest`.
         names: tuple of texts: dict keys, or the names of the model's input layers.
-        images: tuple of the indices of the members of rank 4.
+        images: tuple of the indices of the members of rank 4, masks of bools left out.
         image_shape: `(height, width, channels)` of the first of them, sides that are not known
             None; None where there are no images.
     """
@@ -29,8 +29,11 @@ class InputSignature:
         self._structure = structure
         self.specs = tf.nest.flatten(structure)
         self.names = tuple(_names(structure))
-        ranks = [spec.shape.rank for spec in self.specs]
-        self.images = tuple(index for index, rank in enumerate(ranks) if rank == 4)
+        self.images = tuple(
+            index
+            for index, spec in enumerate(self.specs)
+            if spec.shape.rank == 4 and spec.dtype != tf.bool
+        )
         self.image_shape = tuple(self.specs[self.images[0]].shape)[1:] if self.images else None
 
     @classmethod
@@ -57,8 +60,9 @@ class InputSignature:
                 takes. Floating point arrays are taken for Keras' default float type.
 
         Raises:
-            ValueError: `image_shape` or `example` don't fit what the model declares; there is no
-                batch of images among the inputs; an image size is not known.
+            ValueError: `image_shape` or `example`, which the text calls `inputs`, don't fit what
+                the model declares; there is no batch of images among the inputs; an image size
+                is not known.
         """
         signature = cls.declared(model)
         if example is not None:
@@ -129,7 +133,7 @@ class InputSignature:
 
     def _narrowed(self, example):
         """Returns the signature with the sides that it leaves open taken from an example."""
-        flat = self.check(example, name="example")
+        flat = self.check(example, name="inputs")
         specs = [
             tf.TensorSpec(
                 [None, *spec.shape[1:].merge_with(shape_of(member)[1:])], spec.dtype, spec.name
@@ -235,7 +239,7 @@ def _remembered(model):
     if isinstance(shape, dict) or not all(side is None or is_integer(side) for side in shape):
         raise ValueError(
             "The inputs of a subclassed model with several inputs must be known. Received: "
-            f"{model.name}, built with shapes {shape}. Pass an example of the inputs."
+            f"{model.name}, built with shapes {shape}. Pass an example of them as `inputs`."
         )
     return tf.TensorSpec([None, *shape[1:]], keras.backend.floatx(), name="images")
 

@@ -141,7 +141,8 @@ class CountedCalls(keras.layers.Layer):
         return inputs
 
 
-def test_the_model_is_traced_once_for_a_whole_fit(faces, probes, tmp_path):
+@pytest.mark.parametrize(("self_check", "calls"), [(False, 1), (True, 2)])
+def test_the_model_is_traced_once_for_a_whole_fit(faces, probes, tmp_path, self_check, calls):
     def calls_in_fit(callbacks):
         model = keras.Sequential([small_vit(), CountedCalls(), keras.layers.Dense(2, "softmax")])
         model.compile("adam", "sparse_categorical_crossentropy")
@@ -150,8 +151,8 @@ def test_the_model_is_traced_once_for_a_whole_fit(faces, probes, tmp_path):
         return CountedCalls.calls
 
     alone = calls_in_fit([])
-    callback = AttentionRolloutCallback(probes, tmp_path, batch_size=3)
-    assert calls_in_fit([callback]) == alone + 1
+    callback = AttentionRolloutCallback(probes, tmp_path, batch_size=3, self_check=self_check)
+    assert calls_in_fit([callback]) == alone + calls
 
 
 def test_the_probe_pass_is_traced_once_for_a_whole_fit(faces, probes, tmp_path):
@@ -408,7 +409,7 @@ def no_attention():
         (
             lambda: small_classifier(image_size=32),
             {},
-            r"`probes` must be images of shape \(32, 32, 3",
+            r"`probes` must be of shape \(None, 32, 32, 3\).*Resize the images to that",
         ),
         (small_classifier, {"start_layer": 3}, r"`start_layer` must be an integer in \[-3, 3\)"),
         (small_classifier, {"layers": ["conv"]}, r"`layers` must be"),

@@ -348,3 +348,72 @@ def test_from_dataset_names_too_few_images():
     for class_names in (None, ["a", "b"]):
         with pytest.raises(ValueError, match=r"`dataset` must be .* It is empty\."):
             ProbeSet.from_dataset(labeled.take(0), class_names=class_names)
+
+
+TABLE = np.arange(10.0).reshape(2, 5)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "picture"),
+    [
+        ({"table": TABLE, "image": PICTURES}, "image"),
+        ([TABLE, PICTURES], 1),
+        ((PICTURES, TABLE.tolist()), 0),
+        ([PICTURES], 0),
+        ((tf.constant(PICTURES), tf.constant(TABLE)), 0),
+    ],
+)
+def test_images_among_several_inputs(inputs, picture):
+    probes = ProbeSet(inputs, labels=[1, 0], masks=np.zeros((2, 48, 64)))
+    assert len(probes) == 2
+    assert type(probes.inputs) is type(inputs)
+    assert len(probes.inputs) == len(inputs)
+    assert probes.images is probes.inputs[picture]
+    np.testing.assert_array_equal(probes.images, PICTURES)
+    np.testing.assert_array_equal(probes.display, PICTURES)
+    for array in probes.inputs.values() if picture == "image" else probes.inputs:
+        assert isinstance(array, np.ndarray)
+        assert array.shape in (PICTURES.shape, TABLE.shape)
+
+
+def test_masks_of_bools_are_no_images():
+    probes = ProbeSet({"a_mask": PICTURES > 0, "image": PICTURES})
+    assert probes.images is probes.inputs["image"]
+
+
+def test_one_array_is_the_only_input():
+    for images in (PICTURES, list(PICTURES), tuple(PICTURES), tf.constant(PICTURES)):
+        probes = ProbeSet(images)
+        assert probes.inputs is probes.images
+        np.testing.assert_array_equal(probes.images, PICTURES)
+
+
+def test_of_several_images_those_to_show_are_given():
+    views = {"left": PICTURES / 255.0, "right": PICTURES[:, :, ::-1] * 7.0}
+    probes = ProbeSet(views, display=PICTURES)
+    assert probes.display is PICTURES
+    assert probes.images is probes.inputs["left"]
+    text = r"`images` must be with one array .*\{'left': \(2, 48, 64, 3\), 'right'.*as `display`"
+    with pytest.raises(ValueError, match=text):
+        ProbeSet(views)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "text"),
+    [
+        ({"table": TABLE}, r"`images` must be with one array .*\{'table': \(2, 5\)\}\.$"),
+        ({"image": CAT}, r"`images` must be with one array .*\{'image': \(48, 64, 3\)\}\.$"),
+        (
+            {"image": PICTURES, "table": TABLE[:1]},
+            r"`images\['table'\]` must be an array of 2 entries, one a probe\. Received.*\(1, 5\)",
+        ),
+        ([PICTURES, 3.0], r"`images\[1\]` must be an array of 2 entries"),
+        ([PICTURES, TABLE * np.nan], r"`images\[1\]` must be finite.*infinity in probes \[0, 1\]"),
+        ({"image": BROKEN}, r"`images\['image'\]` must be finite.*in probes \[1\]"),
+        ((PICTURES[:0], TABLE[:0]), r"`images\[0\]` must be at least one image"),
+        ({"image": PICTURES, "other": PICTURES}, r"Of several, pass the pictures"),
+    ],
+)
+def test_bad_inputs_among_several_are_named(inputs, text):
+    with pytest.raises(ValueError, match=text):
+        ProbeSet(inputs)

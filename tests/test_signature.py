@@ -139,6 +139,7 @@ def test_nested_inputs():
 
 def test_dtypes_are_those_that_the_model_declares():
     inputs = {
+        "a_mask": image_input((24, 24, 1), name="a_mask", dtype="bool"),
         "image": image_input(dtype="uint8"),
         "ids": keras.Input((None,), dtype="int32", name="ids"),
         "mask": keras.Input((None,), dtype="bool", name="mask"),
@@ -146,9 +147,10 @@ def test_dtypes_are_those_that_the_model_declares():
     outputs = [keras.layers.Lambda(lambda x: tf.cast(x, tf.float32))(x) for x in inputs.values()]
     signature = InputSignature.of(keras.Model(inputs, outputs))
     given = {"image": IMAGE * 255, "ids": np.ones((2, 3)), "mask": np.ones((2, 3), int)}
-    tensors = signature.flatten(given)
-    assert [tensor.dtype for tensor in tensors] == [tf.int32, tf.uint8, tf.bool]
-    assert shapes(signature) == [(None, None), (None, 24, 24, 3), (None, None)]
+    tensors = signature.flatten({"a_mask": IMAGE[..., :1] > 0, **given})
+    assert [tensor.dtype for tensor in tensors] == [tf.bool, tf.int32, tf.uint8, tf.bool]
+    assert shapes(signature)[1:] == [(None, None), (None, 24, 24, 3), (None, None)]
+    assert signature.images == (2,)
 
 
 def test_sequential_models():
@@ -218,7 +220,9 @@ def test_an_example_gives_the_sides_that_are_left_open():
     assert shapes(signature) == [(None, None), (None, 24, 24, 3)]
     with pytest.raises(ValueError, match="image size must be known"):
         InputSignature.of(model)
-    with pytest.raises(ValueError, match=r"`example\['image'\]` must be of shape \(None, None, No"):
+    with pytest.raises(
+        ValueError, match=r"`inputs\['image'\]` must be of shape \(None, None, None"
+    ):
         InputSignature.of(model, example={"image": IMAGE[..., :1], "ids": TABLE})
 
 
