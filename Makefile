@@ -1,5 +1,6 @@
 # The developers' and users' commands; CI calls the same ones.
-# Needs make, git and Python 3.10 or 3.11 with pip and venv; everything else goes into .venv.
+# Needs make, git and Python 3.10 or 3.11 with pip and venv; everything else goes into .venv, and
+# for the other stacks of Keras into .venv-legacy, .venv-tf-keras and .venv-oldest.
 
 PYTHON ?= $(shell for python in python3.11 python3.10 python3; do \
 	$$python -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))' \
@@ -12,7 +13,7 @@ SERVE ?= 1
 
 .PHONY: help
 help: ## Show these targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.10 or 3.11 with venv is needed; name it: make PYTHON=/path/to/python3.11"; exit 1; }
@@ -36,6 +37,28 @@ demo: $(VENV)/installed-demo ## Fine-tune a real ViT on real photographs, then s
 .PHONY: test
 test: $(VENV)/installed-test ## Run the whole test suite, slow tests included
 	$(BIN)/python -m pytest
+
+# One environment for each other stack of Keras, with the extra of its target's name. A test module
+# runs on every stack, but for what is marked `one_stack`.
+.venv-%/installed: setup.py pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.10 or 3.11 with venv is needed; name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --upgrade pip
+	@echo "Installing the package and its stack into .venv-$*, TensorFlow included; this takes a minute or more."
+	PYTHONWARNINGS='ignore:Editable installation' .venv-$*/bin/python -m pip install --quiet --editable '.[test-$*]'
+	@touch $@
+
+.PHONY: test-legacy
+test-legacy: .venv-legacy/installed ## Run the tests on tf.keras 2, TensorFlow 2.15, tensorflow-addons
+	.venv-legacy/bin/python -m pytest -m "not one_stack"
+
+.PHONY: test-tf-keras
+test-tf-keras: .venv-tf-keras/installed ## Run the tests on tf_keras, TensorFlow 2.21
+	TF_USE_LEGACY_KERAS=1 .venv-tf-keras/bin/python -m pytest -m "not one_stack"
+
+.PHONY: test-oldest
+test-oldest: .venv-oldest/installed ## Run the tests on the oldest supported Keras 3
+	.venv-oldest/bin/python -m pytest -m "not one_stack"
 
 .PHONY: quick
 quick: $(VENV)/installed-test ## Run the tests but the slow ones

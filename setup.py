@@ -14,11 +14,27 @@ def version():
 
 
 VIT = ["vit-keras>=0.2.0,<0.3", "opencv-python-headless"]
+# The stack of most vit-keras notebooks. TensorFlow 2.15 is the newest that tensorflow-addons takes,
+# OpenCV 4.10 the newest for NumPy 1, and setuptools before 81 has `pkg_resources`, which
+# vit-keras 0.1 and TensorBoard 2.15 import, without a warning about it.
+LEGACY = [
+    "numpy<2",
+    "opencv-python-headless<4.11",
+    "setuptools<81",
+    "tensorflow>=2.15,<2.16",
+    "tensorflow-addons>=0.23,<0.24",
+    "vit-keras>=0.1.2,<0.2",
+]
+# The oldest Keras 3 that is supported, on the oldest TensorFlow that takes one. Up to Keras 3.4,
+# a Sequential model that begins with another model has no inputs before it is trained.
+OLDEST = ["keras>=3.5,<3.6", "setuptools<81", "tensorflow>=2.16,<2.17"]
+TF_KERAS = ["tensorflow>=2.21,<2.22", "tf_keras>=2.21,<2.22"]
 DEMO = [*VIT, "elpv-dataset>=1.0.0.post1", "onnx>=1.16"]
 LINT = ["ruff>=0.9"]
 DOCS = ["furo", "myst-parser", "sphinx>=8"]
 BENCH = [*VIT, "scikit-image>=0.24"]
-TEST = [*DEMO, *LINT, "build", "jax", "onnxruntime", "pytest>=8", "scikit-image>=0.24"]
+TEST_EVERYWHERE = ["pytest>=8", "scikit-image>=0.24"]
+TEST = [*DEMO, *LINT, *TEST_EVERYWHERE, "build", "jax", "onnxruntime"]
 
 setup(
     name="keras-attnviz",
@@ -31,20 +47,25 @@ setup(
     packages=find_packages(include=["keras_attnviz", "keras_attnviz.*"]),
     python_requires=">=3.10",
     install_requires=[
-        "keras>=3.3",
+        # Keras 2 with TensorFlow 2.15, or Keras 3.5 and newer.
+        "keras>=2.15,!=3.0.*,!=3.1.*,!=3.2.*,!=3.3.*,!=3.4.*",
         "matplotlib>=3.8",
         "numpy>=1.26",
         "pillow>=10.1",
-        "tensorboard>=2.16",
-        "tensorflow>=2.16",
+        "tensorboard>=2.15",
+        "tensorflow>=2.15",
     ],
     extras_require={
         "vit": VIT,
+        "legacy": LEGACY,
         "demo": DEMO,
         "docs": DOCS,
         "bench": BENCH,
         "lint": LINT,
         "test": TEST,
+        "test-legacy": [*LEGACY, *TEST_EVERYWHERE],
+        "test-tf-keras": [*TF_KERAS, *VIT, *TEST_EVERYWHERE],
+        "test-oldest": [*OLDEST, *VIT, *TEST_EVERYWHERE],
     },
     entry_points={"console_scripts": ["keras-attnviz = keras_attnviz.cli:main"]},
     classifiers=[

@@ -7,10 +7,27 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import pathlib
 
 import numpy as np
+import plain_vit
 import pytest
 import skimage
 from tensorflow import keras
 from vit_keras import vit
+
+KERAS_3 = hasattr(keras, "ops")
+# With TF_USE_LEGACY_KERAS=1, vit-keras builds models of Keras 3 and TensorFlow's Keras is Keras 2.
+HAS_VIT_KERAS = issubclass(vit.layers.ClassToken, keras.layers.Layer)
+
+
+def pytest_collection_modifyitems(items):
+    """Skips what is marked for another Keras than the one that the tests run on."""
+    reasons = {
+        "keras3": None if KERAS_3 else "about Keras 3 alone",
+        "vit_keras": None if HAS_VIT_KERAS else "vit-keras has no models of this Keras",
+    }
+    for item in items:
+        for mark, reason in reasons.items():
+            if reason and item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")
@@ -25,9 +42,10 @@ def faces():
 
 
 def small_vit(*, image_size=24, patch_size=4, include_top=False, activation="linear", layers=3):
-    """Returns a small vit-keras model with seeded random weights."""
+    """Returns a small vit-keras model, or one like it, with seeded random weights."""
     keras.utils.set_random_seed(7)
-    return vit.build_model(
+    build_model = vit.build_model if HAS_VIT_KERAS else plain_vit.build_model
+    return build_model(
         image_size=image_size,
         patch_size=patch_size,
         num_layers=layers,

