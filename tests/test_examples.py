@@ -11,6 +11,8 @@ from pictures import DATA, write_faces
 from PIL import Image
 from small_vits import write_published_weights
 
+pytestmark = pytest.mark.vit_keras
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -50,6 +52,26 @@ def test_finetune_folder_trains_and_logs_the_attention(tmp_path, keras_home):
     assert {"train", "validation"} <= set(os.listdir(tmp_path / "logs"))
     entropy = scalars_of(tmp_path / "logs" / "attention")["attention/entropy"]
     assert sorted(entropy) == [-1, 0]
+
+
+@pytest.mark.slow
+def test_notebook_classic_trains_and_logs_the_attention(tmp_path, keras_home):
+    pytest.importorskip("tensorflow_addons")
+    data = write_faces(tmp_path / "data", per_class=5)
+    options = "--weights none --image-size 32 --epochs 1 --batch-size 8 --log-dir logs".split()  # noqa: SIM905
+    said = run(
+        "notebook_classic.py", "--data", data, *options, folder=tmp_path, keras_home=keras_home
+    )
+    assert "Found 8 images belonging to 2 classes." in said
+    assert "val_accuracy" in said
+    pictures = images_of(tmp_path / "logs" / "attention")
+    assert len(pictures) == 4
+    assert all(sorted(steps) == [-1, 0] for steps in pictures.values())
+    scalars = scalars_of(tmp_path / "logs" / "attention")
+    assert {tag for tag in scalars if "layer" in tag} == {
+        f"attention/entropy/layer_{layer}" for layer in range(12)
+    }
+    assert 0 < scalars["attention/drift_from_baseline"][0] < 0.1
 
 
 @pytest.mark.slow
