@@ -96,7 +96,7 @@ def _import_onnx():
     except ImportError as error:
         raise ImportError(
             "Converting the pretrained ViT-S/14 needs the package `onnx`. "
-            "Install it with: pip install 'keras-attnviz[demo]'"
+            "Install it with: pip install onnx"
         ) from error
     return onnx
 

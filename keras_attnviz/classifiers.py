@@ -10,10 +10,11 @@ from tensorflow import keras
 
 from keras_attnviz._checks import check_count, message
 from keras_attnviz.pretrained import (
-    BLOCK_PREFIX,
+    BLOCK_PREFIXES,
     SIZE_NAMES,
     Architecture,
     build_vit,
+    check_vit_keras,
     check_weights,
     find_architecture,
 )
@@ -64,6 +65,7 @@ def build_classifier(
 
 def check_classifier(architecture, image_size, trainable_blocks, weights):
     """Raises what `build_classifier` would, as far as it shows without building the network."""
+    check_vit_keras()
     architecture = find_architecture(architecture)
     check_image_size(image_size, architecture.patch_size)
     check_weights(weights, architecture)
@@ -131,7 +133,7 @@ def load_classifier(path, *, trust=False, name="path"):
     if not os.path.isfile(path):
         raise FileNotFoundError(message(name, "an existing .keras file", path))
     if not path.endswith(".keras") or not zipfile.is_zipfile(path):
-        raise ValueError(message(name, "a file saved by Keras 3 as .keras", path))
+        raise ValueError(message(name, "a file saved by Keras as .keras", path))
     with zipfile.ZipFile(path) as archive:
         is_ours = MEMBER in archive.namelist()
     if not is_ours:
@@ -160,12 +162,12 @@ def _own_model(path):
 @contextlib.contextmanager
 def _dtype_policy(name):
     """Sets the dtype policy under which layers are built; vit-keras takes none for a network."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(name)
     try:
         yield
     finally:
-        keras.config.set_dtype_policy(before)
+        keras.mixed_precision.set_global_policy(before)
 
 
 def _foreign_model(path, trust, name):
@@ -204,7 +206,7 @@ def _with_head(vit, classes):
 def _set_trainable(vit, trainable_blocks):
     if trainable_blocks == ALL_BLOCKS:
         return
-    is_block = [layer.name.startswith(BLOCK_PREFIX) for layer in vit.layers]
+    is_block = [layer.name.startswith(BLOCK_PREFIXES) for layer in vit.layers]
     frozen_blocks = sum(is_block) - trainable_blocks
     for index, layer in enumerate(vit.layers):
         layer.trainable = sum(is_block[: index + 1]) > frozen_blocks

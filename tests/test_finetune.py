@@ -16,6 +16,8 @@ from keras_attnviz.classifiers import load_classifier
 from keras_attnviz.finetune import fine_tune, read_data
 from keras_attnviz.images import read_image
 
+pytestmark = pytest.mark.vit_keras
+
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
