@@ -113,7 +113,7 @@ def detection_decoder():
     memory = encoder(patches(images, 16), prefix="encoder")
     objects = Objects(5)(memory)
     for index in range(2):
-        objects = encoder_block(objects, name=f"objects_{index}")
+        objects = encoder_block(objects, name=f"decoder_{index}")
         attention = layers.MultiHeadAttention(2, 8, name=f"cross_{index}")
         objects = perceptron(objects + attention(norm(objects), memory))
     return keras.Model(images, layers.Dense(4)(norm(objects)))

@@ -97,6 +97,7 @@ _PACKAGES = (
         maps=(Maps("self-attention", 2, 2, 17, 17),),
         grid=(4, 4),
         prefix=1,
+        left_out=("text_encoder_block_0", "text_encoder_block_1"),
         options={"layers": ["vision"], "output": "vision_logits"},
         mixes_batch=True,
         **_HUB,
@@ -116,6 +117,7 @@ _PACKAGES = (
         maps=(Maps("self-attention", 2, 2, 16, 16), Maps("pooling", 1, 2, 1, 16)),
         grid=(4, 4),
         readout="all patches",
+        left_out=("text_encoder_block_0", "text_encoder_block_1"),
         options={"layers": ["vision"], "output": "vision_logits"},
         mixes_batch=True,
         **_HUB,
@@ -123,6 +125,7 @@ _PACKAGES = (
     Family(
         "`SwinTransformerImageClassifier`",
         build="hub.swin",
+        slow=True,
         maps=(
             Maps("windows", 2, 1, 16, 16, 16),
             Maps("windows", 2, 2, 16, 16, 4),
@@ -135,6 +138,7 @@ _PACKAGES = (
     Family(
         "Swin, wide images",
         build="hub.swin_wide",
+        slow=True,
         maps=(Maps("windows", 2, 1, 16, 16, 8), Maps("windows", 2, 2, 16, 16, 2)),
         grid=(8, 16),
         readout="all patches",
@@ -143,6 +147,7 @@ _PACKAGES = (
     Family(
         "Swin, padded windows",
         build="hub.swin_padded",
+        slow=True,
         maps=(Maps("windows", 2, 1, 16, 16, 9), Maps("windows", 2, 2, 16, 16, 4)),
         grid=(12, 12),
         readout="all patches",
@@ -151,6 +156,7 @@ _PACKAGES = (
     Family(
         "MiT",
         build="hub.mit",
+        slow=True,
         maps=(
             Maps("reduced keys", 2, 1, 256, 16),
             Maps("reduced keys", 1, 2, 64, 16),
@@ -163,6 +169,7 @@ _PACKAGES = (
     Family(
         "`SegFormerImageSegmenter`",
         build="hub.segformer",
+        slow=True,
         maps=(
             Maps("reduced keys", 2, 1, 256, 16),
             Maps("reduced keys", 1, 2, 64, 16),
@@ -271,7 +278,7 @@ _ON_KERAS_LAYERS = (
     Family(
         "axial attention, `attention_axes=(1,)` and `(2,)`",
         build="plain.axial",
-        maps=(Maps("groups", 1, 2, 4, 4, 3), Maps("groups", 1, 2, 3, 3, 4)) * 2,
+        maps=(Maps("windows", 1, 2, 4, 4, 3), Maps("windows", 1, 2, 3, 3, 4)) * 2,
         readout="all patches",
         **_GRID,
         **_HERE,
@@ -421,7 +428,7 @@ _OTHER_SHAPES = (
     Family(
         "detection decoder (DETR)",
         build="several.detection_decoder",
-        left_out=("objects_0", "cross_0", "objects_1", "cross_1"),
+        left_out=("decoder_0", "cross_0", "decoder_1", "cross_1"),
         **_POOLED,
         **_HERE,
     ),
@@ -465,6 +472,7 @@ _TOWERS = (
     Family(
         "image and text",
         build="several.image_and_text",
+        left_out=("text_0", "text_1"),
         options={"layers": ["image"]},
         **_CLASS_TOKEN,
         **_HERE,
@@ -483,14 +491,28 @@ _ERRORS = (
         "two image encoders, none chosen",
         build="several.two_image_towers",
         error="`layers`",
+        note="choose one with `layers`",
         **_HERE,
     ),
-    Family("no attention", build="several.convolutions", error="must compute attention", **_HERE),
-    Family("SavedModel", build="several.saved_model", error="SavedModel", **_HERE),
+    Family(
+        "no attention",
+        build="several.convolutions",
+        error="must compute attention",
+        note="the layers seen are listed",
+        **_HERE,
+    ),
+    Family(
+        "SavedModel",
+        build="several.saved_model",
+        error="SavedModel",
+        note="load a .keras file, or build the model from code and load its weights",
+        **_HERE,
+    ),
     Family(
         "`TFSMLayer`",
         build="several.tfsm_layer",
         error="SavedModel",
+        note="the same",
         stacks=BOTH_KERAS_3,
         **_HERE,
     ),

@@ -1,0 +1,178 @@
+import re
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from zoo.table import FAMILIES
+from zoo.weights import random_inputs
+
+from keras_attnviz import AttentionModel
+
+ROOT = Path(__file__).parents[1]
+
+# What Keras and keras-hub say of their own layers.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Layer 'attn' .of type WindowAttention.:UserWarning"),
+    pytest.mark.filterwarnings(r"ignore:Layer 'stage_\d' looks like it has unbuilt:UserWarning"),
+    pytest.mark.filterwarnings(r"ignore:`build\(\)` was called on layer:UserWarning"),
+]
+
+
+def parameters(families):
+    """The families that are run on this stack, as parameters of tests."""
+    return [
+        pytest.param(family, id=f"{family.build}: {family.name}", marks=family.slow * [slow])
+        for family in families
+        if family.runs_here
+    ]
+
+
+slow = pytest.mark.slow
+
+
+class Tried:
+    """A family's small model, what `AttentionModel` makes of it, and inputs."""
+
+    def __init__(self, family):
+        self.family = family
+        self.model = family.model()
+        options = dict(family.options)
+        if family.image_shape:
+            options["image_shape"] = family.image_shape
+        self.attention_model = AttentionModel(self.model, **options)
+
+    def inputs(self, count=2, seed=0):
+        return random_inputs(
+            self.model, count=count, image_shape=self.family.image_shape, seed=seed
+        )
+
+    def predictions(self, inputs):
+        outputs = self.model(inputs, training=False)
+        output = self.family.options.get("output")
+        return (outputs if output is None else outputs[output]).numpy()
+
+
+@pytest.fixture(scope="module", params=parameters(f for f in FAMILIES if not f.error))
+def tried(request):
+    return Tried(request.param)
+
+
+def test_finds_the_maps(tried):
+    found = [
+        (found.kind, found.heads, found.queries, found.keys, found.groups)
+        for found in tried.attention_model.maps
+    ]
+    expected = [
+        (maps.kind, maps.heads, maps.queries, maps.keys, maps.groups)
+        for maps in tried.family.maps
+        for _ in range(maps.count)
+    ]
+    assert found == expected
+
+
+def test_finds_the_layout(tried):
+    family, layout = tried.family, tried.attention_model.layout
+    assert (layout.prefix, layout.grid, layout.suffix) == (
+        family.prefix,
+        family.grid,
+        family.suffix,
+    )
+    assert sorted(layout.readout) == list(family.readout_tokens())
+
+
+def test_lists_what_was_left_out(tried):
+    left_out = [left.layer for left in tried.attention_model.left_out]
+    for part, layer in zip(tried.family.left_out, left_out, strict=True):
+        assert part in layer
+    assert all(left.reason for left in tried.attention_model.left_out)
+
+
+def test_predictions_are_the_models_own(tried):
+    inputs = tried.inputs()
+    predictions, _ = tried.attention_model(inputs)
+    np.testing.assert_allclose(predictions, tried.predictions(inputs), rtol=1e-4, atol=1e-5)
+
+
+def test_attention_has_the_shapes_of_the_maps_and_rows_of_sum_1(tried):
+    _, attentions = tried.attention_model(tried.inputs(count=3))
+    assert len(attentions) == len(tried.attention_model.maps)
+    for attention, found in zip(attentions, tried.attention_model.maps, strict=True):
+        groups = [found.groups] if found.groups > 1 else []
+        assert attention.shape == (3, *groups, found.heads, found.queries, found.keys)
+        np.testing.assert_allclose(tf.reduce_sum(attention, -1), 1, atol=1e-5)
+
+
+def test_heatmaps_are_shares_of_the_patches(tried):
+    heatmaps = tried.attention_model.rollout(tried.inputs()).numpy()
+    assert heatmaps.dtype == np.float32
+    assert heatmaps.shape == (2, *tried.family.grid)
+    assert np.isfinite(heatmaps).all()
+    assert (heatmaps >= 0).all()
+    sums = heatmaps.sum(axis=(1, 2))
+    if tried.family.prefix or tried.family.suffix:
+        assert (sums > 0.01).all()
+        assert (sums < 1 + 1e-5).all()
+    else:
+        np.testing.assert_allclose(sums, 1, atol=1e-5)
+
+
+def test_heatmaps_differ_between_images_and_between_patches(tried):
+    heatmaps = tried.attention_model.rollout(tried.inputs()).numpy()
+    assert np.abs(heatmaps[0] - heatmaps[1]).max() > 1e-4
+    assert (heatmaps.max(axis=(1, 2)) > 1.05 * heatmaps.min(axis=(1, 2))).all()
+
+
+def test_two_images_at_once_are_as_one_by_one(tried):
+    inputs = tried.inputs()
+    together = tried.attention_model.rollout(inputs).numpy()
+    for index in range(2):
+        one = tf.nest.map_structure(lambda array, at=index: array[at : at + 1], inputs)
+        alone = tried.attention_model.rollout(one).numpy()
+        np.testing.assert_allclose(together[index : index + 1], alone, rtol=1e-4, atol=1e-6)
+        if not tried.family.mixes_batch:
+            predictions, _ = tried.attention_model(inputs)
+            expected, _ = tried.attention_model(one)
+            np.testing.assert_allclose(
+                predictions[index : index + 1], expected, rtol=1e-4, atol=1e-5
+            )
+
+
+def test_token_maps_have_one_row_for_each_token(tried):
+    _, attentions = tried.attention_model(tried.inputs())
+    layout = tried.attention_model.layout
+    tokens = layout.prefix + layout.grid[0] * layout.grid[1] + layout.suffix
+    for placed, found in zip(
+        tried.attention_model.token_maps(attentions), tried.attention_model.maps, strict=True
+    ):
+        rows = found.queries if found.kind == "pooling" else tokens
+        assert placed.shape == (2, rows, tokens)
+        np.testing.assert_allclose(tf.reduce_sum(placed, -1), 1, atol=1e-5)
+
+
+def test_summary_names_every_layer(tried):
+    lines = []
+    tried.attention_model.summary(print_fn=lines.append)
+    text = "\n".join(lines)
+    for found in tried.attention_model.maps:
+        assert found.layer in text
+        assert found.kind in text
+    for left in tried.attention_model.left_out:
+        assert left.layer in text
+        assert left.reason in text
+
+
+@pytest.mark.parametrize("family", parameters(f for f in FAMILIES if f.error))
+def test_says_what_can_not_be_done(family):
+    model = family.model()
+    with pytest.raises(ValueError, match=family.error):
+        AttentionModel(model, **family.options)
+
+
+def test_the_page_on_models_is_the_table():
+    generate = runpy.run_path(str(ROOT / "docs" / "models_table.py"))["with_tables"]
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    assert page == generate(page)
+    for family in FAMILIES:
+        assert re.search(rf"^\| {re.escape(family.name)} \|", page, flags=re.MULTILINE)
