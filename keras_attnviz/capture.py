@@ -105,6 +105,10 @@ class AttentionModel:
         _check_layout_type(layout)
         self.model = model
         self.signature = InputSignature.of(model, image_shape=image_shape, example=inputs)
+        predict = _own_predictions(model, self.signature, output)
+        pair = [tf.constant(values) for values in self.signature.random(2, seed=1)]
+        # Before the trace, because a model's first call may create its variables.
+        expected = predict(pair) if self_check or not model.built else None
         trace = Trace(model, self.signature, output=output)
         probe = [tf.constant(values) for values in self.signature.random(1)]
         places, self.left_out = place_all(
@@ -125,7 +129,7 @@ class AttentionModel:
         self._forward = trace.function([trace.predictions, *attentions])
         self._rollout = tf.function(self._rollout_graph, reduce_retracing=True)
         if self_check:
-            check_capture(self, _own_predictions(model, self.signature, output))
+            check_capture(self, pair, expected)
 
     def __call__(self, inputs):
         """Returns the predictions and the attention maps.

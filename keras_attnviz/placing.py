@@ -1,5 +1,6 @@
 """Where the rows and columns of each attention map stand among the patches of the images."""
 
+import contextlib
 import dataclasses
 import math
 
@@ -8,7 +9,7 @@ import tensorflow as tf
 
 from keras_attnviz import graph
 from keras_attnviz.ownership import Axes, plain_axes, slot_owners, split_axes
-from keras_attnviz.probing import ScoreGradients
+from keras_attnviz.probing import ScoreGradients, token_gradients
 from keras_attnviz.tokens import MAX_PREFIX
 
 _ROW_SUM_TOLERANCE = 0.02
@@ -76,6 +77,23 @@ class _NotPlacedError(Exception):
     """Says why an attention map can't be placed."""
 
 
+@dataclasses.dataclass(frozen=True)
+class _Anchor:
+    """A tensor whose positions are known.
+
+    Args:
+        tensor: symbolic, `[batch, height, width, channels]` or `[batch, tokens, channels]`.
+        grid: `(height, width)` of the feature map that positions are counted on, or None where
+            that is the tensor itself.
+        positions: integer array `[height * width]`; for each position of that feature map the
+            number of the tensor's position, or None.
+    """
+
+    tensor: object
+    grid: tuple | None = None
+    positions: np.ndarray | None = None
+
+
 def place_all(trace, inputs, *, tokens=None, measure=True):
     """Returns the attention maps that stand for patches of an image, and the others.
 
@@ -89,16 +107,17 @@ def place_all(trace, inputs, *, tokens=None, measure=True):
     Returns:
         `(places, left_out)`, tuples of `Place` and `LeftOut`, in the graph's order.
     """
+    placer = _Placer(trace, inputs)
     places, left_out = [], []
     shapes = trace.shapes(inputs)
     for index, site in enumerate(trace.sites):
         shape, deviations = shapes[index]
         try:
             key_axes = _key_axes(trace, site, deviations)
-            known = _same_tokens(trace, index, shape, places, shapes)
-            if known is None and tokens and _is_plain(shape, tokens):
-                known = _given(trace, index, shape, key_axes, inputs, measure=measure)
-            places.append(known or _placed(trace, index, shape, key_axes, inputs))
+            place = _same_tokens(trace, index, shape, places, shapes)
+            if place is None and tokens and _is_plain(shape, tokens):
+                place = placer.given(index, shape, key_axes, measure=measure)
+            places.append(place or placer.placed(index, shape, key_axes))
         except _NotPlacedError as reason:
             left_out.append(LeftOut(site.layer, shape, str(reason)))
     return tuple(places), tuple(left_out)
@@ -131,70 +150,121 @@ def _is_plain(shape, tokens=None):
     return len(shape) == 4 and shape[0] == 1 and shape[2] == shape[3] == (tokens or shape[3])
 
 
-def _given(trace, index, shape, key_axes, inputs, *, measure):
-    """Returns the place of a map whose tokens' layout is given."""
-    if measure:
-        try:
-            return _placed(trace, index, shape, key_axes, inputs)
-        except _NotPlacedError:
-            pass
-    sides = _patches_last(shape[-1], 0, None)
-    return Place(index, plain_axes(shape[:2]), *sides, "self-attention")
+class _Placer:
+    """Places one attention map after the other.
+
+    Above each map that was placed, the next tensor through which everything passes (the residual
+    stream) becomes an anchor for the maps above, so that no path is longer than a block.
+    """
+
+    def __init__(self, trace, inputs):
+        self._trace, self._inputs = trace, inputs
+        self._anchors = {}
+
+    def given(self, index, shape, key_axes, *, measure):
+        """Returns the place of a map whose tokens' layout is given."""
+        if measure:
+            with contextlib.suppress(_NotPlacedError):
+                return self.placed(index, shape, key_axes)
+        sides = _patches_last(shape[-1], 0, None)
+        return Place(index, plain_axes(shape[:2]), *sides, "self-attention")
+
+    def placed(self, index, shape, key_axes):
+        """Returns the place of a map."""
+        trace, site = self._trace, self._trace.sites[index]
+        gradients = ScoreGradients(trace, site, shape, key_axes=key_axes, inputs=self._inputs)
+        if not gradients.has_gradients:
+            return _by_size(trace, index, shape, self._inputs)
+        anchors = _Remembered(self._candidates(index))
+        slots = math.prod(shape[-key_axes:])
+        keys, axes, _ = _side(gradients, anchors, "keys", slots)
+        slots = math.prod(shape[-2 * key_axes : -key_axes])
+        queries, _, anchor = _side(gradients, anchors, "queries", slots, axes)
+        if anchor is not None:
+            self._anchors[index] = anchor
+        return Place(index, axes, queries, keys, _kind(axes, queries, keys))
+
+    def _candidates(self, index):
+        """Yields the anchors to look for a map's tokens on."""
+        trace, site = self._trace, self._trace.sites[index]
+        below = max(trace.sites_below(index) & set(self._anchors), default=None)
+        if below is not None:
+            relay = self._relay(site, below)
+            yield relay or self._anchors[below]
+        for feature_map in reversed(trace.feature_maps(site)):
+            yield _Anchor(feature_map)
+        for number in sorted(trace.images_of(site)):
+            if trace.inputs[number].dtype.is_floating:
+                yield _Anchor(trace.inputs[number])
+
+    def _relay(self, site, below):
+        """Returns an anchor between map `below` and `site`, or None."""
+        anchor = self._anchors[below]
+        between = graph.tensors_between(anchor.tensor, site.scores)
+        for tensor in between[1:]:
+            if below not in self._trace.sites_of(tensor):
+                continue
+            found = token_gradients(self._trace, anchor.tensor, tensor, self._inputs)
+            if found is None:
+                continue
+            grid, gradient = found
+            count = math.prod(tensor.shape[axis] for axis in graph.position_axes(tensor))
+            owners = slot_owners(gradient, count)
+            if owners is None:
+                return None
+            if (owners[anchor.positions] >= 0).all() if anchor.grid else (owners >= 0).all():
+                return _onto(anchor, grid, owners, tensor)
+        return None
 
 
-def _placed(trace, index, shape, key_axes, inputs):
-    slots = math.prod(shape[-key_axes:])
-    site = trace.sites[index]
-    gradients = ScoreGradients(trace, site, shape, key_axes=key_axes, inputs=inputs)
-    if not gradients.has_gradients:
-        return _by_size(trace, index, shape, inputs)
-    keys, axes = _side(trace, site, gradients, "keys", slots, shape, key_axes)
-    queries = math.prod(shape[-2 * key_axes : -key_axes])
-    queries, _ = _side(trace, site, gradients, "queries", queries, shape, key_axes, axes)
-    return Place(index, axes, queries, keys, _kind(axes, queries, keys))
+class _Remembered:
+    """An iterable that can be gone through again, and asks its source only once."""
+
+    def __init__(self, source):
+        self._source, self._known = iter(source), []
+
+    def __iter__(self):
+        yield from self._known
+        for item in self._source:
+            self._known.append(item)
+            yield item
 
 
-def _side(trace, site, gradients, side, slots, shape, key_axes, axes=None):
-    """Returns the `Side`, and the map's `Axes` where `axes` doesn't give them."""
-    found = None
+def _onto(anchor, grid, owners, tensor):
+    """Returns the anchor of a tensor that is known by its positions on another anchor."""
+    if anchor.grid is None:
+        return _Anchor(tensor, grid, owners)
+    return _Anchor(tensor, anchor.grid, owners[anchor.positions])
+
+
+def _side(gradients, anchors, side, slots, axes=None):
+    """Returns the `Side`, the map's `Axes`, and the anchor that the side was found on."""
     is_mixed = False
-    for feature_map in reversed([*_images(trace, site), *trace.feature_maps(site)]):
-        arriving = gradients.at(side, feature_map)
+    for anchor in anchors:
+        arriving = gradients.at(anchor.tensor, side)
         if arriving is None:
             continue
         grid, of_leading, of_slots = arriving
-        if found is not None and grid != found[0].grid:
-            break
-        random = np.random.default_rng(0)
-        here = axes or split_axes(of_leading, shape[: -2 * key_axes], random)
-        owners = _owners(of_slots, here, slots, shape[: -2 * key_axes])
+        here = axes or split_axes(of_leading, gradients.leading, np.random.default_rng(0))
+        owners = _owners(of_slots, here, slots, gradients.leading)
         if owners is None:
             is_mixed = True
-        elif (owners >= 0).all():
-            found = Side(slots, *_patch_grid(grid, owners)), here
             continue
-        if found is not None:
-            break
-    if found is not None:
-        return found
+        if anchor.grid is not None:
+            grid, owners = anchor.grid, owners[anchor.positions]
+        if len(grid) == 2 and (owners >= 0).all():
+            return Side(slots, *_patch_grid(grid, owners)), here, anchor
     if is_mixed:
         raise _NotPlacedError(f"its {side} stand for no single patches (channels, for example)")
     if side == "keys" or slots > MAX_PREFIX:
         raise _NotPlacedError(f"its {slots} {side} stand for no patches of the image")
-    return Side(slots, None, None), axes
+    return Side(slots, None, None), axes, None
 
 
 def _owners(of_slots, axes, slots, leading):
     """Returns for each position the number of its slot, `group * slots + slot`, or None."""
     numbers = axes.group_numbers().reshape(leading)[..., np.newaxis] * slots + np.arange(slots)
     return slot_owners(lambda factors: of_slots(factors[numbers]), axes.groups * slots)
-
-
-def _images(trace, site):
-    """Returns the image that a map is computed from, as a list, if it has gradients."""
-    return [
-        trace.inputs[i] for i in sorted(trace.images_of(site)) if trace.inputs[i].dtype.is_floating
-    ]
 
 
 def _patch_grid(grid, owners):

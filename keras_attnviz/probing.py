@@ -1,4 +1,4 @@
-"""The gradient of an attention map's queries or keys at each position of a feature map."""
+"""Gradients of an attention map's queries and keys, or of tokens, at a feature map's positions."""
 
 import numpy as np
 import tensorflow as tf
@@ -6,11 +6,56 @@ import tensorflow as tf
 from keras_attnviz import graph
 
 
-class ScoreGradients:
-    """Gradients of an attention map's scores through its queries or its keys alone.
+class PositionGradients:
+    """The gradient that arrives at the positions of a tensor, for fed cotangents.
 
     The attention of the layers below is held constant, as are convolutions whose windows
     overlap, so that each query and each key depends on the positions that its token stands for.
+    Where the tensor's size is known, it is fed with random values, so that only what lies above
+    it is run.
+
+    Args:
+        trace: a `Trace`.
+        feature_map: symbolic tensor `[batch, height, width, channels]`, or channels first as the
+            `data_format` of its operation says, or `[batch, tokens, channels]`.
+        outputs: tensors that gradients flow into.
+        cotangents: tensors of the same shapes, what flows into them.
+        fed: placeholders that the cotangents are computed from.
+        inputs: flat list of the model's inputs, one image.
+    """
+
+    def __init__(self, trace, feature_map, outputs, cotangents, fed, inputs):
+        with trace.as_default():
+            (arriving,) = tf.gradients(
+                outputs, feature_map, grad_ys=cotangents, stop_gradients=trace.mixing()
+            )
+        self.exists = arriving is not None
+        if not self.exists:
+            return
+        shape = feature_map.shape.as_list()
+        self._axes = graph.position_axes(feature_map)
+        self._arguments = [tf.constant(values) for values in inputs]
+        feeds = list(fed)
+        if None not in shape[1:] and not any(feature_map is given for given in trace.inputs):
+            random = np.random.default_rng(2).normal(size=[1, *shape[1:]])
+            self._arguments.append(tf.constant(random, feature_map.dtype))
+            feeds = [feature_map, *feeds]
+        self.feeds, self.arguments = feeds[: len(feeds) - len(fed)], self._arguments
+        self._function = trace.function([arriving], feeds=feeds)
+        self.grid = None
+
+    def __call__(self, *cotangents):
+        """Returns the gradients `[positions, channels]`, and keeps the positions' `grid`."""
+        fed = [tf.constant(values, tf.float32) for values in cotangents]
+        (found,) = self._function(*self._arguments, *fed)
+        found = np.moveaxis(found.numpy().astype(float), self._axes, range(1, len(self._axes) + 1))
+        self.is_one_image = len(found) == 1
+        self.grid = found.shape[1:-1]
+        return found.reshape(-1, found.shape[-1])
+
+
+class ScoreGradients:
+    """Gradients of an attention map's scores through its queries or its keys alone.
 
     Args:
         trace: a `Trace`.
@@ -22,92 +67,123 @@ class ScoreGradients:
 
     def __init__(self, trace, site, shape, *, key_axes, inputs):
         self._trace, self._site, self._inputs = trace, site, inputs
+        self.leading = shape[: -2 * key_axes]
         self._shape = shape
-        self._leading = shape[: -2 * key_axes]
-        self._sizes = {
-            "queries": shape[-2 * key_axes : -key_axes],
-            "keys": shape[-key_axes:],
-        }
+        self._sizes = {"queries": shape[-2 * key_axes : -key_axes], "keys": shape[-key_axes:]}
         self._cotangent = np.random.default_rng(0).normal(size=shape).astype("float32")
+        self._found = {}
         with trace.as_default():
-            self._fed = tf.compat.v1.placeholder(tf.float32, shape)
-            scaled = tf.cast(self._fed, site.scores.dtype)
-            self._at_operands = tf.gradients(site.scores, list(site.operands), grad_ys=scaled)
-        self._operands = self._by_side()
+            self._fed = [tf.compat.v1.placeholder(tf.float32, shape) for _ in site.operands]
+            self._at_operands = [
+                tf.gradients(site.scores, operand, grad_ys=tf.cast(fed, site.scores.dtype))[0]
+                for operand, fed in zip(site.operands, self._fed, strict=True)
+            ]
+        names = {operand.name for operand in site.operands}
+        self.has_gradients = len(names) == 2 and None not in self._at_operands
 
-    @property
-    def has_gradients(self):
-        """Whether the scores' two factors were found, and gradients pass to them."""
-        return self._operands is not None
-
-    def at(self, side, feature_map):
-        """Returns a function to the gradients at a feature map's positions, or None.
+    def at(self, feature_map, side):
+        """Returns functions to the gradients at a feature map's positions, or None.
 
         Args:
+            feature_map: see `PositionGradients`.
             side: `"queries"` or `"keys"`.
-            feature_map: symbolic tensor of rank 4.
 
         Returns:
-            `(height, width), of_leading, of_slots`: the grid; a function from a factor
-            `[*leading]` of the gradients that flow into the scores to those that arrive at the
-            feature map, `[height * width, channels]`; and one from a factor `[*leading, slots]`.
-            None where no gradient arrives, or the feature map is not one of the image.
+            `grid, of_leading, of_slots`: the positions' `(height, width)` or `(tokens,)`; a
+            function from a factor `[*leading]` of the gradients that flow into the scores to those
+            that arrive at the feature map, `[positions, channels]`; and one from a factor
+            `[*leading, slots]`. None where no gradient arrives, or where the feature map is not
+            one of the image.
         """
-        index = self._operands[side]
-        with self._trace.as_default():
-            (arriving,) = tf.gradients(
-                self._site.operands[index],
-                feature_map,
-                grad_ys=self._at_operands[index],
-                stop_gradients=self._trace.mixing(),
-            )
-        if arriving is None:
+        if feature_map.name not in self._found:
+            self._found[feature_map.name] = self._gradients(feature_map)
+        gradients, sides = self._found[feature_map.name]
+        if gradients is None:
             return None
-        if graph.spatial_axes(feature_map) == (2, 3):
-            with self._trace.as_default():
-                arriving = tf.transpose(arriving, [0, 2, 3, 1])
-        function = self._trace.function([arriving], feeds=[self._fed])
-        batch, height, width, channels = self._run(function, np.ones(self._shape)).shape
-        if batch != 1:
-            return None
+        index = sides.index(side)
 
         def of_scores(factor):
-            return self._run(function, factor).reshape(height * width, channels)
+            factors = [np.zeros(self._shape)] * 2
+            factors[index] = self._cotangent * factor
+            return gradients(*factors)
+
+        of_scores(1)
+        if not gradients.is_one_image:
+            return None
 
         def of_leading(factor):
-            ones = [1] * (len(self._shape) - len(self._leading))
-            return of_scores(factor.reshape(*self._leading, *ones))
+            ones = [1] * (len(self._shape) - len(self.leading))
+            return of_scores(factor.reshape(*self.leading, *ones))
 
         def of_slots(factor):
-            own, ones = self._sizes[side], [1] * len(self._sizes[side])
-            sizes = [*own, *ones] if side == "queries" else [*ones, *own]
-            return of_scores(factor.reshape(*self._leading, *sizes))
+            return of_scores(factor.reshape(*self.leading, *self._axes_of(side)))
 
-        return (height, width), of_leading, of_slots
+        return gradients.grid, of_leading, of_slots
 
-    def _run(self, function, factor):
-        (found,) = function(*self._inputs, tf.constant(self._cotangent * factor, tf.float32))
-        return found.numpy().astype(float)
+    def _axes_of(self, side):
+        """Returns the shape of one side's slots among the query and key axes."""
+        own, ones = self._sizes[side], [1] * len(self._sizes[side])
+        return [*own, *ones] if side == "queries" else [*ones, *own]
 
-    def _by_side(self):
-        """Returns which operand holds the queries and which the keys, or None."""
-        operands, gradients = self._site.operands, self._at_operands
-        if len(operands) != 2 or operands[0].name == operands[1].name or None in gradients:
-            return None
-        # The gradient of one row of scores reaches one query and all keys.
+    def _gradients(self, feature_map):
+        """Returns the `PositionGradients`, and which operand holds which side; or None, None."""
+        gradients = PositionGradients(
+            self._trace,
+            feature_map,
+            list(self._site.operands),
+            self._at_operands,
+            self._fed,
+            self._inputs,
+        )
+        sides = gradients.exists and self._by_side(gradients)
+        return (gradients, sides) if sides else (None, None)
+
+    def _by_side(self, gradients):
+        """Returns which operand holds the queries and which the keys, or None.
+
+        The gradient of one row of scores reaches one query and all keys.
+        """
         side = "queries" if np.prod(self._sizes["queries"]) > 1 else "keys"
         first = np.zeros(self._sizes[side])
         first.flat[0] = 1
-        ones = [1] * len(self._sizes[side])
-        sizes = [*first.shape, *ones] if side == "queries" else [*ones, *first.shape]
-        row = self._cotangent * first.reshape(sizes)
-        function = self._trace.function(gradients, feeds=[self._fed])
-        found = [
-            g.numpy().astype(float) for g in function(*self._inputs, tf.constant(row, tf.float32))
-        ]
+        row = tf.constant(self._cotangent * first.reshape(self._axes_of(side)), tf.float32)
+        function = self._trace.function(self._at_operands, feeds=[*gradients.feeds, *self._fed])
+        found = [g.numpy().astype(float) for g in function(*gradients.arguments, row, row)]
         reached = [np.count_nonzero(gradient) / gradient.size for gradient in found]
         if not all(np.isfinite(gradient).all() for gradient in found) or reached[0] == reached[1]:
             return None
-        index = int(np.argmin(reached))
         other = "keys" if side == "queries" else "queries"
-        return {side: index, other: 1 - index}
+        return (side, other) if reached[0] < reached[1] else (other, side)
+
+
+def token_gradients(trace, feature_map, tokens, inputs):
+    """Returns a function from factors `[tokens]` to gradients at a feature map's positions.
+
+    Args:
+        trace: a `Trace`.
+        feature_map: see `PositionGradients`.
+        tokens: symbolic tensor of one of these forms, computed from the feature map.
+        inputs: flat list of the model's inputs, one image.
+
+    Returns:
+        `(grid, gradient)`, or None where no gradient arrives or sizes are not known.
+    """
+    shape = tokens.shape.as_list()
+    if None in shape[1:]:
+        return None
+    shape = [1, *shape[1:]]
+    with trace.as_default():
+        fed = tf.compat.v1.placeholder(tf.float32, shape)
+        cotangent = tf.cast(fed, tokens.dtype)
+    gradients = PositionGradients(trace, feature_map, [tokens], [cotangent], [fed], inputs)
+    if not gradients.exists:
+        return None
+    random = np.random.default_rng(1).normal(size=shape)
+    axes = graph.position_axes(tokens)
+
+    def gradient(factor):
+        sizes = [size if axis in axes else 1 for axis, size in enumerate(shape)]
+        return gradients(random * factor.reshape(sizes))
+
+    gradient(np.ones([shape[axis] for axis in axes]))
+    return (gradients.grid, gradient) if gradients.is_one_image else None

@@ -7,7 +7,7 @@ import tensorflow as tf
 _TOLERANCE = {True: 1e-3, False: 0.03}
 
 
-def check_capture(attention_model, predict):
+def check_capture(attention_model, pair, expected):
     """Raises unless a captured model does what it says.
 
     Held are, on two random images: the predictions are the model's own; the attention rows sum to
@@ -16,17 +16,17 @@ def check_capture(attention_model, predict):
 
     Args:
         attention_model: an `AttentionModel`.
-        predict: function from a flat list of inputs to the model's own predictions.
+        pair: flat list of the model's inputs, two random images.
+        expected: the model's own predictions for them.
 
     Raises:
         ValueError: with the reason.
     """
     signature = attention_model.signature
-    pair = [tf.constant(values) for values in signature.random(2, seed=1)]
     first = [values[:1] for values in pair]
     predictions, attentions = attention_model(signature.pack(pair))
     _, alone = attention_model(signature.pack(first))
-    _check_predictions(predictions, predict(pair))
+    _check_predictions(predictions, expected)
     for found, attention, single in zip(attention_model.maps, attentions, alone, strict=True):
         _check_rows(found.layer, attention)
         if not _are_close(attention[:1], single):

@@ -1,6 +1,7 @@
 """One inference call of a Keras model as a graph, and functions cut out of that graph."""
 
 import contextlib
+import functools
 
 import tensorflow as tf
 
@@ -45,8 +46,18 @@ class Trace:
         self._reads_sites = graph.Dependence(everything, [site.weights for site in self.sites])
 
     def function(self, outputs, *, feeds=()):
-        """Returns the function from the model's inputs and `feeds` to `outputs`, by tensors."""
-        return self._wrapped.prune([*self.inputs, *feeds], outputs)
+        """Returns a function cut out of the graph.
+
+        Args:
+            outputs: list of symbolic tensors.
+            feeds: symbolic tensors that the function takes after the model's inputs; what lies
+                below them is cut off.
+
+        Returns:
+            function from tensors to a list of tensors.
+        """
+        captures = {inner.name: outer for outer, inner in self._wrapped.graph.captures}
+        return graph.cut(self._wrapped.graph, [*self.inputs, *feeds], outputs, captures)
 
     def as_default(self):
         """Returns the context in which operations are added to this graph."""
@@ -59,7 +70,11 @@ class Trace:
 
     def sites_below(self, index):
         """Returns the indices of the attention maps that map `index` is computed from."""
-        return self._reads_sites.of(self.sites[index].scores)
+        return self.sites_of(self.sites[index].scores)
+
+    def sites_of(self, tensor):
+        """Returns the indices of the attention maps that a tensor is computed from."""
+        return self._reads_sites.of(tensor)
 
     def feature_maps(self, site):
         """Returns the feature maps that precede an attention map, in the graph's order."""
@@ -69,12 +84,16 @@ class Trace:
             if self._reads_inputs.of(tensor) & set(self.signature.images)
         ]
 
-    def mixing(self):
-        """Returns the tensors in which positions are mixed: attention and wide convolutions."""
+    @functools.cached_property
+    def _mixing(self):
         outputs = [operation.outputs[0] for operation in self.operations if operation.outputs]
         return [site.output for site in self.sites] + [
             tensor for tensor in outputs if graph.mixes_positions(tensor)
         ]
+
+    def mixing(self):
+        """Returns the tensors in which positions are mixed: attention and wide convolutions."""
+        return self._mixing
 
     def shapes(self, inputs):
         """Returns each attention map's shape, and how far its rows' sums are from 1.
