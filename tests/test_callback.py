@@ -6,7 +6,7 @@ import textwrap
 
 import numpy as np
 import pytest
-from conftest import small_classifier, small_vit
+from conftest import KERAS_3, small_classifier, small_vit
 from event_files import images_of, scalars_of, starts_of
 from tensorflow import keras
 
@@ -126,7 +126,7 @@ def test_keras_tensorboard_callback_is_not_disturbed(learned, faces, tmp_path):
     # Keras' callback writes what stands in its logs, ours among it, and nothing else is new.
     new = beside.keys() - alone.keys()
     assert {tag.startswith("epoch_attention_") for tag in new} == {True}
-    assert "batch_loss" in alone
+    assert not KERAS_3 or "batch_loss" in alone  # Keras 2 writes none
     for tag, series in alone.items():
         assert list(beside[tag]) == list(series)
 
