@@ -8,6 +8,8 @@ PYTHON ?= $(shell for python in python3.11 python3.10 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 SERVE ?= 1
+# Two processes: each test of the other stacks is short, most of it building graphs on one core.
+PARALLEL ?= -n 2
 
 .DEFAULT_GOAL := help
 
@@ -50,15 +52,15 @@ test: $(VENV)/installed-test ## Run the whole test suite, slow tests included
 
 .PHONY: test-legacy
 test-legacy: .venv-legacy/installed ## Run the tests on tf.keras 2, TensorFlow 2.15, tensorflow-addons
-	.venv-legacy/bin/python -m pytest -m "not one_stack"
+	.venv-legacy/bin/python -m pytest $(PARALLEL) -m "not one_stack"
 
 .PHONY: test-tf-keras
 test-tf-keras: .venv-tf-keras/installed ## Run the tests on tf_keras, TensorFlow 2.21
-	TF_USE_LEGACY_KERAS=1 .venv-tf-keras/bin/python -m pytest -m "not one_stack"
+	TF_USE_LEGACY_KERAS=1 .venv-tf-keras/bin/python -m pytest $(PARALLEL) -m "not one_stack"
 
 .PHONY: test-oldest
 test-oldest: .venv-oldest/installed ## Run the tests on the oldest supported Keras 3
-	.venv-oldest/bin/python -m pytest -m "not one_stack"
+	.venv-oldest/bin/python -m pytest $(PARALLEL) -m "not one_stack"
 
 .PHONY: quick
 quick: $(VENV)/installed-test ## Run the tests but the slow ones

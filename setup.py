@@ -33,7 +33,7 @@ DEMO = [*VIT, "elpv-dataset>=1.0.0.post1", "onnx>=1.16"]
 LINT = ["ruff>=0.9"]
 DOCS = ["furo", "myst-parser", "sphinx>=8"]
 BENCH = [*VIT, "scikit-image>=0.24"]
-TEST_EVERYWHERE = ["pytest>=8", "scikit-image>=0.24"]
+TEST_EVERYWHERE = ["pytest>=8", "pytest-xdist>=3.6", "scikit-image>=0.24"]
 TEST = [*DEMO, *LINT, *TEST_EVERYWHERE, "build", "jax", "onnxruntime"]
 
 setup(
