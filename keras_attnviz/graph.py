@@ -12,7 +12,8 @@ _SHAPING = frozenset(
     ["ExpandDims", "Reshape", "Split", "SplitV", "Squeeze", "StridedSlice", "Transpose", "Unpack"]
 )
 _SCALING = frozenset(["Cast", "Identity", "Mul", "RealDiv", "Select", "SelectV2", "StopGradient"])
-_MASKING = frozenset(["Add", "AddV2", "BiasAdd", "Maximum", "Minimum", "Sub", "Tanh"])
+_ADDING = frozenset(["Add", "AddV2", "BiasAdd"])
+_MASKING = _ADDING | frozenset(["Maximum", "Minimum", "Sub", "Tanh"])
 _MAX_STEPS = 9
 _PRODUCTS = frozenset(["BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum", "MatMul"])
 _CONVOLUTIONS = frozenset(["Conv2D", "DepthwiseConv2dNative"])
@@ -76,8 +77,8 @@ def find_attention(operations, model_name, dependence):
     """Returns the attention maps among a model's operations, in their order, as `AttentionSite`s.
 
     An attention map is a softmax of rank 3 or more that, perhaps through casts, masks, dropout,
-    shape changes or a mixing of heads, is multiplied with values: with something that is computed
-    from the model's inputs. A classification or segmentation head ends in a softmax too, but
+    shape changes or a mixing of heads, is multiplied with values, which are computed and no mere
+    weights. A classification or segmentation head ends in a softmax too, but
     multiplies nothing with it.
 
     Args:
@@ -91,7 +92,7 @@ def find_attention(operations, model_name, dependence):
         scores = _softmax_scores(operation)
         if scores is None or (operation.outputs[0].shape.rank or 0) < 3:
             continue
-        product = _product_with_values(operation.outputs[0], names, dependence)
+        product = _product_with_values(operation.outputs[0], names)
         if product is not None:
             operands = _score_operands(scores, dependence)
             path = layer_path(operation.name, model_name)
@@ -104,8 +105,8 @@ def find_attention(operations, model_name, dependence):
 def _softmax_scores(operation):
     """Returns what a softmax reads, or None where the operation ends no softmax.
 
-    Beside the operation `Softmax` there are two written-out forms: exponentials divided by
-    their sum, and the exponential of scores minus their log-sum-exp.
+    Beside the operation `Softmax` there are written-out forms: exponentials divided by their sum,
+    and the exponential of a log-softmax, or of scores minus their log-sum-exp.
     """
     if operation.type == "Softmax":
         return operation.inputs[0]
@@ -120,6 +121,8 @@ def _softmax_scores(operation):
     if operation.type == "Exp" and operation.inputs[0].op.type == "Sub":
         scores, shift = operation.inputs[0].op.inputs
         return scores if _ancestor(shift.op, ["Log"]) else None
+    if operation.type == "Exp" and operation.inputs[0].op.type == "LogSoftmax":
+        return operation.inputs[0].op.inputs[0]
     return None
 
 
@@ -141,8 +144,9 @@ def _ancestor(operation, types, steps=4):
     return None
 
 
-def _product_with_values(tensor, names, dependence):
+def _product_with_values(tensor, names):
     """Returns the operation that multiplies `tensor` with values, or None."""
+    passed = _SHAPING | _SCALING | _ADDING
     frontier = [tensor]
     for _ in range(_MAX_STEPS + 1):
         following = []
@@ -150,13 +154,9 @@ def _product_with_values(tensor, names, dependence):
             for consumer in item.consumers():
                 if consumer.name not in names:
                     continue
-                if consumer.type in _PRODUCTS:
-                    factors = [factor for factor in consumer.inputs if factor.name != item.name]
-                    if all(dependence.of(factor) for factor in factors):
-                        return consumer
-                if consumer.type in _SHAPING | _SCALING or _mixes_heads(consumer):
-                    following.extend(consumer.outputs)
-                elif consumer.type in ("Add", "AddV2", "BiasAdd"):
+                if consumer.type in _PRODUCTS and not any(map(_is_weight, consumer.inputs)):
+                    return consumer
+                if consumer.type in passed or _mixes_heads(consumer):
                     following.extend(consumer.outputs)
         frontier = following
     return None
@@ -192,13 +192,16 @@ def _mixes_heads(operation):
         return kernel.rank == 4 and kernel[:2].as_list() == [1, 1] and kernel[2] == kernel[3]
     if operation.type not in _PRODUCTS or len(operation.inputs) != 2:
         return False
-    return any(
-        source.op.type in ("Cast", "Identity", "ReadVariableOp", "Reshape")
-        and source.shape.rank == 2
-        and source.shape[0] is not None
-        and source.shape[0] == source.shape[1]
-        for source in operation.inputs
-    )
+    weights = [tensor.shape for tensor in operation.inputs if _is_weight(tensor)]
+    return any(shape.rank == 2 and shape[0] == shape[1] for shape in weights)
+
+
+def _is_weight(tensor):
+    """Returns whether a tensor is a variable, perhaps cast or reshaped."""
+    operation = tensor.op
+    while operation.type in ("Cast", "Identity", "Reshape", "Transpose"):
+        operation = operation.inputs[0].op
+    return operation.type in ("Const", "ReadVariableOp")
 
 
 def hidden_calls(operations):
@@ -288,11 +291,11 @@ def _operations_between(source, target):
         waiting.extend(news)
     after, found = {source}, []
     for operation in source.graph.get_operations():
-        is_computed = operation.type not in _SHAPE_READERS and operation is not source
-        if operation in before and is_computed:
-            if any(tensor.op in after for tensor in operation.inputs):
-                after.add(operation)
-                found.append(operation)
+        if operation not in before or operation is source or operation.type in _SHAPE_READERS:
+            continue
+        if any(tensor.op in after for tensor in operation.inputs):
+            after.add(operation)
+            found.append(operation)
     return found
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import re
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,8 @@ from keras_attnviz.probing import ScoreGradients, token_gradients
 from keras_attnviz.tokens import MAX_PREFIX
 
 _ROW_SUM_TOLERANCE = 0.02
+# What is mixed on so many feature maps in a row is mixed on those below too.
+_MOST_MIXED = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Place:
         queries: `Side`.
         keys: `Side`.
         kind: what it is called, see `AttentionMap`.
+        order: the map's axes in the order `[batch, ..., *queries, *keys]`.
     """
 
     index: int
@@ -56,6 +60,7 @@ class Place:
     queries: Side
     keys: Side
     kind: str
+    order: tuple
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +125,17 @@ def place_all(trace, inputs, *, tokens=None, measure=True):
             places.append(place or placer.placed(index, shape, key_axes))
         except _NotPlacedError as reason:
             left_out.append(LeftOut(site.layer, shape, str(reason)))
-    return tuple(places), tuple(left_out)
+    read = [p for p in places if p.kind == "pooling" and _is_read(trace, p, places)]
+    left_out += [_left_out(trace, p, shapes, "another attention map reads it") for p in read]
+    return tuple(p for p in places if p not in read), tuple(left_out)
+
+
+def _is_read(trace, place, places):
+    return any(place.index in trace.sites_below(other.index) for other in places)
+
+
+def _left_out(trace, place, shapes, reason):
+    return LeftOut(trace.sites[place.index].layer, shapes[place.index][0], reason)
 
 
 def _key_axes(trace, site, deviations):
@@ -134,15 +149,24 @@ def _key_axes(trace, site, deviations):
 
 
 def _same_tokens(trace, index, shape, places, shapes):
-    """Returns the place of a map below of the same shape, where one group holds all tokens."""
+    """Returns the place of a map below that the same kind of block computes, in the same shape.
+
+    Only where one group holds all tokens; windows may be shifted from block to block.
+    """
     for place in reversed(places):
         if (
             place.axes.groups == 1
             and shapes[place.index][0] == shape
             and place.index in trace.sites_below(index)
+            and _pattern(trace.sites[place.index].layer) == _pattern(trace.sites[index].layer)
         ):
             return dataclasses.replace(place, index=index)
     return None
+
+
+def _pattern(path):
+    """Returns a layer's path without numbers, which is the same for all blocks of a stack."""
+    return re.sub(r"\d+", "", path)
 
 
 def _is_plain(shape, tokens=None):
@@ -166,13 +190,26 @@ class _Placer:
         if measure:
             with contextlib.suppress(_NotPlacedError):
                 return self.placed(index, shape, key_axes)
-        sides = _patches_last(shape[-1], 0, None)
-        return Place(index, plain_axes(shape[:2]), *sides, "self-attention")
+        return _plain_place(index, shape, 0, None)
 
     def placed(self, index, shape, key_axes):
-        """Returns the place of a map."""
+        """Returns the place of a map, whose heads may stand before or after the queries."""
+        order = tuple(range(len(shape)))
+        try:
+            return self._placed(index, shape, key_axes, order)
+        except _NotPlacedError:
+            if len(shape) != 4 or key_axes != 1:
+                raise
+            with contextlib.suppress(_NotPlacedError):
+                return self._placed(index, shape, key_axes, (0, 2, 1, 3))
+            raise
+
+    def _placed(self, index, shape, key_axes, order):
         trace, site = self._trace, self._trace.sites[index]
-        gradients = ScoreGradients(trace, site, shape, key_axes=key_axes, inputs=self._inputs)
+        shape = tuple(shape[axis] for axis in order)
+        gradients = ScoreGradients(
+            trace, site, shape, order=order, key_axes=key_axes, inputs=self._inputs
+        )
         if not gradients.has_gradients:
             return _by_size(trace, index, shape, self._inputs)
         anchors = _Remembered(self._candidates(index))
@@ -182,7 +219,12 @@ class _Placer:
         queries, _, anchor = _side(gradients, anchors, "queries", slots, axes)
         if anchor is not None:
             self._anchors[index] = anchor
-        return Place(index, axes, queries, keys, _kind(axes, queries, keys))
+        kind = _kind(axes, queries, keys)
+        if kind == "pooling" and queries.slots > 1:
+            raise _NotPlacedError(
+                f"its {queries.slots} queries stand for no patches (a decoder's, for example)"
+            )
+        return Place(index, axes, queries, keys, kind, order)
 
     def _candidates(self, index):
         """Yields the anchors to look for a map's tokens on."""
@@ -191,11 +233,8 @@ class _Placer:
         if below is not None:
             relay = self._relay(site, below)
             yield relay or self._anchors[below]
-        for feature_map in reversed(trace.feature_maps(site)):
-            yield _Anchor(feature_map)
-        for number in sorted(trace.images_of(site)):
-            if trace.inputs[number].dtype.is_floating:
-                yield _Anchor(trace.inputs[number])
+        yield from map(_Anchor, reversed(trace.feature_maps(site)))
+        yield from map(_Anchor, trace.float_images(site))
 
     def _relay(self, site, below):
         """Returns an anchor between map `below` and `site`, or None."""
@@ -239,7 +278,7 @@ def _onto(anchor, grid, owners, tensor):
 
 def _side(gradients, anchors, side, slots, axes=None):
     """Returns the `Side`, the map's `Axes`, and the anchor that the side was found on."""
-    is_mixed = False
+    mixed = 0
     for anchor in anchors:
         arriving = gradients.at(anchor.tensor, side)
         if arriving is None:
@@ -248,13 +287,15 @@ def _side(gradients, anchors, side, slots, axes=None):
         here = axes or split_axes(of_leading, gradients.leading, np.random.default_rng(0))
         owners = _owners(of_slots, here, slots, gradients.leading)
         if owners is None:
-            is_mixed = True
+            mixed += 1
+            if mixed == _MOST_MIXED:
+                break
             continue
         if anchor.grid is not None:
             grid, owners = anchor.grid, owners[anchor.positions]
         if len(grid) == 2 and (owners >= 0).all():
             return Side(slots, *_patch_grid(grid, owners)), here, anchor
-    if is_mixed:
+    if mixed:
         raise _NotPlacedError(f"its {side} stand for no single patches (channels, for example)")
     if side == "keys" or slots > MAX_PREFIX:
         raise _NotPlacedError(f"its {slots} {side} stand for no patches of the image")
@@ -327,12 +368,11 @@ def _by_size(trace, index, shape, inputs):
         )
     grid = fitting[-1]
     prefix = shape[-1] - grid[0] * grid[1]
-    sides = _patches_last(shape[-1], prefix, grid)
-    return Place(index, plain_axes(shape[:2]), *sides, "self-attention")
+    return _plain_place(index, shape, prefix, grid)
 
 
-def _patches_last(slots, prefix, grid):
-    """Returns queries and keys whose patches stand row by row after `prefix` tokens."""
-    owners = None if grid is None else np.arange(prefix, slots)
-    side = Side(slots, grid, owners)
-    return side, side
+def _plain_place(index, shape, prefix, grid):
+    """Returns the place of a map whose patches stand row by row after `prefix` tokens."""
+    owners = None if grid is None else np.arange(prefix, shape[-1])
+    side = Side(shape[-1], grid, owners)
+    return Place(index, plain_axes(shape[:2]), side, side, "self-attention", (0, 1, 2, 3))

@@ -9,8 +9,6 @@ from keras_attnviz import graph
 class PositionGradients:
     """The gradient that arrives at the positions of a tensor, for fed cotangents.
 
-    The attention of the layers below is held constant, as are convolutions whose windows
-    overlap, so that each query and each key depends on the positions that its token stands for.
     Where the tensor's size is known, it is fed with random values, so that only what lies above
     it is run.
 
@@ -18,20 +16,12 @@ class PositionGradients:
         trace: a `Trace`.
         feature_map: symbolic tensor `[batch, height, width, channels]`, or channels first as the
             `data_format` of its operation says, or `[batch, tokens, channels]`.
-        outputs: tensors that gradients flow into.
-        cotangents: tensors of the same shapes, what flows into them.
-        fed: placeholders that the cotangents are computed from.
+        arriving: symbolic tensor of the same shape, the gradient.
+        fed: placeholders that the gradient is computed from.
         inputs: flat list of the model's inputs, one image.
     """
 
-    def __init__(self, trace, feature_map, outputs, cotangents, fed, inputs):
-        with trace.as_default():
-            (arriving,) = tf.gradients(
-                outputs, feature_map, grad_ys=cotangents, stop_gradients=trace.mixing()
-            )
-        self.exists = arriving is not None
-        if not self.exists:
-            return
+    def __init__(self, trace, feature_map, arriving, fed, inputs):
         shape = feature_map.shape.as_list()
         self._axes = graph.position_axes(feature_map)
         self._arguments = [tf.constant(values) for values in inputs]
@@ -54,6 +44,18 @@ class PositionGradients:
         return found.reshape(-1, found.shape[-1])
 
 
+def _arriving(trace, outputs, cotangents, feature_maps):
+    """Returns the gradients at feature maps, symbolic, None where there are none.
+
+    The attention of the layers below is held constant, as are convolutions whose windows
+    overlap, so that each query and each key depends on the positions that its token stands for.
+    """
+    with trace.as_default():
+        return tf.gradients(
+            outputs, feature_maps, grad_ys=cotangents, stop_gradients=trace.mixing()
+        )
+
+
 class ScoreGradients:
     """Gradients of an attention map's scores through its queries or its keys alone.
 
@@ -61,21 +63,25 @@ class ScoreGradients:
         trace: a `Trace`.
         site: one of its `AttentionSite`s.
         shape: the map's shape for one image, `[merged with batch, ..., *queries, *keys]`.
+        order: the map's axes in that order.
         key_axes: number of key axes, as many as there are query axes.
         inputs: flat list of the model's inputs, one image.
     """
 
-    def __init__(self, trace, site, shape, *, key_axes, inputs):
+    def __init__(self, trace, site, shape, *, order, key_axes, inputs):
         self._trace, self._site, self._inputs = trace, site, inputs
         self.leading = shape[: -2 * key_axes]
         self._shape = shape
         self._sizes = {"queries": shape[-2 * key_axes : -key_axes], "keys": shape[-key_axes:]}
         self._cotangent = np.random.default_rng(0).normal(size=shape).astype("float32")
-        self._found = {}
+        self._found, self._arriving = {}, {}
+        # All at once, because each call for gradients goes through the whole graph.
+        self._feature_maps = [*trace.feature_maps(site), *trace.float_images(site)]
         with trace.as_default():
             self._fed = [tf.compat.v1.placeholder(tf.float32, shape) for _ in site.operands]
+            scores = tf.transpose(site.scores, order)
             self._at_operands = [
-                tf.gradients(site.scores, operand, grad_ys=tf.cast(fed, site.scores.dtype))[0]
+                tf.gradients(scores, operand, grad_ys=tf.cast(fed, scores.dtype))[0]
                 for operand, fed in zip(site.operands, self._fed, strict=True)
             ]
         names = {operand.name for operand in site.operands}
@@ -127,15 +133,19 @@ class ScoreGradients:
 
     def _gradients(self, feature_map):
         """Returns the `PositionGradients`, and which operand holds which side; or None, None."""
-        gradients = PositionGradients(
-            self._trace,
-            feature_map,
-            list(self._site.operands),
-            self._at_operands,
-            self._fed,
-            self._inputs,
-        )
-        sides = gradients.exists and self._by_side(gradients)
+        if feature_map.name not in self._arriving:
+            together = [feature_map, *self._feature_maps]
+            if feature_map.name not in {tensor.name for tensor in self._feature_maps}:
+                together = [feature_map]
+            operands = list(self._site.operands)
+            found = _arriving(self._trace, operands, self._at_operands, together)
+            names = [tensor.name for tensor in together]
+            self._arriving.update(zip(names, found, strict=True))
+        arriving = self._arriving[feature_map.name]
+        if arriving is None:
+            return None, None
+        gradients = PositionGradients(self._trace, feature_map, arriving, self._fed, self._inputs)
+        sides = self._by_side(gradients)
         return (gradients, sides) if sides else (None, None)
 
     def _by_side(self, gradients):
@@ -175,9 +185,10 @@ def token_gradients(trace, feature_map, tokens, inputs):
     with trace.as_default():
         fed = tf.compat.v1.placeholder(tf.float32, shape)
         cotangent = tf.cast(fed, tokens.dtype)
-    gradients = PositionGradients(trace, feature_map, [tokens], [cotangent], [fed], inputs)
-    if not gradients.exists:
+    (arriving,) = _arriving(trace, [tokens], [cotangent], [feature_map])
+    if arriving is None:
         return None
+    gradients = PositionGradients(trace, feature_map, arriving, [fed], inputs)
     random = np.random.default_rng(1).normal(size=shape)
     axes = graph.position_axes(tokens)
 

@@ -30,6 +30,7 @@ def rows_read(trace, place, inputs):
         return _rows_that_matter(trace, place, inputs)
     (found,) = trace.function([gradient])(*inputs)
     found = np.nan_to_num(found.numpy().astype(float), posinf=0, neginf=0)
+    found = found.transpose(place.order)
     return by_group(found, place.axes, place.queries.slots).any(axis=(1, 3)).ravel()
 
 
@@ -65,7 +66,7 @@ def _rows_that_matter(trace, place, inputs):
     patches = np.array([], int) if queries.owners is None else np.unique(queries.owners)
     for rows in [patches, *np.setdiff1d(np.arange(queries.slots), patches).reshape(-1, 1)]:
         other = values.copy()
-        other[:, :, rows] = np.eye(values.shape[-1])[-1]
+        other[:, :, rows] = np.eye(values.shape[-1], dtype=values.dtype)[-1]
         moved = changed(*inputs, tf.constant(other))[0].numpy().astype(float)
         matters[rows] = not np.allclose(moved, usual, rtol=0, atol=1e-6 * np.abs(usual).max())
     return matters
@@ -77,6 +78,7 @@ def symbolic_by_group(weights, place):
     Where an image has several groups: `[batch, groups, heads, queries, keys]`.
     """
     axes, queries, keys = place.axes, place.queries.slots, place.keys.slots
+    weights = tf.transpose(weights, place.order)
     if axes.groups == 1 and weights.shape.rank == 4 and axes.sizes[1] == 1:
         return weights
     split = tf.reshape(weights, [-1, *axes.sizes, queries, keys])

@@ -82,10 +82,12 @@ class TokenLayout:
 
     def __str__(self):
         suffix = f", suffix={self.suffix}" if self.suffix else ""
-        return f"TokenLayout(prefix={self.prefix}, grid={self.grid}, readout={_short(self)}{suffix})"
+        return (
+            f"TokenLayout(prefix={self.prefix}, grid={self.grid}, readout={_short(self)}{suffix})"
+        )
 
     def readout_text(self):
-        """Returns the read-out in words: class token, all patches, token numbers."""
+        """Returns the read-out in words: "class token", "all patches", token numbers."""
         patches = range(self.prefix, self.prefix + self.patches)
         if set(self.readout) == set(patches):
             return "all patches"
@@ -93,8 +95,10 @@ class TokenLayout:
             return "all tokens"
         if self.readout == (0,) and self.prefix:
             return "class token"
-        if self.readout == (self.tokens - 1,) and self.suffix:
-            return "class token (last)"
+        if self.readout == (self.tokens - 1,) and self.suffix and not self.prefix:
+            return "class token"
+        if self.readout == (0, 1) and self.prefix > 1:
+            return "class and distillation token"
         return f"tokens {_short(self)}"
 
 
