@@ -186,10 +186,15 @@ def _losses_kept(model):
     Left there, the symbolic tensors of our graph would stand in `model.losses` until the next
     call of the model.
     """
-    layers = [layer for layer in [model, *_all_layers(model)] if hasattr(layer, "_losses")]
-    kept = [(layer, list(layer._losses)) for layer in layers]
+    # Keras 2 has one list for eager calls and one for calls in a graph.
+    kept = [
+        (layer, name, list(getattr(layer, name)))
+        for layer in [model, *_all_layers(model)]
+        for name in ("_losses", "_eager_losses")
+        if hasattr(layer, name)
+    ]
     try:
         yield
     finally:
-        for layer, losses in kept:
-            layer._losses[:] = losses
+        for layer, name, losses in kept:
+            getattr(layer, name)[:] = losses
