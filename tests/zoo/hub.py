@@ -91,7 +91,7 @@ def clip():
         vocabulary_size=10,
         embedding_dim=16,
         intermediate_dim=32,
-        max_sequence_length=6,
+        max_sequence_length=16,
         name="text",
         **TRANSFORMER,
     )
@@ -109,7 +109,7 @@ def siglip():
         vocabulary_size=10,
         embedding_dim=16,
         intermediate_dim=32,
-        max_sequence_length=6,
+        max_sequence_length=16,
         name="text",
         **TRANSFORMER,
     )
