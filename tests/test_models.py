@@ -41,11 +41,18 @@ class Tried:
         options = dict(family.options)
         if family.image_shape:
             options["image_shape"] = family.image_shape
+        if family.example:
+            options["inputs"] = self.inputs(count=1)
         self.attention_model = AttentionModel(self.model, **options)
 
     def inputs(self, count=2, seed=0):
+        family = self.family
         return random_inputs(
-            self.model, count=count, image_shape=self.family.image_shape, seed=seed
+            self.model,
+            count=count,
+            image_shape=family.image_shape,
+            text_length=family.text_length,
+            seed=seed,
         )
 
     def predictions(self, inputs):
@@ -92,7 +99,8 @@ def test_lists_what_was_left_out(tried):
 def test_predictions_are_the_models_own(tried):
     inputs = tried.inputs()
     predictions, _ = tried.attention_model(inputs)
-    np.testing.assert_allclose(predictions, tried.predictions(inputs), rtol=1e-4, atol=1e-5)
+    # In one graph a model computes in another order; over many pixels that adds up.
+    np.testing.assert_allclose(predictions, tried.predictions(inputs), rtol=1e-3, atol=1e-4)
 
 
 def test_attention_has_the_shapes_of_the_maps_and_rows_of_sum_1(tried):

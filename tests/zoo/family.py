@@ -51,6 +51,8 @@ class Family:
         left_out: for each softmax that must be listed as left out, a part of its layer's path.
         options: options of `AttentionModel`.
         image_shape: of one image, where the model doesn't declare it.
+        text_length: number of tokens of a text, where the model doesn't declare it.
+        example: an example is given as `inputs`, for models that take texts of one length only.
         stacks: where the model is run.
         error: a regular expression that the promised error's message matches.
         note: what a user should know, a phrase.
@@ -69,6 +71,8 @@ class Family:
     left_out: tuple = ()
     options: dict = dataclasses.field(default_factory=dict)
     image_shape: tuple = ()
+    text_length: int = 6
+    example: bool = False
     stacks: tuple = EVERY_STACK
     error: str = ""
     note: str = ""

@@ -120,6 +120,9 @@ _PACKAGES = (
         left_out=("text_encoder_block_0", "text_encoder_block_1"),
         options={"layers": ["vision"], "output": "vision_logits"},
         mixes_batch=True,
+        text_length=16,
+        example=True,
+        note="give an example as `inputs`: its texts have one length, which it doesn't declare",
         **_HUB,
     ),
     Family(

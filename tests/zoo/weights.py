@@ -24,17 +24,17 @@ def randomize(model, *, image_shape=()):
     return model
 
 
-def random_inputs(model, *, count, image_shape=(), seed=0):
+def random_inputs(model, *, count, image_shape=(), text_length=6, seed=0):
     """Returns a batch of inputs as the model takes it: an array, or a list or dictionary of them.
 
     Images are float32 in [-1, 1], token numbers int32 in [1, 9]; where a model takes texts of any
-    length, these have 6 tokens.
+    length, these have `text_length` tokens.
     """
     random = np.random.default_rng(seed)
     declared = tf.zeros([1, *image_shape]) if image_shape else model.input
 
     def random_array(tensor):
-        shape = [count, *(6 if size is None else int(size) for size in tensor.shape[1:])]
+        shape = [count, *(text_length if size is None else int(size) for size in tensor.shape[1:])]
         if "int" in str(tensor.dtype):
             return random.integers(1, 10, shape).astype("int32")
         return random.uniform(-1, 1, shape).astype("float32")
