@@ -193,7 +193,7 @@ def select_output(outputs, output=None, names=None):
         if len(chosen) == 1:
             return chosen[0]
     listed = "; ".join(
-        f"{index}: {key or name or 'no name'} {tuple(tensor.shape)}"
+        f"{index}: {key or name or 'no name'} {(None, *tensor.shape[1:])}"
         for index, (key, name, tensor) in enumerate(found)
     )
     must = "the index, key or name of one of the model's outputs"

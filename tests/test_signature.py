@@ -364,10 +364,15 @@ def test_an_output_is_chosen(outputs, output, names, expected):
             None,
             ["cls", "reg"],
             r"`output` must be the index, key or name of one.*Received: output=None. The model "
-            r"has: 0: cls \(2, 1\); 1: reg \(2, 2\). Pass the one of the class predictions.",
+            r"has: 0: cls \(None, 1\); 1: reg \(None, 2\). Pass the one of the class predictions.",
         ),
-        ({"z": A, "b": B}, "c", None, r"output='c'. The model has: 0: b \(2, 2\); 1: z \(2, 1\)"),
-        ([A, B], 2, None, r"output=2. The model has: 0: no name \(2, 1\); 1: no name"),
+        (
+            {"z": A, "b": B},
+            "c",
+            None,
+            r"output='c'. The model has: 0: b \(None, 2\); 1: z \(None, 1\)",
+        ),
+        ([A, B], 2, None, r"output=2. The model has: 0: no name \(None, 1\); 1: no name"),
         ([A, B], -3, None, r"output=-3"),
         ([A, B], True, None, r"output=True"),
         ([A, B], "same", ["same", "same"], r"output='same'"),
