@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from zoo.table import FAMILIES
-from zoo.weights import random_inputs
+from zoo.weights import random_inputs, start_afresh
 
 from keras_attnviz import AttentionModel
 
@@ -169,6 +169,17 @@ def test_summary_names_every_layer(tried):
     for left in tried.attention_model.left_out:
         assert left.layer in text
         assert left.reason in text
+
+
+FRESH = ("vit_keras_models.vit", "plain.class_token_first", "hierarchical.pvt", "cait.cait")
+
+
+@pytest.mark.parametrize("family", parameters(f for f in FAMILIES if f.build in FRESH))
+def test_finds_the_maps_before_training_too(family):
+    model = start_afresh(family.model(), image_shape=family.image_shape)
+    attention_model = AttentionModel(model, **family.options)
+    assert attention_model.left_out == ()
+    assert len(attention_model.maps) == sum(maps.count for maps in family.maps)
 
 
 @pytest.mark.parametrize("family", parameters(f for f in FAMILIES if f.error))

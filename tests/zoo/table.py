@@ -210,10 +210,11 @@ _PACKAGES = (
         maps=(
             Maps("groups", 2, 4, 36, 36, 4),
             Maps("groups", 4, 4, 9, 9, 4),
-            Maps("groups", 3, 4, 4, 4, 4),
         ),
         grid=(12, 12),
         readout="all patches",
+        left_out=("stages_4", "stages_4", "stages_4"),
+        note="resized pixels stand for no single patches",
         slow=True,
         **_KIMM,
     ),

@@ -24,6 +24,18 @@ def randomize(model, *, image_shape=()):
     return model
 
 
+def start_afresh(model, *, image_shape=()):
+    """Sets weights as before training: kernels small, learned tokens and positions zero."""
+    randomize(model, image_shape=image_shape)
+    random = np.random.default_rng(1)
+    for weight in model.trainable_weights:
+        if len(weight.shape) == 3 and weight.shape[0] == 1:
+            weight.assign(np.zeros(weight.shape))
+        elif len(weight.shape) > 1:
+            weight.assign(random.normal(0, 0.02, weight.shape))
+    return model
+
+
 def random_inputs(model, *, count, image_shape=(), text_length=6, seed=0):
     """Returns a batch of inputs as the model takes it: an array, or a list or dictionary of them.
 
