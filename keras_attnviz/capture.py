@@ -17,7 +17,7 @@ from keras_attnviz.signature import InputSignature, select_output
 from keras_attnviz.stack import Tokens, placement_of, shared_tokens, stacks
 from keras_attnviz.summary import summary_lines
 from keras_attnviz.tokens import TokenLayout, advice, candidate_layouts
-from keras_attnviz.trace import Trace
+from keras_attnviz.trace import Trace, losses_kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,7 +279,8 @@ def _own_predictions(model, signature, output):
     """Returns a function from flat inputs to the model's own predictions."""
 
     def predict(flat):
-        outputs = model(signature.pack(flat), training=False)
+        with losses_kept(model):
+            outputs = model(signature.pack(flat), training=False)
         return select_output(outputs, output, getattr(model, "output_names", None))
 
     return predict

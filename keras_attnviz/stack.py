@@ -35,7 +35,7 @@ class Tokens:
                 those that the other side has beside the patches.
         """
         found = np.full(self.count, -1)
-        reference = side if side.grid is not None else others
+        reference = side if side.grid is not None or others is None else others
         before, after = reference.extras(groups) if groups == 1 else (0, 0)
         free = _free(side, groups) if groups == 1 else np.array([], int)
         found[:before] = _padded(free[:before], before)

@@ -23,10 +23,10 @@ class TokenLayout:
         suffix: number of tokens after the patches.
 
     Raises:
-        TypeError: a prefix or suffix that is no integer, a grid or a read-out that are not sequences of
-            integers.
-        ValueError: a negative prefix or suffix, a grid that is not two positive integers, a read-out that
-            is empty or names tokens that don't exist.
+        TypeError: a prefix or suffix that is no integer, a grid or a read-out that are not
+            sequences of integers.
+        ValueError: a negative prefix or suffix, a grid that is not two positive integers, a
+            read-out that is empty or names tokens that don't exist.
     """
 
     prefix: int

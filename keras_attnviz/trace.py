@@ -6,7 +6,9 @@ import functools
 import tensorflow as tf
 
 from keras_attnviz import graph
+from keras_attnviz.cutting import cut
 from keras_attnviz.signature import select_output
+from keras_attnviz.sites import find_attention
 
 # Reductions of an attention map's last axes: one key axis, or two or three (height, width).
 _MAX_KEY_AXES = 3
@@ -39,7 +41,7 @@ class Trace:
         self.inputs = self._wrapped.inputs[: len(signature.specs)]
         everything = self._wrapped.graph.get_operations()
         reads_inputs = graph.Dependence(everything, self.inputs)
-        self.sites = graph.find_attention(self.operations, model.name, reads_inputs)
+        self.sites = find_attention(self.operations, model.name, reads_inputs)
         if not self.sites:
             raise ValueError(_no_attention(model, graph.hidden_calls(self.operations)))
         self._reads_inputs = reads_inputs
@@ -57,7 +59,7 @@ class Trace:
             function from tensors to a list of tensors.
         """
         captures = {inner.name: outer for outer, inner in self._wrapped.graph.captures}
-        return graph.cut(self._wrapped.graph, [*self.inputs, *feeds], outputs, captures)
+        return cut(self._wrapped.graph, [*self.inputs, *feeds], outputs, captures)
 
     def as_default(self):
         """Returns the context in which operations are added to this graph."""
@@ -135,7 +137,7 @@ class Trace:
             self.predictions = select_output(outputs, output, names)
             return self.predictions
 
-        with _losses_kept(model):
+        with losses_kept(model):
             # Unlike tf.function, what this gives can be cut into functions of parts.
             self._wrapped = tf.compat.v1.wrap_function(traced, self.signature.specs)
 
@@ -180,7 +182,7 @@ def _functions_inlined():
 
 
 @contextlib.contextmanager
-def _losses_kept(model):
+def losses_kept(model):
     """Gives each layer back its list of losses, which a call in another graph replaces.
 
     Left there, the symbolic tensors of our graph would stand in `model.losses` until the next

@@ -254,17 +254,19 @@ def test_layers_by_index_and_by_path():
 
 def test_layout_given():
     layout = TokenLayout(1, (4, 9), (0,))
-    attention_model = AttentionModel(small_vit(), layout=layout)
+    attention_model = AttentionModel(small_vit(), layout=layout, self_check=False)
+    assert attention_model.layout is layout
     assert attention_model.rollout(images_like(small_vit())).shape == (3, 4, 9)
 
 
 def test_summary_lists_maps_and_layout():
     lines = []
     AttentionModel(small_classifier()).summary(print_fn=lines.append)
-    assert lines[0].split() == ["layer", "heads", "queries", "keys"]
-    assert lines[1].split()[2:] == ["4", "37", "37"]
+    header = ["layer", "tower", "kind", "groups", "heads", "queries", "keys", "grid"]
+    assert lines[0].split() == header
+    assert lines[1].split()[2:] == ["0", "self-attention", "1", "4", "37", "37", "6x6"]
     assert "encoderblock_0/" in lines[1]
-    assert lines[-1] == "TokenLayout(prefix=1, grid=(6, 6), readout=(0,))"
+    assert lines[-1] == "grid: 6x6, prefix: 1, read-out: class token"
 
 
 @pytest.mark.parametrize(
@@ -279,6 +281,18 @@ def test_last_activation(top, activation):
 def two_inputs():
     inputs = [keras.Input((24, 24, 3), name=name) for name in ("left", "right")]
     return keras.Model(inputs, small_vit()(keras.layers.Add()(inputs)))
+
+
+def test_two_inputs_are_taken_as_the_model_takes_them():
+    model = two_inputs()
+    attention_model = AttentionModel(model)
+    left = images_like(small_vit())
+    right = 1 - left
+    predictions, _ = attention_model([left, right])
+    np.testing.assert_allclose(predictions, model([left, right]), rtol=1e-6)
+    assert attention_model.rollout([left, right]).shape == (3, 6, 6)
+    with pytest.raises(ValueError, match="`images` must be a list or tuple of 2 members"):
+        attention_model(left)
 
 
 def siamese():
@@ -310,8 +324,12 @@ def convolutional():
     [
         (lambda: "vit", {}, TypeError, r"`model` must be a Keras model\. Received: model='vit'"),
         (convolutional, {}, ValueError, r"must compute attention.*Layers seen: .*stem \(Conv2D\)"),
-        (two_inputs, {}, ValueError, r"must have one input.*\['left', 'right'\]"),
-        (two_outputs, {}, ValueError, r"must have one output.*Received: 2 outputs"),
+        (
+            two_outputs,
+            {},
+            ValueError,
+            r"`output` must be .*Received: output=None.*The model has: 0:",
+        ),
         (lambda: keras.Sequential([small_vit().layers[-1]]), {}, ValueError, "image size must be"),
         (small_vit, {"layers": [3]}, ValueError, r"`layers` must be indices.*Received: layers=3"),
         (small_vit, {"layers": ["block_7"]}, ValueError, r"layers='block_7'.*encoderblock_0"),
@@ -325,7 +343,13 @@ def convolutional():
         (siamese, {}, ValueError, r"must belong to one stack.*block_0/.* doesn't read .*block_2/"),
         (small_vit, {"layers": []}, ValueError, "`layers` must be None or at least one layer"),
         (small_vit, {"layout": (1, 6, 6)}, TypeError, "`layout` must be a TokenLayout"),
-        (small_vit, {"layout": TokenLayout(1, (5, 5))}, ValueError, "a layout of 37 tokens"),
+        (
+            small_vit,
+            {"layout": TokenLayout(1, (5, 5))},
+            ValueError,
+            r"`layout` must be .* grid=\(6, 6\)",
+        ),
+        (small_vit, {"layout": TokenLayout(0, (6, 6), suffix=1)}, ValueError, "prefix=1.*suffix=0"),
         (small_vit, {"image_shape": (32, 32, 3)}, ValueError, r"`image_shape` must be .*24, 24, 3"),
     ],
 )

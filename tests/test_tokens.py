@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from keras_attnviz import TokenLayout
+from keras_attnviz.tokens import candidate_layouts
 
 
 def test_grid_of_a_class_token_model_by_hand():
@@ -18,39 +19,43 @@ def test_several_readout_tokens_weigh_the_same():
     assert TokenLayout(2, (1, 2), (0, 1)).query_weights() == [0.5, 0.5, 0, 0]
 
 
+def test_suffix_tokens_stand_after_the_patches():
+    layout = TokenLayout(0, (1, 3), (3,), suffix=1)
+    assert layout.tokens == 4
+    assert layout.query_weights() == [0, 0, 0, 1]
+    np.testing.assert_array_equal(layout.to_grid([1.0, 2, 3, 9]), [[1, 2, 3]])
+    assert str(layout) == "TokenLayout(prefix=0, grid=(1, 3), readout=(3,), suffix=1)"
+
+
 @pytest.mark.parametrize(
-    ("tokens", "grids", "expected"),
+    ("layout", "text"),
     [
-        (197, [(14, 14)], TokenLayout(1, (14, 14))),
-        (25, [(6, 4)], TokenLayout(1, (6, 4))),
-        (201, [(112, 112), (14, 14)], TokenLayout(5, (14, 14))),
-        # A convolution before and one after the patch embedding's own grid.
-        (50, [(7, 7), (3, 3)], TokenLayout(1, (7, 7))),
+        (TokenLayout(1, (2, 2)), "class token"),
+        (TokenLayout(0, (2, 2), (4,), suffix=1), "class token"),
+        (TokenLayout(2, (2, 2), (0, 1)), "class and distillation token"),
+        (TokenLayout(1, (2, 2), (1, 2, 3, 4)), "all patches"),
+        (TokenLayout(1, (2, 2), range(5)), "all tokens"),
+        (TokenLayout(1, (2, 2), (0, 3)), "tokens (0, 3)"),
+        # The first of the patches is no class token.
+        (TokenLayout(0, (2, 2)), "tokens (0,)"),
     ],
 )
-def test_infer(tokens, grids, expected):
-    assert TokenLayout.infer(tokens, patch_grids=grids, readout=(0,)) == expected
+def test_readout_in_words(layout, text):
+    assert layout.readout_text() == text
 
 
-def test_infer_names_candidates_where_no_grid_fits():
-    text = (
-        r"197 tokens.*feature maps seen: \[\(7, 7\)\].*Pass the right one as `layout`.*"
-        r"TokenLayout\(prefix=1, grid=\(14, 14\), readout=\(0,\)\)"
+def test_candidate_layouts_begin_with_the_squarest():
+    assert [str(c) for c in candidate_layouts(197)][0] == (
+        "TokenLayout(prefix=1, grid=(14, 14), readout=(0,))"
     )
-    with pytest.raises(ValueError, match=text):
-        TokenLayout.infer(197, patch_grids=[(7, 7)], readout=(0,))
-
-
-def test_infer_names_candidates_where_the_readout_is_unknown():
-    text = r"which tokens the head reads.*readout=\(0,\)\); .*readout=range\(1, 26\)\)"
-    with pytest.raises(ValueError, match=text):
-        TokenLayout.infer(26, patch_grids=[(5, 5)], readout=())
+    assert all(candidate.tokens == 30 for candidate in candidate_layouts(30))
 
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
         ((-1, (2, 2)), r"`prefix` must be at least 0\. Received: prefix=-1"),
+        ((1, (2, 2), (0,), -1), r"`suffix` must be at least 0\. Received: suffix=-1"),
         ((1, (2, 0)), r"`grid` must be \(height, width\), positive integers"),
         ((1, (2,)), r"`grid` must be \(height, width\)"),
         ((1, (2, 2), ()), r"`readout` must be one or more token indices in \[0, 5\)"),

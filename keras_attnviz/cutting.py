@@ -1,0 +1,58 @@
+"""Functions cut out of a graph."""
+
+import tensorflow as tf
+
+
+def cut(source, feeds, fetches, captures):
+    """Returns a function cut out of a graph.
+
+    This does what `WrappedFunction.prune` does, which copies operation by operation in Python and
+    takes ten times as long.
+
+    Args:
+        source: a `tf.Graph`.
+        feeds: symbolic tensors, the function's arguments.
+        fetches: structure of symbolic tensors, what it returns.
+        captures: dict from the names of placeholders to the tensors outside that they stand for.
+    """
+    flat = tf.nest.flatten(fetches)
+    fed = {tensor.name for tensor in feeds} | set(captures)
+    names = _needed_operations([tensor.op for tensor in flat if tensor.name not in fed], fed)
+    graph_def = tf.compat.v1.GraphDef()
+    whole = source.as_graph_def()
+    graph_def.node.extend(node for node in whole.node if node.name in names)
+    for node in graph_def.node:
+        node.attr.pop("_class", None)  # It may ask for the device of a node that is cut off.
+    graph_def.library.CopyFrom(whole.library)
+    graph_def.versions.CopyFrom(whole.versions)
+    operations = [source.get_operation_by_name(name) for name in names]
+    read = {tensor.name for operation in operations for tensor in operation.inputs}
+
+    def call(*arguments):
+        given = {tensor.name: value for tensor, value in zip(feeds, arguments, strict=True)}
+        capture = tf.compat.v1.get_default_graph().capture
+        given.update({name: capture(outer) for name, outer in captures.items() if name in read})
+        computed = [tensor.name for tensor in flat if tensor.name not in given]
+        found = tf.graph_util.import_graph_def(
+            graph_def,
+            input_map={name: value for name, value in given.items() if name in read},
+            return_elements=computed,
+            name="",
+        )
+        given.update(zip(computed, found, strict=True))
+        return tf.nest.pack_sequence_as(fetches, [given[tensor.name] for tensor in flat])
+
+    specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in feeds]
+    return tf.compat.v1.wrap_function(call, specs)
+
+
+def _needed_operations(operations, fed):
+    """Returns the names of `operations` and of all that they need but the tensors `fed`."""
+    names, waiting = set(), list(operations)
+    while waiting:
+        operation = waiting.pop()
+        if operation.name not in names:
+            names.add(operation.name)
+            waiting += [tensor.op for tensor in operation.inputs if tensor.name not in fed]
+            waiting += operation.control_inputs
+    return names

@@ -1,0 +1,120 @@
+"""What the rows and columns of an attention map stand for, and what such a map is called."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from keras_attnviz.ownership import Axes, plain_axes
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """Where the queries or the keys of an attention map stand.
+
+    Args:
+        slots: number of queries or keys in a group.
+        grid: `(height, width)` of the feature map that they were found on, or None.
+        owners: integer array `[height * width]`; for each position of the feature map, row by
+            row, the number of its slot, `group * slots + slot`.
+    """
+
+    slots: int
+    grid: tuple | None
+    owners: np.ndarray | None
+
+    def extras(self, groups):
+        """Returns the slots that stand for no position: `(before, after)` the patches."""
+        if self.grid is None:
+            return self.slots, 0
+        free = np.setdiff1d(np.arange(groups * self.slots), self.owners)
+        before = int(np.sum(free < self.owners.min()))
+        return before, len(free) - before
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """An attention map whose rows and columns are placed.
+
+    Args:
+        index: the map's number among the trace's sites.
+        axes: its leading axes, `Axes`.
+        queries: `Side`.
+        keys: `Side`.
+        kind: what it is called, see `AttentionMap`.
+        order: the map's axes in the order `[batch, ..., *queries, *keys]`.
+    """
+
+    index: int
+    axes: Axes
+    queries: Side
+    keys: Side
+    kind: str
+    order: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class LeftOut:
+    """A softmax that was seen and not taken.
+
+    Args:
+        layer: path of the layer that computes it.
+        shape: its shape for one image.
+        reason: why it was not taken.
+    """
+
+    layer: str
+    shape: tuple
+    reason: str
+
+
+def plain_place(index, shape, prefix, grid):
+    """Returns the place of a map whose patches stand row by row after `prefix` tokens."""
+    owners = None if grid is None else np.arange(prefix, shape[-1])
+    side = Side(shape[-1], grid, owners)
+    return Place(index, plain_axes(shape[:2]), side, side, "self-attention", (0, 1, 2, 3))
+
+
+def kind_of(axes, queries, keys):
+    """Returns what a map is called, see `AttentionMap`."""
+    if queries.grid is None:
+        return "class attention" if sum(keys.extras(axes.groups)) else "pooling"
+    if axes.groups > 1:
+        return "windows" if _are_windows(queries, axes.groups) else "groups"
+    return "self-attention" if queries.slots == keys.slots else "reduced keys"
+
+
+def _are_windows(side, groups):
+    """Tells whether each group is a rectangle of positions, perhaps around the border."""
+    owner = (side.owners // side.slots).reshape(side.grid)
+    for group in range(groups):
+        rows, columns = np.nonzero(owner == group)
+        if len(set(rows)) * len(set(columns)) != len(rows):
+            return False
+        if not (_are_adjacent(rows, side.grid[0]) and _are_adjacent(columns, side.grid[1])):
+            return False
+    return True
+
+
+def _are_adjacent(numbers, size):
+    """Tells whether numbers follow one another, where 0 follows `size - 1`."""
+    numbers = np.unique(numbers)
+    return np.sum(np.diff(np.append(numbers, numbers[:1] + size)) != 1) <= 1
+
+
+def patch_grid(grid, owners):
+    """Returns the grid and owners of blocks of positions that share a slot, else the same."""
+    square = owners.reshape(grid)
+    sizes = [_block(square), _block(square.T)]
+    if sizes == [1, 1] or any(side % size for side, size in zip(grid, sizes, strict=True)):
+        return grid, owners
+    patches = square[:: sizes[0], :: sizes[1]]
+    if not (np.repeat(np.repeat(patches, sizes[0], 0), sizes[1], 1) == square).all():
+        return grid, owners
+    return patches.shape, patches.ravel()
+
+
+def _block(square):
+    """Returns the greatest common divisor of the lengths of equal rows."""
+    changes = np.flatnonzero((square[1:] != square[:-1]).any(axis=1)) + 1
+    return math.gcd(*map(int, changes), len(square))
