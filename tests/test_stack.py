@@ -1,0 +1,153 @@
+import numpy as np
+import pytest
+
+from keras_attnviz import TokenLayout
+from keras_attnviz.ownership import Axes
+from keras_attnviz.placing import Place, Side
+from keras_attnviz.stack import Tokens, placement_of, shared_tokens, stacks
+
+NOWHERE = Side(1, None, None)
+
+
+def side(slots, grid, owners):
+    return Side(slots, grid, np.array(owners))
+
+
+def place(queries, keys=None, *, index=0, groups=1, kind="self-attention"):
+    axes = Axes((groups, 1, 2), (True, False, False))
+    return Place(index, axes, queries, keys or queries, kind, (0, 1, 2, 3))
+
+
+PATCHES = side(6, (2, 3), range(6))
+BEHIND_CLASS = side(7, (2, 3), range(1, 7))
+BEFORE_CLASS = side(7, (2, 3), range(6))
+BETWEEN = side(9, (2, 3), range(2, 8))
+# A class token and a 1 x 2 grid.
+COARSE = side(3, (1, 2), [1, 2])
+# Windows of one row each, the lower one first.
+WINDOWS = side(3, (2, 3), [3, 4, 5, 0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("sides", "expected"),
+    [
+        ([PATCHES], Tokens(0, (2, 3), 0)),
+        ([BEHIND_CLASS], Tokens(1, (2, 3), 0)),
+        ([BEFORE_CLASS], Tokens(0, (2, 3), 1)),
+        ([BETWEEN], Tokens(2, (2, 3), 1)),
+        # The finest grid, the most further tokens.
+        ([PATCHES, COARSE], Tokens(1, (2, 3), 0)),
+        ([COARSE, BEFORE_CLASS], Tokens(1, (2, 3), 1)),
+    ],
+)
+def test_shared_tokens(sides, expected):
+    assert shared_tokens([place(each) for each in sides]) == expected
+
+
+def test_free_slots_of_windows_are_padding_and_no_tokens():
+    padded = side(4, (2, 3), [0, 1, 2, 4, 5, 6])
+    assert shared_tokens([place(padded, groups=2)]) == Tokens(0, (2, 3), 0)
+
+
+def test_the_grid_may_be_the_keys_alone():
+    keys = side(7, (2, 3), range(1, 7))
+    assert shared_tokens([place(NOWHERE, keys)]) == Tokens(1, (2, 3), 0)
+
+
+def test_maps_without_a_grid_share_nothing():
+    assert shared_tokens([place(NOWHERE)]) is None
+
+
+def test_tokens_are_counted_and_become_a_layout():
+    tokens = Tokens(2, (2, 3), 1)
+    assert tokens.count == 9
+    assert tokens.layout((0, 1)) == TokenLayout(2, (2, 3), (0, 1), 1)
+
+
+SHARED = Tokens(2, (2, 3), 1)
+
+
+@pytest.mark.parametrize(
+    ("member", "groups", "expected"),
+    [
+        (BETWEEN, 1, [0, 1, 2, 3, 4, 5, 6, 7, 8]),
+        # No registers, no class token: those tokens have no slot here.
+        (PATCHES, 1, [-1, -1, 0, 1, 2, 3, 4, 5, -1]),
+        (BEHIND_CLASS, 1, [0, -1, 1, 2, 3, 4, 5, 6, -1]),
+        (BEFORE_CLASS, 1, [-1, -1, 0, 1, 2, 3, 4, 5, 6]),
+        (WINDOWS, 2, [-1, -1, 3, 4, 5, 0, 1, 2, -1]),
+        # Columns 0 and 1 of the finer grid stand in the left cell, column 2 in the right one.
+        (COARSE, 1, [0, -1, 1, 1, 2, 1, 1, 2, -1]),
+    ],
+)
+def test_slot_of_each_token_by_hand(member, groups, expected):
+    np.testing.assert_array_equal(SHARED.slots(member, groups), expected)
+
+
+def test_patches_that_are_permuted_keep_their_slots():
+    columns = side(7, (2, 3), [1, 3, 5, 2, 4, 6])
+    np.testing.assert_array_equal(Tokens(1, (2, 3), 0).slots(columns, 1), [0, 1, 3, 5, 2, 4, 6])
+
+
+def test_placement_of_windows():
+    placed = placement_of(place(WINDOWS, groups=2, kind="windows"), Tokens(0, (2, 3), 0))
+    assert (placed.groups, placed.queries, placed.keys) == (2, 3, 3)
+    np.testing.assert_array_equal(placed.query_slots, [3, 4, 5, 0, 1, 2])
+    np.testing.assert_array_equal(placed.key_slots, [3, 4, 5, 0, 1, 2])
+
+
+def test_placement_of_reduced_keys():
+    keys = side(2, (2, 3), [0, 0, 1, 0, 0, 1])
+    placed = placement_of(place(PATCHES, keys, kind="reduced keys"), Tokens(0, (2, 3), 0))
+    assert (placed.queries, placed.keys) == (6, 2)
+    np.testing.assert_array_equal(placed.query_slots, range(6))
+    np.testing.assert_array_equal(placed.key_slots, [0, 0, 1, 0, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("keys", "tokens", "expected"),
+    [
+        (BEHIND_CLASS, Tokens(1, (2, 3), 0), [0, -1, -1, -1, -1, -1, -1]),
+        (BEFORE_CLASS, Tokens(0, (2, 3), 1), [-1, -1, -1, -1, -1, -1, 0]),
+    ],
+)
+def test_class_attention_asks_for_the_token_that_its_keys_have_beside_the_patches(
+    keys, tokens, expected
+):
+    placed = placement_of(place(NOWHERE, keys, kind="class attention"), tokens)
+    assert (placed.queries, placed.keys) == (1, 7)
+    np.testing.assert_array_equal(placed.query_slots, expected)
+    np.testing.assert_array_equal(placed.key_slots, keys_in_order(keys, tokens))
+
+
+def keys_in_order(keys, tokens):
+    extra = np.setdiff1d(np.arange(keys.slots), keys.owners)
+    return [*extra[: tokens.prefix], *keys.owners, *extra[tokens.prefix :]]
+
+
+def test_pooling_queries_have_no_tokens():
+    placed = placement_of(place(NOWHERE, PATCHES, kind="pooling"), Tokens(1, (2, 3), 0))
+    assert placed.is_pooling
+    np.testing.assert_array_equal(placed.key_slots, [-1, 0, 1, 2, 3, 4, 5])
+
+
+@pytest.mark.parametrize(
+    ("below", "expected"),
+    [
+        # One stack.
+        ({0: [], 1: [0], 2: [0, 1]}, [[0, 1, 2]]),
+        # Two towers, one after the other or in turns.
+        ({0: [], 1: [0], 2: [], 3: [2]}, [[0, 1], [2, 3]]),
+        ({0: [], 1: [], 2: [0], 3: [1]}, [[0, 2], [1, 3]]),
+        # What reads both towers is a stack of its own, and so goes on.
+        ({0: [], 1: [], 2: [0, 1], 3: [0, 1, 2]}, [[0], [1], [2, 3]]),
+        # Two branches over a shared trunk.
+        ({0: [], 1: [0], 2: [0]}, [[0, 1], [2]]),
+        # What is not among the places, 7, doesn't count.
+        ({0: [7], 1: [0, 7]}, [[0, 1]]),
+    ],
+)
+def test_stacks_of_layers(below, expected):
+    places = [place(PATCHES, index=index) for index in below]
+    found = stacks(places, below.__getitem__)
+    assert [[each.index for each in stack] for stack in found] == expected
