@@ -46,7 +46,7 @@ def small_model(*, compiled=True, **options):
     """Returns a classifier with a class token and two layers, seeded; compiled with `options`."""
     keras.utils.set_random_seed(4)
     image = keras.Input((24, 24, 3))
-    token = Take(0)(encoder(LearnedTokens()(patches(image, 16))))
+    token = Take(0)(encoder(LearnedTokens()(patches(image, 16)), dropout=0.2))
     model = keras.Model(image, layers.Dense(2, "softmax", dtype="float32")(token))
     if compiled:
         compile_model(model, **options)
