@@ -119,7 +119,7 @@ def this_stack():
     import tensorflow as tf
     from tensorflow import keras
 
-    keras_version = tuple(int(part) for part in keras.__version__.split(".")[:2])
-    if keras_version < (3, 0):
+    if not hasattr(keras, "ops"):
         return TF_KERAS_2 if tf.__version__.startswith("2.15") else TF_KERAS
+    keras_version = tuple(int(part) for part in keras.__version__.split(".")[:2])
     return OLDEST_KERAS_3 if keras_version < (3, 10) else KERAS_3
