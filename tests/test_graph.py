@@ -4,90 +4,155 @@ import tensorflow as tf
 from keras_attnviz import graph
 
 
-def operations_of(function, *shapes):
-    """Returns the operations of `function` traced on float inputs, and its output."""
-    with tf.Graph().as_default() as traced:
-        output = function(*(tf.compat.v1.placeholder(tf.float32, shape) for shape in shapes))
-        return traced.get_operations(), output
+def traced(function, *shapes):
+    """Returns the inputs, what `function` gives for them, and all operations of the graph."""
+    with tf.Graph().as_default() as whole:
+        inputs = [tf.compat.v1.placeholder(tf.float32, shape) for shape in shapes]
+        return inputs, function(*inputs), whole.get_operations()
 
 
-def plain(scores, values):
-    return tf.matmul(tf.nn.softmax(scores), values)
+def test_dependence_is_on_values_and_not_on_shapes():
+    def function(images, text):
+        by_shape = tf.zeros(tf.shape(text)) + images
+        return [
+            images * 2.0,
+            tf.exp(text),
+            images + text,
+            by_shape,
+            tf.ones([2]),
+            tf.ones_like(text),
+        ]
+
+    inputs, outputs, operations = traced(function, [None, 4], [None, 4])
+    dependence = graph.Dependence(operations, inputs)
+    assert [dependence.of(tensor) for tensor in outputs] == [{0}, {1}, {0, 1}, {0}, set(), set()]
+    assert [dependence.of(tensor) for tensor in inputs] == [{0}, {1}]
 
 
-def half_precision(scores, values):
-    return tf.matmul(tf.cast(tf.nn.softmax(scores), tf.float16), tf.cast(values, tf.float16))
+def test_dependence_passes_what_lies_between():
+    def function(images):
+        inner = tf.tanh(images)
+        return [inner, tf.exp(inner), images * 2.0]
+
+    _, (inner, above, beside), operations = traced(function, [None, 4])
+    dependence = graph.Dependence(operations, [inner, above])
+    assert dependence.of(above) == {0, 1}
+    assert dependence.of(inner) == {0}
+    assert dependence.of(beside) == set()
 
 
-def dropped_and_masked(scores, values):
-    kept = tf.nn.dropout(tf.nn.softmax(scores), 0.5)
-    return tf.matmul(tf.where(scores > 0, kept, 0.0), values)
+def test_dependence_of_an_unknown_tensor_is_on_nothing():
+    (images,), doubled, operations = traced(lambda images: images * 2.0, [None, 4])
+    assert graph.Dependence(operations[:1], [images]).of(doubled) == set()
 
 
-def heads_merged(scores, values):
-    merged = tf.reshape(tf.nn.softmax(scores), [-1, 5, 5])
-    return tf.einsum("bqk,bkd->bqd", merged, tf.reshape(values, [-1, 5, 8]))
+def conv(images, size, stride, *, channels=8, depthwise=False, padding="SAME"):
+    kernel = tf.ones([size, size, images.shape[-1], 1 if depthwise else channels])
+    function = tf.nn.depthwise_conv2d if depthwise else tf.nn.conv2d
+    strides = [1, stride, stride, 1]
+    return function(images, kernel, strides, padding)
 
 
-def classification_head(scores, values):
-    return tf.nn.softmax(tf.reduce_mean(scores, axis=[1, 2]))
+def test_feature_maps_before_a_tensor():
+    def model(images):
+        stem = conv(images, 3, 1)
+        patches = tf.image.extract_patches(stem, [1, 2, 2, 1], [1, 2, 2, 1], [1, 1, 1, 1], "VALID")
+        wide = conv(patches, 3, 1, depthwise=True)
+        mixed = tf.nn.softmax(tf.nn.avg_pool2d(wide, 2, 2, "VALID"))
+        return stem, patches, wide, mixed, conv(mixed, 1, 1)
+
+    _, (*before, mixed, _), operations = traced(model, [None, 12, 16, 3])
+    assert [each.name for each in graph.feature_maps(operations, mixed)] == [
+        each.name for each in before
+    ]
 
 
-def segmentation_head(scores, values):
-    return 2.0 * tf.nn.softmax(scores)
+def channels_first(images, size, stride):
+    kernel, strides = tf.ones([size, size, 3, 8]), [1, 1, stride, stride]
+    return tf.nn.conv2d(images, kernel, strides, "VALID", data_format="NCHW")
 
 
-def scores_of_a_mixture(scores, values):
-    # A softmax whose matrix product comes only after another softmax.
-    inner = tf.nn.softmax(tf.nn.softmax(scores) + 1.0)
-    return tf.reduce_sum(inner) * values
-
-
-def gates_of_experts(scores, values):
-    # One row a picture, not one a token: a mixture of experts, not attention.
-    gates = tf.nn.softmax(tf.reduce_mean(scores, axis=[1, 2]))
-    return tf.matmul(gates, tf.ones([5, 8]))
+def test_axes_of_height_and_width():
+    _, last, _ = traced(lambda images: conv(images, 3, 1), [None, 8, 8, 3])
+    assert graph.spatial_axes(last) == graph.position_axes(last) == (1, 2)
+    _, first, _ = traced(lambda images: channels_first(images, 3, 1), [None, 3, 8, 8])
+    assert graph.spatial_axes(first) == graph.position_axes(first) == (2, 3)
+    _, tokens, _ = traced(tf.tanh, [None, 12, 8])
+    assert graph.position_axes(tokens) == (1,)
 
 
 @pytest.mark.parametrize(
-    ("function", "count"),
+    ("function", "expected"),
     [
-        (plain, 1),
-        (half_precision, 1),
-        (dropped_and_masked, 1),
-        (heads_merged, 1),
-        (classification_head, 0),
-        (segmentation_head, 0),
-        (scores_of_a_mixture, 0),
-        (gates_of_experts, 0),
+        (lambda images: conv(images, 4, 4), False),
+        (lambda images: conv(images, 1, 1), False),
+        (lambda images: conv(images, 1, 2), False),
+        (lambda images: conv(images, 3, 1), True),
+        (lambda images: conv(images, 7, 4), True),
+        (lambda images: conv(images, 3, 1, depthwise=True), True),
+        (lambda images: conv(images, 2, 2, depthwise=True), False),
+        (lambda images: tf.nn.conv2d(images, tf.ones([1, 3, 3, 8]), [1, 1, 2, 1], "SAME"), True),
+        (lambda images: tf.nn.conv2d(images, tf.ones([1, 3, 3, 8]), [1, 1, 3, 1], "SAME"), False),
+        (lambda images: tf.nn.avg_pool2d(images, 2, 2, "SAME"), False),
+        (lambda images: tf.nn.max_pool2d(images, 3, 2, "SAME"), True),
+        (tf.tanh, False),
+        (lambda images: tf.matmul(images, tf.ones([3, 3])), False),
     ],
 )
-def test_attention_is_a_softmax_multiplied_with_values(function, count):
-    operations, _ = operations_of(function, [None, 2, 5, 5], [None, 2, 5, 8])
-    sites = graph.find_attention(operations, "model")
-    assert [site.tensor.op.type for site in sites] == ["Softmax"] * count
+def test_overlapping_windows_mix_positions(function, expected):
+    _, output, _ = traced(function, [None, 16, 16, 3])
+    assert graph.mixes_positions(output) is expected
 
 
-def test_operations_of_others_are_not_followed():
-    with tf.Graph().as_default() as traced:
-        scores = tf.nn.softmax(tf.ones([1, 2, 5, 5]))
-        mine = traced.get_operations()
-        tf.matmul(scores, tf.ones([1, 2, 5, 8]))
-    assert graph.find_attention(mine, "model") == []
+@pytest.mark.parametrize(("size", "stride", "expected"), [(4, 4, False), (3, 2, True)])
+def test_windows_of_channels_first_images(size, stride, expected):
+    _, output, _ = traced(lambda images: channels_first(images, size, stride), [None, 3, 16, 16])
+    assert graph.mixes_positions(output) is expected
 
 
-def test_patch_embeddings_before_the_first_map():
-    def model(images):
-        patches = tf.nn.conv2d(images, tf.ones([4, 4, 3, 8]), 4, "VALID")
-        tokens = tf.reshape(patches, [-1, 12, 8])
-        mixed = plain(tf.matmul(tokens, tokens, transpose_b=True), tokens)
-        return tf.nn.conv2d(tf.reshape(mixed, [-1, 3, 4, 8]), tf.ones([1, 1, 8, 8]), 1, "VALID")
+def between(function, shape=(None, 6, 8)):
+    """Returns the names of the tensors between the first and last of `function`'s tensors."""
+    _, (source, *_, target), _ = traced(function, shape)
+    return [tensor.op.name for tensor in graph.tensors_between(source, target)]
 
-    operations, _ = operations_of(model, [None, 12, 16, 3])
-    (site,) = graph.find_attention(operations, "model")
-    (patches,) = graph.patch_embeddings(operations, site.tensor)
-    assert patches.shape.as_list() == [None, 3, 4, 8]
-    assert graph.spatial_axes(patches) == (1, 2)
+
+def test_tensors_that_every_path_passes():
+    def residual(tokens):
+        source = tf.identity(tokens, "source")
+        branch = tf.exp(tf.tanh(source, "inside"), "branch")
+        total = tf.add(source, branch, "total")
+        above = tf.tanh(total, "above")
+        return source, tf.multiply(above, tf.exp(above, "beside"), "target")
+
+    assert between(residual) == ["source", "total", "above", "target"]
+
+
+def test_tensors_of_other_ranks_or_without_the_batch_are_passed_over():
+    def reshaped(tokens):
+        source = tf.identity(tokens, "source")
+        flat = tf.reshape(source, [-1, 48], "flat")
+        folded = tf.reshape(flat, [4, -1, 8], "folded")
+        square = tf.reshape(folded, [-1, 2, 3, 8], "square")
+        return source, tf.reshape(square, [-1, 6, 8], "target")
+
+    assert between(reshaped) == ["source", "square", "target"]
+
+
+def test_paths_by_shapes_do_not_count():
+    def by_shape(tokens):
+        source = tf.identity(tokens, "source")
+        middle = tf.tanh(source, "middle")
+        return source, tf.reshape(middle, tf.shape(source), "target")
+
+    names = between(by_shape)
+    assert names[:2] == ["source", "middle"]
+
+
+def test_nothing_is_between_tensors_without_a_path():
+    def apart(tokens):
+        return tf.tanh(tokens, "source"), tf.exp(tokens, "target")
+
+    assert between(apart) == []
 
 
 @pytest.mark.parametrize("activation", [tf.identity, tf.nn.softmax, tf.nn.sigmoid])
@@ -95,13 +160,36 @@ def test_head_input_is_what_the_last_product_reads(activation):
     def model(features):
         return activation(tf.nn.bias_add(tf.matmul(tf.tanh(features), tf.ones([8, 3])), tf.ones(3)))
 
-    _, output = operations_of(model, [None, 8])
+    _, output, _ = traced(model, [None, 8])
     assert graph.head_input(output).op.type == "Tanh"
 
 
 def test_head_input_is_the_prediction_where_there_is_no_head():
-    _, output = operations_of(lambda tokens: tokens[:, 0], [None, 5, 8])
+    _, output, _ = traced(lambda tokens: tokens[:, 0], [None, 5, 8])
     assert graph.head_input(output) is output
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (tf.nn.softmax, "Softmax"),
+        (lambda logits: tf.cast(tf.nn.sigmoid(logits), tf.float16), "Sigmoid"),
+        (lambda logits: tf.reshape(tf.identity(tf.nn.softmax(logits)), [-1]), "Softmax"),
+        (lambda logits: tf.nn.softmax(logits) * 2.0, None),
+        (tf.nn.relu, None),
+    ],
+)
+def test_last_activation(function, expected):
+    _, output, _ = traced(function, [None, 3])
+    assert graph.last_activation(output) == expected
+
+
+def test_calls_of_functions_are_named():
+    with tf.Graph().as_default() as whole:
+        tokens = tf.compat.v1.placeholder(tf.float32, [None, 8])
+        tf.tanh(tf.function(tf.exp)(tokens))
+        (name,) = graph.hidden_calls(whole.get_operations())
+    assert name == "PartitionedCall"
 
 
 @pytest.mark.parametrize(
