@@ -16,7 +16,7 @@ from keras_attnviz.tokens import MAX_PREFIX
 
 _ROW_SUM_TOLERANCE = 0.02
 # What is mixed on so many feature maps in a row is mixed on those below too.
-_MOST_MIXED = 3
+_MOST_MIXED = 2
 
 
 class _NotPlacedError(Exception):
@@ -107,7 +107,7 @@ def _same_tokens(trace, index, shape, places, shapes):
 
 def _pattern(path):
     """Returns a layer's path without numbers, which is the same for all blocks of a stack."""
-    return re.sub(r"\d+", "", path)
+    return re.sub(r"_?\d+", "", path)
 
 
 def _is_plain(shape, tokens=None):
@@ -139,7 +139,7 @@ class _Placer:
         try:
             return self._placed(index, shape, key_axes, order)
         except _NotPlacedError:
-            if len(shape) != 4 or key_axes != 1:
+            if len(shape) != 4 or key_axes != 1 or shape[1] != shape[3]:
                 raise
             with contextlib.suppress(_NotPlacedError):
                 return self._placed(index, shape, key_axes, (0, 2, 1, 3))

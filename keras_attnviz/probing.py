@@ -19,9 +19,10 @@ class PositionGradients:
         arriving: symbolic tensor of the same shape, the gradient.
         fed: placeholders that the gradient is computed from.
         inputs: flat list of the model's inputs, one image.
+        others: further tensors that are computed from the placeholders.
     """
 
-    def __init__(self, trace, feature_map, arriving, fed, inputs):
+    def __init__(self, trace, feature_map, arriving, fed, inputs, others=()):
         shape = feature_map.shape.as_list()
         self._axes = graph.position_axes(feature_map)
         self._arguments = [tf.constant(values) for values in inputs]
@@ -30,18 +31,24 @@ class PositionGradients:
             random = np.random.default_rng(2).normal(size=[1, *shape[1:]])
             self._arguments.append(tf.constant(random, feature_map.dtype))
             feeds = [feature_map, *feeds]
-        self.feeds, self.arguments = feeds[: len(feeds) - len(fed)], self._arguments
-        self._function = trace.function([arriving], feeds=feeds)
+        self._function = trace.function([arriving, *others], feeds=feeds)
         self.grid = None
 
     def __call__(self, *cotangents):
         """Returns the gradients `[positions, channels]`, and keeps the positions' `grid`."""
-        fed = [tf.constant(values, tf.float32) for values in cotangents]
-        (found,) = self._function(*self._arguments, *fed)
-        found = np.moveaxis(found.numpy().astype(float), self._axes, range(1, len(self._axes) + 1))
+        found = np.moveaxis(self._run(cotangents)[0], self._axes, range(1, len(self._axes) + 1))
         self.is_one_image = len(found) == 1
         self.grid = found.shape[1:-1]
         return found.reshape(-1, found.shape[-1])
+
+    def others(self, *cotangents):
+        """Returns the further tensors' values."""
+        return self._run(cotangents)[1:]
+
+    def _run(self, cotangents):
+        fed = [tf.constant(values, tf.float32) for values in cotangents]
+        found = self._function(*self._arguments, *fed)
+        return [values.numpy().astype(float) for values in found]
 
 
 def _arriving(trace, outputs, cotangents, feature_maps):
@@ -144,7 +151,9 @@ class ScoreGradients:
         arriving = self._arriving[feature_map.name]
         if arriving is None:
             return None, None
-        gradients = PositionGradients(self._trace, feature_map, arriving, self._fed, self._inputs)
+        gradients = PositionGradients(
+            self._trace, feature_map, arriving, self._fed, self._inputs, self._at_operands
+        )
         sides = self._by_side(gradients)
         return (gradients, sides) if sides else (None, None)
 
@@ -156,9 +165,8 @@ class ScoreGradients:
         side = "queries" if np.prod(self._sizes["queries"]) > 1 else "keys"
         first = np.zeros(self._sizes[side])
         first.flat[0] = 1
-        row = tf.constant(self._cotangent * first.reshape(self._axes_of(side)), tf.float32)
-        function = self._trace.function(self._at_operands, feeds=[*gradients.feeds, *self._fed])
-        found = [g.numpy().astype(float) for g in function(*gradients.arguments, row, row)]
+        row = self._cotangent * first.reshape(self._axes_of(side))
+        found = gradients.others(row, row)
         reached = [np.count_nonzero(gradient) / gradient.size for gradient in found]
         if not all(np.isfinite(gradient).all() for gradient in found) or reached[0] == reached[1]:
             return None
