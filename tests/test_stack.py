@@ -26,6 +26,8 @@ BETWEEN = side(9, (2, 3), range(2, 8))
 COARSE = side(3, (1, 2), [1, 2])
 # Windows of one row each, the lower one first.
 WINDOWS = side(3, (2, 3), [3, 4, 5, 0, 1, 2])
+# Windows of four slots, the first of each is padding.
+PADDED = side(4, (2, 3), [1, 2, 3, 5, 6, 7])
 
 
 @pytest.mark.parametrize(
@@ -45,8 +47,7 @@ def test_shared_tokens(sides, expected):
 
 
 def test_free_slots_of_windows_are_padding_and_no_tokens():
-    padded = side(4, (2, 3), [0, 1, 2, 4, 5, 6])
-    assert shared_tokens([place(padded, groups=2)]) == Tokens(0, (2, 3), 0)
+    assert shared_tokens([place(PADDED, groups=2)]) == Tokens(0, (2, 3), 0)
 
 
 def test_the_grid_may_be_the_keys_alone():
@@ -76,6 +77,7 @@ SHARED = Tokens(2, (2, 3), 1)
         (BEHIND_CLASS, 1, [0, -1, 1, 2, 3, 4, 5, 6, -1]),
         (BEFORE_CLASS, 1, [-1, -1, 0, 1, 2, 3, 4, 5, 6]),
         (WINDOWS, 2, [-1, -1, 3, 4, 5, 0, 1, 2, -1]),
+        (PADDED, 2, [-1, -1, 1, 2, 3, 5, 6, 7, -1]),
         # Columns 0 and 1 of the finer grid stand in the left cell, column 2 in the right one.
         (COARSE, 1, [0, -1, 1, 1, 2, 1, 1, 2, -1]),
     ],
@@ -145,6 +147,7 @@ def test_pooling_queries_have_no_tokens():
         ({0: [], 1: [0], 2: [0]}, [[0, 1], [2]]),
         # What is not among the places, 7, doesn't count.
         ({0: [7], 1: [0, 7]}, [[0, 1]]),
+        ({0: [], 1: [0, 7]}, [[0, 1]]),
     ],
 )
 def test_stacks_of_layers(below, expected):
