@@ -55,7 +55,7 @@ def place_all(trace, inputs, *, tokens=None, measure=True):
     """
     placer = _Placer(trace, inputs)
     places, left_out = [], []
-    shapes = trace.shapes(inputs)
+    shapes = trace.observe(inputs)
     for index, site in enumerate(trace.sites):
         shape, deviations = shapes[index]
         try:

@@ -9,35 +9,35 @@ from keras_attnviz import graph
 class PositionGradients:
     """The gradient that arrives at the positions of a tensor, for fed cotangents.
 
-    Where the tensor's size is known, it is fed with random values, so that only what lies above
-    it is run.
+    The tensor is fed with random values, so that only what lies above it is run.
 
     Args:
-        trace: a `Trace`.
+        trace: a `Trace` that has observed one image.
         feature_map: symbolic tensor `[batch, height, width, channels]`, or channels first as the
             `data_format` of its operation says, or `[batch, tokens, channels]`.
         arriving: symbolic tensor of the same shape, the gradient.
         fed: placeholders that the gradient is computed from.
         inputs: flat list of the model's inputs, one image.
+        randomized: further tensors that are fed with random values.
         others: further tensors that are computed from the placeholders.
     """
 
-    def __init__(self, trace, feature_map, arriving, fed, inputs, others=()):
-        shape = feature_map.shape.as_list()
+    def __init__(self, trace, feature_map, arriving, fed, inputs, *, randomized=(), others=()):
         self._axes = graph.position_axes(feature_map)
+        names = {tensor.name for tensor in trace.inputs}
+        random = [t for t in (feature_map, *randomized) if t.name not in names]
+        generator = np.random.default_rng(2)
         self._arguments = [tf.constant(values) for values in inputs]
-        feeds = list(fed)
-        if None not in shape[1:] and not any(feature_map is given for given in trace.inputs):
-            random = np.random.default_rng(2).normal(size=[1, *shape[1:]])
-            self._arguments.append(tf.constant(random, feature_map.dtype))
-            feeds = [feature_map, *feeds]
-        self._function = trace.function([arriving, *others], feeds=feeds)
+        self._arguments += [
+            tf.constant(generator.normal(size=trace.shape_of(tensor)), tensor.dtype)
+            for tensor in random
+        ]
+        self._function = trace.function([arriving, *others], feeds=[*random, *fed])
         self.grid = None
 
     def __call__(self, *cotangents):
         """Returns the gradients `[positions, channels]`, and keeps the positions' `grid`."""
         found = np.moveaxis(self._run(cotangents)[0], self._axes, range(1, len(self._axes) + 1))
-        self.is_one_image = len(found) == 1
         self.grid = found.shape[1:-1]
         return found.reshape(-1, found.shape[-1])
 
@@ -121,8 +121,6 @@ class ScoreGradients:
             return gradients(*factors)
 
         of_scores(1)
-        if not gradients.is_one_image:
-            return None
 
         def of_leading(factor):
             ones = [1] * (len(self._shape) - len(self.leading))
@@ -149,10 +147,20 @@ class ScoreGradients:
             names = [tensor.name for tensor in together]
             self._arriving.update(zip(names, found, strict=True))
         arriving = self._arriving[feature_map.name]
-        if arriving is None:
+        names = {tensor.name for tensor in self._trace.inputs}
+        shape = self._trace.shape_of(feature_map) or [int(feature_map.name in names)]
+        if arriving is None or shape[0] != 1:
             return None, None
+        # Random queries and keys, because a token that is initialized with zeros has no gradients.
+        operands = [t for t in self._site.operands if t.name != feature_map.name]
         gradients = PositionGradients(
-            self._trace, feature_map, arriving, self._fed, self._inputs, self._at_operands
+            self._trace,
+            feature_map,
+            arriving,
+            self._fed,
+            self._inputs,
+            randomized=operands,
+            others=self._at_operands,
         )
         sides = self._by_side(gradients)
         return (gradients, sides) if sides else (None, None)
@@ -160,12 +168,12 @@ class ScoreGradients:
     def _by_side(self, gradients):
         """Returns which operand holds the queries and which the keys, or None.
 
-        The gradient of one row of scores reaches one query and all keys.
+        The gradient of some rows of scores reaches those queries and all keys.
         """
         side = "queries" if np.prod(self._sizes["queries"]) > 1 else "keys"
-        first = np.zeros(self._sizes[side])
-        first.flat[0] = 1
-        row = self._cotangent * first.reshape(self._axes_of(side))
+        some = np.zeros(self._sizes[side])
+        some.flat[: some.size // 2] = 1
+        row = self._cotangent * some.reshape(self._axes_of(side))
         found = gradients.others(row, row)
         reached = [np.count_nonzero(gradient) / gradient.size for gradient in found]
         if not all(np.isfinite(gradient).all() for gradient in found) or reached[0] == reached[1]:
@@ -184,12 +192,11 @@ def token_gradients(trace, feature_map, tokens, inputs):
         inputs: flat list of the model's inputs, one image.
 
     Returns:
-        `(grid, gradient)`, or None where no gradient arrives or sizes are not known.
+        `(grid, gradient)`, or None where no gradient arrives or the tokens are not one image's.
     """
-    shape = tokens.shape.as_list()
-    if None in shape[1:]:
+    shape = trace.shape_of(tokens)
+    if shape is None or shape[0] != 1:
         return None
-    shape = [1, *shape[1:]]
     with trace.as_default():
         fed = tf.compat.v1.placeholder(tf.float32, shape)
         cotangent = tf.cast(fed, tokens.dtype)
@@ -205,4 +212,4 @@ def token_gradients(trace, feature_map, tokens, inputs):
         return gradients(random * factor.reshape(sizes))
 
     gradient(np.ones([shape[axis] for axis in axes]))
-    return (gradients.grid, gradient) if gradients.is_one_image else None
+    return gradients.grid, gradient

@@ -102,8 +102,8 @@ class Trace:
         """Returns the tensors in which positions are mixed: attention and wide convolutions."""
         return self._mixing
 
-    def shapes(self, inputs):
-        """Returns each attention map's shape, and how far its rows' sums are from 1.
+    def observe(self, inputs):
+        """Runs one image; returns each attention map's shape, and how far row sums are from 1.
 
         Args:
             inputs: flat list of the model's inputs, one image.
@@ -112,13 +112,29 @@ class Trace:
             list of `(shape, deviations)`; `deviations[n - 1]` is the largest deviation of a sum
             over the last `n` axes.
         """
+        streams = {tensor.name: tensor for tensor in self._streams()}
         with self.as_default():
-            tensors = [(tf.shape(s.weights), _sum_deviations(s.weights)) for s in self.sites]
-        found = self.function(tensors)(*inputs)
+            maps = [(tf.shape(s.weights), _sum_deviations(s.weights)) for s in self.sites]
+            sizes = {name: tf.shape(tensor) for name, tensor in streams.items()}
+        found, sizes = self.function((maps, sizes))(*inputs)
+        self._shapes = {name: _as_tuple(shape) for name, shape in sizes.items()}
         return [
-            (tuple(int(size) for size in shape), [float(value) for value in deviations])
+            (_as_tuple(shape), [float(value) for value in deviations])
             for shape, deviations in found
         ]
+
+    def shape_of(self, tensor):
+        """Returns a tensor's shape for one image as observed, or None where it was not."""
+        return self._shapes.get(tensor.name)
+
+    def _streams(self):
+        """Returns the tensors whose shapes matter: feature maps, tokens, queries and keys."""
+        for site in self.sites:
+            yield from site.operands
+        yield from self.feature_maps(self.sites[-1])
+        for operation in self.operations:
+            if operation.type in ("Add", "AddV2") and operation.outputs[0].shape.rank in (3, 4):
+                yield operation.outputs[0]
 
     def _trace(self, model, output):
         def call(*inputs):
@@ -140,6 +156,10 @@ class Trace:
         with losses_kept(model):
             # Unlike tf.function, what this gives can be cut into functions of parts.
             self._wrapped = tf.compat.v1.wrap_function(traced, self.signature.specs)
+
+
+def _as_tuple(shape):
+    return tuple(int(size) for size in shape)
 
 
 def _sum_deviations(weights):
