@@ -35,8 +35,10 @@ class AttentionMap:
         heads: number of heads.
         queries: number of query tokens of a group.
         keys: number of key tokens of a group.
-        grid: `(height, width)` of the queries' patches; the keys' for class attention and
-            pooling.
+        grid: `(height, width)` of the queries' patches, the keys' for class attention and
+            pooling; None where it isn't known because the layout was given.
+        prefix: number of keys before the patches; 0 where there are groups.
+        suffix: number of keys after the patches.
     """
 
     layer: str
@@ -46,7 +48,9 @@ class AttentionMap:
     heads: int
     queries: int
     keys: int
-    grid: tuple
+    grid: tuple | None
+    prefix: int
+    suffix: int
 
 
 class AttentionModel:
@@ -194,7 +198,11 @@ class AttentionModel:
         ]
 
     def summary(self, print_fn=print):
-        """Prints a table of the attention maps, the token layout, and what was left out."""
+        """Prints a table of the attention maps, the token layout, and what was left out.
+
+        `prefix` is the number of further tokens before the patches, `2+1` where one stands after
+        them; the read-out stands in the last map's line.
+        """
         for line in summary_lines(self.maps, self.left_out, self.layout):
             print_fn(line)
 
@@ -263,6 +271,8 @@ def _tower_of(place, towers):
 
 def _attention_map(trace, place, tower):
     side = place.queries if place.queries.grid else place.keys
+    is_plain = place.axes.groups == 1 and side.grid is not None
+    prefix, suffix = place.keys.extras(1) if is_plain else (0, 0)
     return AttentionMap(
         layer=trace.sites[place.index].layer,
         tower=tower,
@@ -272,6 +282,8 @@ def _attention_map(trace, place, tower):
         queries=place.queries.slots,
         keys=place.keys.slots,
         grid=side.grid,
+        prefix=prefix,
+        suffix=suffix,
     )
 
 

@@ -9,32 +9,23 @@ def summary_lines(maps, left_out, layout):
         left_out: sequence of `LeftOut`.
         layout: the `TokenLayout`.
     """
-    header = ("", "layer", "tower", "kind", "groups", "heads", "queries", "keys", "grid")
-    rows = [
-        (
-            str(index),
-            found.layer,
-            str(found.tower),
-            found.kind,
-            str(found.groups),
-            str(found.heads),
-            str(found.queries),
-            str(found.keys),
-            "x".join(map(str, found.grid)) if found.grid else "given",
-        )
-        for index, found in enumerate(maps)
-    ]
-    lines = _table([header, *rows])
-    lines.append("")
-    suffix = f", suffix: {layout.suffix}" if layout.suffix else ""
-    lines.append(
-        f"grid: {layout.grid[0]}x{layout.grid[1]}, prefix: {layout.prefix}{suffix}, "
-        f"read-out: {layout.readout_text()}"
-    )
+    header = ("", "layer", "tower", "kind", "groups", "heads", "queries", "keys", "grid", "prefix")
+    rows = [(str(index), *_columns(found), "") for index, found in enumerate(maps)]
+    rows[-1] = (*rows[-1][:-1], layout.readout_text())
+    lines = _table([(*header, "read-out"), *rows])
+    lines += ["", str(layout)]
     if left_out:
         lines += ["", "seen and left out (shape for one image):"]
         lines += _table([(i.layer, "x".join(map(str, i.shape)), i.reason) for i in left_out])
     return lines
+
+
+def _columns(found):
+    """Returns the columns of one `AttentionMap`, as texts."""
+    grid = "given" if found.grid is None else "x".join(map(str, found.grid))
+    prefix = f"{found.prefix}+{found.suffix}" if found.suffix else str(found.prefix)
+    sizes = (found.groups, found.heads, found.queries, found.keys)
+    return found.layer, str(found.tower), found.kind, *map(str, sizes), grid, prefix
 
 
 def _table(rows):

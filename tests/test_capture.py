@@ -262,11 +262,13 @@ def test_layout_given():
 def test_summary_lists_maps_and_layout():
     lines = []
     AttentionModel(small_classifier()).summary(print_fn=lines.append)
-    header = ["layer", "tower", "kind", "groups", "heads", "queries", "keys", "grid"]
-    assert lines[0].split() == header
-    assert lines[1].split()[2:] == ["0", "self-attention", "1", "4", "37", "37", "6x6"]
+    assert lines[0].split() == (
+        "layer tower kind groups heads queries keys grid prefix read-out".split()
+    )
+    assert lines[1].split()[2:] == "0 self-attention 1 4 37 37 6x6 1".split()
     assert "encoderblock_0/" in lines[1]
-    assert lines[-1] == "grid: 6x6, prefix: 1, read-out: class token"
+    assert lines[3].endswith("6x6   1       class token")
+    assert lines[-1] == "TokenLayout(prefix=1, grid=(6, 6), readout=(0,))"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ WINDOWS = AttentionMap(
     queries=49,
     keys=49,
     grid=(28, 28),
+    prefix=0,
+    suffix=0,
 )
 GLOBAL = AttentionMap(
     layer="swin/last",
@@ -22,16 +24,26 @@ GLOBAL = AttentionMap(
     queries=197,
     keys=197,
     grid=None,
+    prefix=1,
+    suffix=2,
+)
+
+
+LAYER = "swin/stage_0/block_0/attn"
+HEADER = (
+    "   layer                      tower  kind            groups  heads  queries  keys  grid   "
 )
 
 
 def test_table_of_maps():
-    assert summary_lines([WINDOWS, GLOBAL], (), TokenLayout(1, (28, 14))) == [
-        "   layer                      tower  kind            groups  heads  queries  keys  grid",
-        "0  swin/stage_0/block_0/attn      0  windows             16      3       49    49  28x28",
-        "1  swin/last                      1  self-attention       1     12      197   197  given",
+    lines = summary_lines([WINDOWS, GLOBAL], (), TokenLayout(1, (28, 14)))
+    assert lines == [
+        HEADER + "prefix  read-out",
+        f"0  {LAYER}      0  windows             16      3       49    49  28x28       0",
+        "1  swin/last                      1  self-attention       1     12      197   197  given  "
+        "1+2     class token",
         "",
-        "grid: 28x14, prefix: 1, read-out: class token",
+        "TokenLayout(prefix=1, grid=(28, 14), readout=(0,))",
     ]
 
 
@@ -41,16 +53,12 @@ def test_what_was_left_out_is_listed_with_its_shape_and_reason():
         LeftOut("a", (1, 8, 5, 7), "its rows don't sum to 1"),
     )
     lines = summary_lines([WINDOWS], left_out, TokenLayout(0, (28, 28), range(784)))
+    assert lines[1].endswith("28x28       0  all patches")
     assert lines[2:] == [
         "",
-        "grid: 28x28, prefix: 0, read-out: all patches",
+        "TokenLayout(prefix=0, grid=(28, 28), readout=range(0, 784))",
         "",
         "seen and left out (shape for one image):",
         "xca/softmax  1x4x32x32  its keys stand for no single patches",
         "a            1x8x5x7    its rows don't sum to 1",
     ]
-
-
-def test_suffix_tokens_are_told_where_there_are_any():
-    lines = summary_lines([GLOBAL], (), TokenLayout(0, (2, 3), (6,), suffix=1))
-    assert lines[-1] == "grid: 2x3, prefix: 0, suffix: 1, read-out: class token"
