@@ -91,6 +91,12 @@ def test_patches_that_are_permuted_keep_their_slots():
     np.testing.assert_array_equal(Tokens(1, (2, 3), 0).slots(columns, 1), [0, 1, 3, 5, 2, 4, 6])
 
 
+def test_fewer_further_tokens_are_the_first_ones():
+    tokens = Tokens(2, (2, 3), 2)
+    np.testing.assert_array_equal(tokens.slots(BEFORE_CLASS, 1), [-1, -1, 0, 1, 2, 3, 4, 5, 6, -1])
+    np.testing.assert_array_equal(tokens.slots(BEHIND_CLASS, 1), [0, -1, 1, 2, 3, 4, 5, 6, -1, -1])
+
+
 def test_placement_of_windows():
     placed = placement_of(place(WINDOWS, groups=2, kind="windows"), Tokens(0, (2, 3), 0))
     assert (placed.groups, placed.queries, placed.keys) == (2, 3, 3)
