@@ -94,6 +94,12 @@ def test_a_fed_tensor_can_be_fetched(whole):
     np.testing.assert_allclose(outer, expected(whole), rtol=1e-6)
 
 
+def test_a_fed_tensor_that_nothing_reads_can_be_fetched(whole):
+    function = whole.cut([*whole.inputs, whole.other], [whole.inner, whole.other])
+    _, other = function(tf.constant(IMAGES), tf.constant(3), tf.constant(-1.0))
+    assert other.numpy() == -1
+
+
 def test_one_output_of_an_operation_can_be_fed(whole):
     left, right = whole.parts
     with whole.wrapped.graph.as_default():

@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from keras_attnviz.ownership import Axes, plain_axes
+from keras_attnviz.placing import Place, Side
+from keras_attnviz.readout import by_group, rows_read, symbolic_by_group
+from keras_attnviz.signature import InputSignature
+from keras_attnviz.trace import Trace
+
+WIDE = 8
+PLAIN = (0, 1, 2, 3)
+
+
+def test_values_by_group_by_hand():
+    # Two windows on the first axis, two heads on the second, one query, two keys.
+    values = np.arange(8).reshape(2, 2, 1, 2)
+    found = by_group(values, Axes((2, 1, 2), (True, False, False)), 1)
+    np.testing.assert_array_equal(found, values)
+    # The same with heads before groups.
+    found = by_group(values, Axes((1, 2, 2), (True, False, True)), 1)
+    np.testing.assert_array_equal(found, [[[[0, 1]], [[4, 5]]], [[[2, 3]], [[6, 7]]]])
+    # Groups and heads merged with the batch.
+    found = by_group(values.reshape(4, 1, 2), Axes((2, 2), (True, False)), 1)
+    np.testing.assert_array_equal(found, values)
+
+
+def place_of(axes, queries, keys, *, order=PLAIN, owners=None):
+    owners = np.arange(queries) if owners is None else np.array(owners)
+    return Place(
+        0, axes, Side(queries, (1, len(owners)), owners), Side(keys, None, None), "groups", order
+    )
+
+
+AXES = {
+    "heads": ((1, 4), Axes((1, 1, 4), (True, False, False))),
+    "windows": ((6, 2), Axes((6, 1, 2), (True, False, False))),
+    "windows and heads merged": ((6,), Axes((3, 2), (True, False))),
+    "heads merged with the batch": ((6,), Axes((1, 6), (True, False))),
+    "groups before heads": ((1, 3, 2), Axes((1, 1, 3, 2), (True, False, True, False))),
+    "heads before groups": ((1, 3, 2), Axes((1, 1, 3, 2), (True, False, False, True))),
+}
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_symbolic_maps_of_two_images_are_split_as_those_of_one(name):
+    leading, axes = AXES[name]
+    random = np.random.default_rng(0)
+    images = [random.normal(size=(*leading, 3, 5)).astype("float32") for _ in range(2)]
+    order = tuple(range(len(leading) + 2))
+    place = place_of(axes, 3, 5, order=order)
+    split = tf.function(lambda weights: symbolic_by_group(weights, place))
+    found = split(tf.concat(images, axis=0)).numpy()
+    groups = [axes.groups] if axes.groups > 1 else []
+    assert found.shape == (2, *groups, axes.heads, 3, 5)
+    expected = [by_group(image, axes, 3) for image in images]
+    np.testing.assert_array_equal(found.reshape(2, axes.groups, axes.heads, 3, 5), expected)
+
+
+def test_axes_are_put_in_order():
+    place = place_of(plain_axes((1, 2)), 3, 3, order=(0, 2, 1, 3))
+    weights = np.arange(18, dtype="float32").reshape(1, 3, 2, 3)
+    np.testing.assert_array_equal(symbolic_by_group(weights, place), weights.transpose(0, 2, 1, 3))
+
+
+class Attention(keras.layers.Layer):
+    """Attention over tokens `[batch, 7, WIDE]`, without a residual."""
+
+    def call(self, tokens):
+        scores = tf.matmul(tokens, tf.tanh(tokens), transpose_b=True)
+        weights = tf.nn.softmax(scores[:, tf.newaxis])
+        return tf.matmul(weights, tokens[:, tf.newaxis])[:, 0]
+
+
+class Lambda(keras.layers.Layer):
+    def __init__(self, function, **options):
+        super().__init__(**options)
+        self.function = function
+
+    def call(self, inputs):
+        return self.function(inputs)
+
+
+def model_of(read, *, between=tf.identity):
+    """Returns a model whose head reads a part of a class token and 2 x 3 patches."""
+    keras.utils.set_random_seed(5)
+    images = keras.Input((8, 12, 3))
+    tokens = keras.layers.Reshape((6, WIDE))(keras.layers.Conv2D(WIDE, 4, 4)(images))
+    first = Lambda(lambda patches: tf.reduce_max(patches, axis=1, keepdims=True))(tokens)
+    tokens = Attention()(keras.layers.Concatenate(axis=1)([first, tokens]))
+    outputs = Lambda(lambda tokens: tf.reduce_mean(tf.tanh(read(between(tokens))), axis=1))(tokens)
+    return keras.Model(images, keras.layers.Dense(3, "softmax")(outputs))
+
+
+def rows_of(model):
+    signature = InputSignature.of(model)
+    trace, inputs = Trace(model, signature), [tf.constant(v) for v in signature.random(1)]
+    trace.observe(inputs)
+    place = place_of(plain_axes((1, 1)), 7, 7, owners=range(1, 7))
+    return rows_read(trace, place, inputs).tolist()
+
+
+READS = {
+    "class token": (lambda tokens: tokens[:, :1], [0]),
+    "patches": (lambda tokens: tokens[:, 1:], [1, 2, 3, 4, 5, 6]),
+    "all tokens": (lambda tokens: tokens, [0, 1, 2, 3, 4, 5, 6]),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_rows_that_the_head_reads(name):
+    read, rows = READS[name]
+    expected = [row in rows for row in range(7)]
+    assert rows_of(model_of(read)) == expected
+
+
+@pytest.mark.parametrize("name", READS)
+def test_rows_that_the_head_reads_without_gradients(name):
+    read, rows = READS[name]
+    expected = [row in rows for row in range(7)]
+    assert rows_of(model_of(read, between=tf.stop_gradient)) == expected
+
+
+def test_single_patches_are_read():
+    assert rows_of(model_of(lambda tokens: tokens[:, 2:4])) == [row in (2, 3) for row in range(7)]
+
+
+def test_a_head_of_zeros_is_looked_behind():
+    model = model_of(lambda tokens: tokens[:, :1])
+    head = model.layers[-1]
+    head.set_weights([np.zeros_like(array) for array in head.get_weights()])
+    assert rows_of(model) == [row == 0 for row in range(7)]
+
+
+@pytest.mark.parametrize("between", [lambda tokens: 0.0 * tokens, tf.zeros_like])
+def test_a_gate_of_zeros_hides_all_rows(between):
+    assert not any(rows_of(model_of(lambda tokens: tokens, between=between)))
