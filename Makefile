@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SERVE ?= 1
 # Two processes: each test of the other stacks is short, most of it building graphs on one core.
-PARALLEL ?= -n 2
+PARALLEL ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 
@@ -38,7 +38,7 @@ demo: $(VENV)/installed-demo ## Fine-tune a real ViT on real photographs, then s
 
 .PHONY: test
 test: $(VENV)/installed-test ## Run the whole test suite, slow tests included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 # One environment for each other stack of Keras, with the extra of its target's name. A test module
 # runs on every stack, but for what is marked `one_stack`.
@@ -64,7 +64,7 @@ test-oldest: .venv-oldest/installed ## Run the tests on the oldest supported Ker
 
 .PHONY: quick
 quick: $(VENV)/installed-test ## Run the tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 .PHONY: check
 check: $(VENV)/installed-lint ## Check style and formatting
