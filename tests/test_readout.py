@@ -73,6 +73,15 @@ class Attention(keras.layers.Layer):
         return tf.matmul(weights, tokens[:, tf.newaxis])[:, 0]
 
 
+class HeadsBetween(keras.layers.Layer):
+    """The same with maps `[batch, queries, heads, keys]`."""
+
+    def call(self, tokens):
+        heads = tf.reshape(tokens, [-1, 7, 2, WIDE // 2])
+        weights = tf.nn.softmax(tf.einsum("bqhd,bkhd->bqhk", heads, tf.tanh(heads)))
+        return tf.reshape(tf.einsum("bqhk,bkhd->bqhd", weights, heads), [-1, 7, WIDE])
+
+
 class Lambda(keras.layers.Layer):
     def __init__(self, function, **options):
         super().__init__(**options)
@@ -82,22 +91,22 @@ class Lambda(keras.layers.Layer):
         return self.function(inputs)
 
 
-def model_of(read, *, between=tf.identity):
+def model_of(read, *, between=tf.identity, attention=Attention):
     """Returns a model whose head reads a part of a class token and 2 x 3 patches."""
     keras.utils.set_random_seed(5)
     images = keras.Input((8, 12, 3))
     tokens = keras.layers.Reshape((6, WIDE))(keras.layers.Conv2D(WIDE, 4, 4)(images))
     first = Lambda(lambda patches: tf.reduce_max(patches, axis=1, keepdims=True))(tokens)
-    tokens = Attention()(keras.layers.Concatenate(axis=1)([first, tokens]))
+    tokens = attention()(keras.layers.Concatenate(axis=1)([first, tokens]))
     outputs = Lambda(lambda tokens: tf.reduce_mean(tf.tanh(read(between(tokens))), axis=1))(tokens)
     return keras.Model(images, keras.layers.Dense(3, "softmax")(outputs))
 
 
-def rows_of(model):
+def rows_of(model, *, heads=1, order=PLAIN):
     signature = InputSignature.of(model)
     trace, inputs = Trace(model, signature), [tf.constant(v) for v in signature.random(1)]
     trace.observe(inputs)
-    place = place_of(plain_axes((1, 1)), 7, 7, owners=range(1, 7))
+    place = place_of(plain_axes((1, heads)), 7, 7, owners=range(1, 7), order=order)
     return rows_read(trace, place, inputs).tolist()
 
 
@@ -120,6 +129,14 @@ def test_rows_that_the_head_reads_without_gradients(name):
     read, rows = READS[name]
     expected = [row in rows for row in range(7)]
     assert rows_of(model_of(read, between=tf.stop_gradient)) == expected
+
+
+@pytest.mark.parametrize("name", READS)
+def test_rows_of_maps_with_their_heads_behind_the_queries(name):
+    read, rows = READS[name]
+    model = model_of(read, attention=HeadsBetween)
+    found = rows_of(model, heads=2, order=(0, 2, 1, 3))
+    assert found == [row in rows for row in range(7)]
 
 
 def test_single_patches_are_read():

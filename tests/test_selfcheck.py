@@ -164,8 +164,10 @@ def test_half_precision_may_differ_by_more(factor, passes):
 
 def test_predictions_of_another_shape_are_refused():
     attention_model = AttentionModel(model_of())
+    (pixels,) = attention_model.signature.random(2)
+    predictions = attention_model.model(pixels, training=False)
     with pytest.raises(ValueError, match="predictions differ from the model's own"):
-        check_again(attention_model, tf.zeros([2, 1]))
+        check_again(attention_model, predictions[tf.newaxis])
 
 
 def test_rollout_that_is_no_distribution_is_named():
