@@ -291,8 +291,16 @@ def _own_predictions(model, signature, output):
     """Returns a function from flat inputs to the model's own predictions."""
 
     def predict(flat):
-        with losses_kept(model):
-            outputs = model(signature.pack(flat), training=False)
+        try:
+            with losses_kept(model):
+                outputs = model(signature.pack(flat), training=False)
+        except tf.errors.InvalidArgumentError as error:
+            shapes = dict(zip(signature.names, [tuple(t.shape) for t in flat], strict=True))
+            reason = " ".join(str(error).split())[:300]
+            raise ValueError(
+                "`model` must take the inputs that it declares. Received an error for random ones "
+                f"of the shapes {shapes}: {reason}. Pass an example of what it takes as `inputs`."
+            ) from error
         return select_output(outputs, output, getattr(model, "output_names", None))
 
     return predict
