@@ -10,7 +10,7 @@ def cut(source, feeds, fetches, captures):
     takes ten times as long.
 
     Args:
-        source: a `tf.Graph`.
+        source: the graph of a function.
         feeds: symbolic tensors, the function's arguments.
         fetches: structure of symbolic tensors, what it returns.
         captures: dict from the names of placeholders to the tensors outside that they stand for.
@@ -43,7 +43,10 @@ def cut(source, feeds, fetches, captures):
         return tf.nest.pack_sequence_as(fetches, [given[tensor.name] for tensor in flat])
 
     specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in feeds]
-    return tf.compat.v1.wrap_function(call, specs)
+    function = tf.compat.v1.wrap_function(call, specs)
+    # So that a gradient tape watches them.
+    function.graph.variables = source.variables
+    return function
 
 
 def _needed_operations(operations, fed):

@@ -2,6 +2,8 @@
 
 import re
 
+import tensorflow as tf
+
 _CONVOLUTIONS = frozenset(["Conv2D", "DepthwiseConv2dNative"])
 _POOLINGS = frozenset(["AvgPool", "MaxPool"])
 # Operations that read a tensor's shape, not its values.
@@ -132,6 +134,14 @@ def _operations_between(source, target):
             after.add(operation)
             found.append(operation)
     return found
+
+
+def gradients(outputs, sources, **options):
+    """Returns `tf.gradients`, all None where an operation between has no gradient."""
+    try:
+        return tf.gradients(outputs, sources, **options)
+    except LookupError:
+        return [None] * len(sources)
 
 
 def head_input(predictions):

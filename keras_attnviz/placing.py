@@ -188,7 +188,8 @@ class _Placer:
             if found is None:
                 continue
             grid, gradient = found
-            count = math.prod(tensor.shape[axis] for axis in graph.position_axes(tensor))
+            shape = self._trace.shape_of(tensor)
+            count = math.prod(shape[axis] for axis in graph.position_axes(tensor))
             owners = slot_owners(gradient, count)
             if owners is None:
                 return None

@@ -58,7 +58,7 @@ def _arriving(trace, outputs, cotangents, feature_maps):
     overlap, so that each query and each key depends on the positions that its token stands for.
     """
     with trace.as_default():
-        return tf.gradients(
+        return graph.gradients(
             outputs, feature_maps, grad_ys=cotangents, stop_gradients=trace.mixing()
         )
 
@@ -87,9 +87,12 @@ class ScoreGradients:
         with trace.as_default():
             self._fed = [tf.compat.v1.placeholder(tf.float32, shape) for _ in site.operands]
             scores = tf.transpose(site.scores, order)
+            # Keys may be computed from the queries, or the other way round.
+            constant = {"stop_gradients": list(site.operands)}
+            cotangents = [tf.cast(fed, scores.dtype) for fed in self._fed]
             self._at_operands = [
-                tf.gradients(scores, operand, grad_ys=tf.cast(fed, scores.dtype))[0]
-                for operand, fed in zip(site.operands, self._fed, strict=True)
+                graph.gradients(scores, [operand], grad_ys=cotangent, **constant)[0]
+                for operand, cotangent in zip(site.operands, cotangents, strict=True)
             ]
         names = {operand.name for operand in site.operands}
         self.has_gradients = len(names) == 2 and None not in self._at_operands

@@ -7,6 +7,9 @@ import tensorflow as tf
 
 from keras_attnviz import graph
 
+# A gradient weaker than this share of the strongest counts as none.
+_NEGLIGIBLE = 1e-6
+
 
 def rows_read(trace, place, inputs):
     """Returns which rows of an attention map the predictions depend on.
@@ -31,7 +34,9 @@ def rows_read(trace, place, inputs):
     (found,) = trace.function([gradient])(*inputs)
     found = np.nan_to_num(found.numpy().astype(float), posinf=0, neginf=0)
     found = found.transpose(place.order)
-    return by_group(found, place.axes, place.queries.slots).any(axis=(1, 3)).ravel()
+    strength = np.abs(by_group(found, place.axes, place.queries.slots)).max(axis=(1, 3)).ravel()
+    # Less is the rounding of a normalization.
+    return strength > _NEGLIGIBLE * strength.max()
 
 
 def by_group(values, axes, queries):
@@ -50,7 +55,7 @@ def _gradient(output, attention):
     """
     flat = tf.reshape(tf.cast(output, tf.float32), [-1])
     weights = tf.cos(tf.cast(tf.range(tf.size(flat)), tf.float32))
-    return tf.gradients(flat * weights, attention)[0]
+    return graph.gradients(flat * weights, [attention])[0]
 
 
 def _rows_that_matter(trace, place, inputs):

@@ -285,6 +285,22 @@ def two_inputs():
     return keras.Model(inputs, small_vit()(keras.layers.Add()(inputs)))
 
 
+class KeysFromQueries(keras.layers.Layer):
+    def call(self, tokens):
+        keys = tokens / tf.norm(tokens, axis=-1, keepdims=True)
+        weights = tf.nn.softmax(tf.matmul(tokens, keys, transpose_b=True))
+        return tokens + tf.matmul(weights, tf.tanh(tokens))
+
+
+def test_keys_may_be_computed_from_the_queries():
+    inputs = keras.Input((12, 8, 3))
+    patches = keras.layers.Conv2D(5, 4, strides=4)(inputs)
+    tokens = KeysFromQueries()(keras.layers.Reshape((6, 5))(patches))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(tokens)))
+    (found,) = AttentionModel(model).maps
+    assert (found.queries, found.keys, found.grid) == (6, 6, (3, 2))
+
+
 def test_two_inputs_are_taken_as_the_model_takes_them():
     model = two_inputs()
     attention_model = AttentionModel(model)
