@@ -267,7 +267,7 @@ def test_summary_lists_maps_and_layout():
     )
     assert lines[1].split()[2:] == "0 self-attention 1 4 37 37 6x6 1".split()
     assert "encoderblock_0/" in lines[1]
-    assert lines[3].endswith("6x6   1       class token")
+    assert lines[3].split()[-4:] == ["6x6", "1", "class", "token"]
     assert lines[-1] == "TokenLayout(prefix=1, grid=(6, 6), readout=(0,))"
 
 

@@ -38,6 +38,7 @@ def run(name, *arguments, folder, keras_home):
 
 
 @pytest.mark.slow
+@pytest.mark.one_stack
 def test_finetune_folder_trains_and_logs_the_attention(tmp_path, keras_home):
     data = write_faces(tmp_path / "data", per_class=5)
     options = "--model vit_b32 --image-size 64 --epochs 1 --batch-size 8 --log-dir logs".split()  # noqa: SIM905
@@ -75,6 +76,7 @@ def test_notebook_classic_trains_and_logs_the_attention(tmp_path, keras_home):
 
 
 @pytest.mark.slow
+@pytest.mark.one_stack
 def test_explain_image_prints_and_draws(tmp_path, keras_home):
     (tmp_path / "example.py").write_text(
         (EXAMPLES / "explain_image.py").read_text(encoding="utf-8").replace("vit_b16", "vit_b32"),
