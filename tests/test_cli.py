@@ -112,6 +112,7 @@ def test_what_the_command_line_knows_without_tensorflow_is_true():
         ("board {tmp} --port 70000", "`port` must be at most 65535."),
     ],
 )
+@pytest.mark.vit_keras
 def test_wrong_arguments_give_one_line_and_exit_code_2(tmp_path, capsys, arguments, message):
     data = write_faces(tmp_path / "data faces", per_class=3)
     empty = tmp_path / "empty"
@@ -146,6 +147,7 @@ def test_a_command_line_that_cannot_be_read_gives_exit_code_2(capsys, arguments,
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.vit_keras
 def test_an_error_of_the_installed_command_is_one_line(tmp_path):
     finished = run("fit", "--data", tmp_path / "none")
     assert finished.returncode == 2
@@ -226,6 +228,7 @@ def saved_classifier(path):
     return path
 
 
+@pytest.mark.vit_keras
 def test_an_error_below_this_package_keeps_its_traceback(tmp_path):
     path = saved_classifier(tmp_path / "model.keras")
     (tmp_path / "full.png").symlink_to("/dev/full")
@@ -233,6 +236,7 @@ def test_an_error_below_this_package_keeps_its_traceback(tmp_path):
         cli.main(["explain", str(path), CAT, "-o", str(tmp_path / "full.png")])
 
 
+@pytest.mark.vit_keras
 def test_a_damaged_file_is_named_in_one_line(tmp_path, capsys):
     path = saved_classifier(tmp_path / "model.keras")
     broken = tmp_path / "broken.keras"
@@ -246,6 +250,7 @@ def test_a_damaged_file_is_named_in_one_line(tmp_path, capsys):
     assert said.count("\n") == 1
 
 
+@pytest.mark.vit_keras
 def test_explain_prints_and_draws_with_a_file_of_ours(tmp_path, capsys):
     path = saved_classifier(tmp_path / "model.keras")
     out = tmp_path / "drawing.png"
@@ -259,6 +264,8 @@ def test_explain_prints_and_draws_with_a_file_of_ours(tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.keras3  # KERAS_HOME
+@pytest.mark.vit_keras
 def test_explain_with_a_named_network_and_weights_where_vit_keras_keeps_them(tmp_path):
     write_published_weights(tmp_path, best_class=281)
     handler = partial(SimpleHTTPRequestHandler, directory=str(DATA))
@@ -297,6 +304,7 @@ def fitted(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.vit_keras
 def test_fit_trains_and_says_where_everything_is(fitted):
     finished, logs = fitted
     assert finished.returncode == 0, finished.stderr
@@ -309,6 +317,7 @@ def test_fit_trains_and_says_where_everything_is(fitted):
 
 
 @pytest.mark.slow
+@pytest.mark.vit_keras
 def test_explain_takes_the_model_that_fit_has_left(fitted, tmp_path):
     _, logs = fitted
     finished = run("explain", logs / "model.keras", CAT, "-o", tmp_path / "out.pdf")
@@ -318,6 +327,7 @@ def test_explain_takes_the_model_that_fit_has_left(fitted, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.vit_keras
 def test_fit_takes_a_weight_file_of_the_right_network_alone(tmp_path):
     data = write_faces(tmp_path / "data", per_class=4)
     weights = write_weights(tmp_path / "small.npz")
@@ -328,6 +338,7 @@ def test_fit_takes_a_weight_file_of_the_right_network_alone(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.vit_keras
 def test_an_interrupted_fit_says_so(tmp_path):
     data = write_faces(tmp_path / "data", per_class=8)
     options = "--model vit_s14 --weights none --image-size 28 --epochs 500 --probes-per-class 1"

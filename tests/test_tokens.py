@@ -45,9 +45,7 @@ def test_readout_in_words(layout, text):
 
 
 def test_candidate_layouts_begin_with_the_squarest():
-    assert str(candidate_layouts(197)[0]) == (
-        "TokenLayout(prefix=1, grid=(14, 14), readout=(0,))"
-    )
+    assert str(candidate_layouts(197)[0]) == ("TokenLayout(prefix=1, grid=(14, 14), readout=(0,))")
     assert all(candidate.tokens == 30 for candidate in candidate_layouts(30))
 
 
