@@ -69,8 +69,8 @@ class AttentionModel:
             on the images, or parts of layer paths; all of them unless given.
         layout: the `TokenLayout`; inferred unless given.
         image_shape: `(height, width, channels)`, where the model doesn't declare it.
-        inputs: example of what the model takes, arrays or `tf.TensorSpec` objects, for subclassed models
-            with several inputs.
+        inputs: example of what the model takes, arrays or `tf.TensorSpec` objects, for subclassed
+            models with several inputs.
         output: which output holds the predictions, its index, key or name, where there are
             several.
         self_check: whether one batch is run at construction to verify what was found.
