@@ -382,7 +382,7 @@ def test_images_of_another_shape_are_refused():
         attention_model(np.zeros((1, 32, 32, 3), np.float32))
 
 
-@pytest.mark.keras3
+@pytest.mark.one_stack  # It needs another backend, which only the default stack installs.
 def test_another_keras_backend_is_refused():
     code = (
         "from tensorflow import keras\n"
