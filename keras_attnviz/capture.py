@@ -1,56 +1,23 @@
 """A Keras model to predictions and attention maps, read out of its traced graph."""
 
-import dataclasses
-import itertools
-
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
 from keras_attnviz import graph
 from keras_attnviz._checks import message
+from keras_attnviz.choosing import check_one_stack, choose, warn_of_gaps
+from keras_attnviz.maps import describe
+from keras_attnviz.outputs import select_output
 from keras_attnviz.placement import placed_rollout
 from keras_attnviz.placing import place_all
 from keras_attnviz.readout import rows_read, symbolic_by_group
 from keras_attnviz.selfcheck import check_capture
-from keras_attnviz.signature import InputSignature, select_output
+from keras_attnviz.signature import InputSignature
 from keras_attnviz.stack import Tokens, placement_of, shared_tokens, stacks
 from keras_attnviz.summary import summary_lines
 from keras_attnviz.tokens import TokenLayout, advice, candidate_layouts
 from keras_attnviz.trace import Trace, losses_kept
-
-
-@dataclasses.dataclass(frozen=True)
-class AttentionMap:
-    """One attention map that was found.
-
-    Args:
-        layer: path of the layer that computes it.
-        tower: number of the stack of layers that it belongs to, from 0.
-        kind: `"self-attention"`, all tokens of an image among one another; `"windows"` or
-            `"groups"`, the tokens of each window or group among one another; `"reduced keys"`,
-            where keys were pooled; `"class attention"` of further tokens to the patches;
-            `"pooling"` by learned queries.
-        groups: number of groups of tokens (windows) of an image.
-        heads: number of heads.
-        queries: number of query tokens of a group.
-        keys: number of key tokens of a group.
-        grid: `(height, width)` of the queries' patches, the keys' for class attention and
-            pooling; None where it isn't known because the layout was given.
-        prefix: number of keys before the patches; 0 where there are groups.
-        suffix: number of keys after the patches.
-    """
-
-    layer: str
-    tower: int
-    kind: str
-    groups: int
-    heads: int
-    queries: int
-    keys: int
-    grid: tuple | None
-    prefix: int
-    suffix: int
 
 
 class AttentionModel:
@@ -110,20 +77,21 @@ class AttentionModel:
         self.model = model
         self.signature = InputSignature.of(model, image_shape=image_shape, example=inputs)
         predict = _own_predictions(model, self.signature, output)
-        pair = [tf.constant(values) for values in self.signature.random(2, seed=1)]
-        # Before the trace, because a model's first call may create its variables.
-        expected = predict(pair) if self_check or not model.built else None
-        trace = Trace(model, self.signature, output=output)
         probe = [tf.constant(values) for values in self.signature.random(1)]
+        # Before the trace, because a model's first call may create its variables.
+        expected = predict(probe) if self_check or not model.built else None
+        trace = Trace(model, self.signature, output=output)
         places, self.left_out = place_all(
             trace, probe, tokens=layout and layout.tokens, measure=self_check
         )
         if not places:
             raise ValueError(_none_placed(self.left_out))
-        chosen = _chosen(trace, places, layers)
+        chosen = choose(places, [trace.sites[place.index].layer for place in places], layers)
         towers = stacks(places, trace.sites_below)
-        self.maps = tuple(_attention_map(trace, p, _tower_of(p, towers)) for p in chosen)
-        _check_one_stack(trace, chosen, towers)
+        self.maps = describe(chosen, towers, trace.sites)
+        check_one_stack(chosen, towers, trace)
+        if layers is None:
+            warn_of_gaps(chosen, self.left_out, trace, stacklevel=2)
         tokens = _tokens(chosen, layout, self_check=self_check)
         self._placements = [placement_of(place, tokens) for place in chosen]
         self.layout, self._query = _readout(trace, chosen, self._placements, probe, tokens, layout)
@@ -133,7 +101,7 @@ class AttentionModel:
         self._forward = trace.function([trace.predictions, *attentions])
         self._rollout = tf.function(self._rollout_graph, reduce_retracing=True)
         if self_check:
-            check_capture(self, pair, expected)
+            check_capture(self, probe, expected)
 
     def __call__(self, inputs):
         """Returns the predictions and the attention maps.
@@ -265,28 +233,6 @@ def _no_readout(tokens):
     )
 
 
-def _tower_of(place, towers):
-    return next(number for number, tower in enumerate(towers) if place in tower)
-
-
-def _attention_map(trace, place, tower):
-    side = place.queries if place.queries.grid else place.keys
-    is_plain = place.axes.groups == 1 and side.grid is not None
-    prefix, suffix = place.keys.extras(1) if is_plain else (0, 0)
-    return AttentionMap(
-        layer=trace.sites[place.index].layer,
-        tower=tower,
-        kind=place.kind,
-        groups=place.axes.groups,
-        heads=place.axes.heads,
-        queries=place.queries.slots,
-        keys=place.keys.slots,
-        grid=side.grid,
-        prefix=prefix,
-        suffix=suffix,
-    )
-
-
 def _own_predictions(model, signature, output):
     """Returns a function from flat inputs to the model's own predictions."""
 
@@ -314,47 +260,6 @@ def _none_placed(left_out):
         "The token layout can't be inferred: `model` must have an attention map whose rows and "
         f"columns stand for patches of the images. Received, with one image: {listed}. {remedy}"
     ).rstrip()
-
-
-def _chosen(trace, places, layers):
-    """Returns the places that `layers`, indices or parts of paths, names."""
-    if layers is None:
-        return places
-    if isinstance(layers, (str, int)):
-        must = "a list of indices of attention maps or of parts of their layer paths"
-        raise TypeError(message("layers", must, layers, f"Pass [{layers!r}]."))
-    paths = [trace.sites[place.index].layer for place in places]
-    indices = set()
-    for layer in layers:
-        if isinstance(layer, str):
-            matches = [index for index, path in enumerate(paths) if layer in path]
-        else:
-            matches = [layer % len(places)] if -len(places) <= layer < len(places) else []
-        if not matches:
-            must = "indices of attention maps or parts of their layer paths"
-            raise ValueError(message("layers", must, layer, f"Found: {', '.join(paths)}"))
-        indices.update(matches)
-    if not indices:
-        raise ValueError(message("layers", "None or at least one layer", layers))
-    return [places[index] for index in sorted(indices)]
-
-
-def _check_one_stack(trace, chosen, towers):
-    """Raises unless each chosen map is computed from the one below."""
-    for below, above in itertools.pairwise(chosen):
-        if below.index not in trace.sites_below(above.index):
-            listed = "; ".join(_tower_text(trace, tower) for tower in towers)
-            raise ValueError(
-                "The attention maps must belong to one stack of layers, each reading the one "
-                f"below. Received: {trace.sites[above.index].layer} doesn't read "
-                f"{trace.sites[below.index].layer}; they may be two towers, or two calls of one. "
-                f"Found: {listed}. Choose the maps of one of them with `layers`."
-            )
-
-
-def _tower_text(trace, tower):
-    first, last = (trace.sites[place.index].layer for place in (tower[0], tower[-1]))
-    return f"{len(tower)} maps from {first} to {last}" if len(tower) > 1 else first
 
 
 def _check_model(model):

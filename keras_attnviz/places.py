@@ -61,11 +61,13 @@ class LeftOut:
         layer: path of the layer that computes it.
         shape: its shape for one image.
         reason: why it was not taken.
+        index: its number among the softmaxes of the graph.
     """
 
     layer: str
     shape: tuple
     reason: str
+    index: int
 
 
 def plain_place(index, shape, prefix, grid):

@@ -65,7 +65,7 @@ def place_all(trace, inputs, *, tokens=None, measure=True):
                 place = placer.given(index, shape, key_axes, measure=measure)
             places.append(place or placer.placed(index, shape, key_axes))
         except _NotPlacedError as reason:
-            left_out.append(LeftOut(site.layer, shape, str(reason)))
+            left_out.append(LeftOut(site.layer, shape, str(reason), index))
     read = [p for p in places if p.kind == "pooling" and _is_read(trace, p, places)]
     left_out += [_left_out(trace, p, shapes, "another attention map reads it") for p in read]
     return tuple(p for p in places if p not in read), tuple(left_out)
@@ -76,7 +76,8 @@ def _is_read(trace, place, places):
 
 
 def _left_out(trace, place, shapes, reason):
-    return LeftOut(trace.sites[place.index].layer, shapes[place.index][0], reason)
+    shape, _ = shapes[place.index]
+    return LeftOut(trace.sites[place.index].layer, shape, reason, place.index)
 
 
 def _key_axes(trace, site, deviations):

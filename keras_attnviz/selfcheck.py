@@ -1,4 +1,4 @@
-"""One batch through a captured model, to verify what was found."""
+"""Two images through a captured model, to verify what was found."""
 
 import numpy as np
 import tensorflow as tf
@@ -8,17 +8,17 @@ _TOLERANCE, _HALF_TOLERANCE = 1e-3, 0.03
 _HALF = ("float16", "bfloat16")
 
 
-def check_capture(attention_model, pair, expected):
+def check_capture(attention_model, one, expected):
     """Raises unless a captured model does what it says.
 
-    Held are, on two random images: the predictions are the model's own; the attention rows sum to
-    1; an image's attention doesn't depend on what else is in its batch; rollout is a distribution
+    Held are, on random images: the predictions are the model's own; the attention rows sum to 1;
+    an image's attention doesn't depend on what else is in its batch; rollout is a distribution
     over tokens.
 
     Args:
         attention_model: an `AttentionModel`.
-        pair: flat list of the model's inputs, two random images.
-        expected: the model's own predictions for them.
+        one: flat list of the model's inputs, one random image.
+        expected: the model's own predictions for it.
 
     Raises:
         ValueError: with the reason.
@@ -27,9 +27,10 @@ def check_capture(attention_model, pair, expected):
     layers = attention_model.model._flatten_layers()
     is_half = any(getattr(layer, "compute_dtype", None) in _HALF for layer in layers)
     tolerance = _HALF_TOLERANCE if is_half else _TOLERANCE
-    first = [values[:1] for values in pair]
-    predictions, attentions = attention_model(signature.pack(pair))
-    _, alone = attention_model(signature.pack(first))
+    other = signature.random(1, seed=1)
+    pair = [np.concatenate(values) for values in zip(one, other, strict=True)]
+    predictions, alone = attention_model(signature.pack(one))
+    _, attentions = attention_model(signature.pack(pair))
     _check_predictions(predictions, expected, tolerance)
     for found, attention, single in zip(attention_model.maps, attentions, alone, strict=True):
         _check_rows(found.layer, attention, tolerance)
@@ -47,6 +48,13 @@ def check_capture(attention_model, pair, expected):
 
 
 def _check_predictions(traced, own, tolerance):
+    if traced.shape != own.shape:
+        raise ValueError(
+            _failed(
+                f"the traced model's predictions have the shape {tuple(traced.shape)}, the model's "
+                f"own {tuple(own.shape)}"
+            )
+        )
     if not _are_close(traced, own, tolerance):
         difference = float(np.abs(_array(traced) - _array(own)).max())
         raise ValueError(

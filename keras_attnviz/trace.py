@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_attnviz import graph
 from keras_attnviz.cutting import cut
-from keras_attnviz.signature import select_output
+from keras_attnviz.outputs import select_output
 from keras_attnviz.sites import find_attention
 
 # Reductions of an attention map's last axes: one key axis, or two or three (height, width).

@@ -3,7 +3,8 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_attnviz.signature import InputSignature, select_output
+from keras_attnviz.outputs import select_output
+from keras_attnviz.signature import InputSignature
 
 # Keras 3 doubts keys that are not the names of their inputs, which are what is tested here.
 pytestmark = pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict:UserWarning")
@@ -124,11 +125,7 @@ def test_several_inputs_in_a_dict():
 
 def test_nested_inputs():
     views = [image_input(), image_input(name="other")]
-    try:
-        model = model_of({"views": views, "table": table_input()})
-    except ValueError as error:
-        pytest.skip(f"this Keras takes no nested inputs: {error}")
-    signature = InputSignature.of(model)
+    signature = InputSignature.of(model_of({"views": views, "table": table_input()}))
     assert signature.images == (1, 2)
     given = {"views": (IMAGE, IMAGE[::-1]), "table": TABLE}
     packed = signature.pack(signature.flatten(given))
@@ -168,7 +165,7 @@ def test_sequential_models():
     assert shapes(InputSignature.of(unbuilt, image_shape=(8, 6, 1))) == [(None, 8, 6, 1)]
 
 
-@pytest.mark.skipif(not hasattr(keras, "ops"), reason="tf.keras 2 allows one input only")
+@pytest.mark.keras3  # Keras 2 allows a Sequential model one input only.
 def test_a_sequential_model_takes_what_its_first_layer_takes():
     first = model_of({"b": table_input(), "z": image_input()})
     model = keras.Sequential([first, keras.layers.Dense(1)])

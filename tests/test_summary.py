@@ -1,5 +1,5 @@
 from keras_attnviz import TokenLayout
-from keras_attnviz.capture import AttentionMap
+from keras_attnviz.maps import AttentionMap
 from keras_attnviz.placing import LeftOut
 from keras_attnviz.summary import summary_lines
 
@@ -49,8 +49,8 @@ def test_table_of_maps():
 
 def test_what_was_left_out_is_listed_with_its_shape_and_reason():
     left_out = (
-        LeftOut("xca/softmax", (1, 4, 32, 32), "its keys stand for no single patches"),
-        LeftOut("a", (1, 8, 5, 7), "its rows don't sum to 1"),
+        LeftOut("xca/softmax", (1, 4, 32, 32), "its keys stand for no single patches", 0),
+        LeftOut("a", (1, 8, 5, 7), "its rows don't sum to 1", 1),
     )
     lines = summary_lines([WINDOWS], left_out, TokenLayout(0, (28, 28), range(784)))
     assert lines[1].endswith("28x28       0  all patches")

@@ -50,6 +50,7 @@ class Family:
         suffix: number of tokens after the patches.
         readout: which tokens the head reads, one of `READOUTS`.
         left_out: for each softmax that must be listed as left out, a part of its layer's path.
+        is_partial: a warning says that rollout passes by what was left out.
         options: options of `AttentionModel`.
         image_shape: of one image, where the model doesn't declare it.
         text_length: number of tokens of a text, where the model doesn't declare it.
@@ -70,6 +71,7 @@ class Family:
     suffix: int = 0
     readout: str = "class token"
     left_out: tuple = ()
+    is_partial: bool = False
     options: dict = dataclasses.field(default_factory=dict)
     image_shape: tuple = ()
     text_length: int = 6
@@ -83,6 +85,9 @@ class Family:
     def __post_init__(self):
         if self.readout not in READOUTS:
             raise ValueError(f"`readout` must be one of {READOUTS}. Received: {self.readout}.")
+        # A stack that there isn't would leave the family out of the tests unseen.
+        if not self.stacks or set(self.stacks) - set(EVERY_STACK):
+            raise ValueError(f"`stacks` must be among {EVERY_STACK}. Received: {self.stacks}.")
 
     @property
     def runs_here(self):

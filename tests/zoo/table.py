@@ -8,11 +8,37 @@ _HUB = {"origin": "keras-hub", "stacks": (KERAS_3,)}
 _KIMM = {"origin": "kimm", "stacks": (KERAS_3,)}
 _HERE = {"origin": "written here"}
 
+
+def _two_layers(tokens):
+    """Two layers of self-attention, each with two heads."""
+    return (Maps("self-attention", 2, 2, tokens, tokens),)
+
+
 # 32 x 24 pixels in patches of 8 x 8: 12 patches.
 _GRID = {"grid": (4, 3)}
-_PATCHES = (Maps("self-attention", 2, 2, 12, 12),)
-_CLASS_TOKEN = {"maps": (Maps("self-attention", 2, 2, 13, 13),), "prefix": 1, **_GRID}
+_PATCHES = _two_layers(12)
+_CLASS_TOKEN = {"maps": _two_layers(13), "prefix": 1, **_GRID}
 _POOLED = {"maps": _PATCHES, "readout": "all patches", **_GRID}
+_DISTILLED = {"maps": _two_layers(14), "prefix": 2, **_GRID}
+# 32 x 32 pixels: 16 patches.
+_SQUARE = {"maps": _two_layers(17), "grid": (4, 4), "prefix": 1}
+_SIGLIP = {
+    "maps": (*_two_layers(16), Maps("pooling", 1, 2, 1, 16)),
+    "grid": (4, 4),
+    "readout": "all patches",
+}
+# 64 x 64 pixels, of which the first stage has 16 x 16 patches.
+_MIT = {
+    "maps": (
+        Maps("reduced keys", 2, 1, 256, 16),
+        Maps("reduced keys", 1, 2, 64, 16),
+        Maps("self-attention", 1, 4, 16, 16),
+    ),
+    "grid": (16, 16),
+    "readout": "all patches",
+}
+# 24 x 48 pixels in patches of 8 x 8.
+_WIDE = {"maps": _two_layers(19), "grid": (3, 6), "prefix": 1}
 
 _PACKAGES = (
     Family("ViT", build="vit_keras_models.vit", **_CLASS_TOKEN, **_VIT_KERAS),
@@ -40,33 +66,27 @@ _PACKAGES = (
     Family(
         "`DeiTImageClassifier`",
         build="hub.deit",
-        maps=(Maps("self-attention", 2, 2, 14, 14),),
-        prefix=2,
-        **_GRID,
+        **_DISTILLED,
         **_HUB,
     ),
     Family(
         "DeiT with two heads",
         build="hub.deit_distilled",
-        maps=(Maps("self-attention", 2, 2, 14, 14),),
-        prefix=2,
         readout="class and distillation token",
-        **_GRID,
+        **_DISTILLED,
         **_HUB,
     ),
     Family(
         "DINOv2",
         build="hub.dinov2",
-        maps=(Maps("self-attention", 2, 2, 17, 17),),
-        grid=(4, 4),
-        prefix=1,
         note="input: a dictionary",
+        **_SQUARE,
         **_HUB,
     ),
     Family(
         "DINOv2 with 4 registers",
         build="hub.dinov2_with_registers",
-        maps=(Maps("self-attention", 2, 2, 21, 21),),
+        maps=_two_layers(21),
         grid=(4, 4),
         prefix=5,
         note="input: a dictionary",
@@ -75,7 +95,7 @@ _PACKAGES = (
     Family(
         "DINOv3 with 4 registers",
         build="hub.dinov3",
-        maps=(Maps("self-attention", 2, 2, 17, 17),),
+        maps=_two_layers(17),
         prefix=5,
         note="input: a dictionary",
         **_GRID,
@@ -84,45 +104,37 @@ _PACKAGES = (
     Family(
         "CLIP, vision encoder",
         build="hub.clip_vision",
-        maps=(Maps("self-attention", 2, 2, 17, 17),),
-        grid=(4, 4),
-        prefix=1,
         readout="all tokens",
         note="input: a dictionary; output: every token",
+        **_SQUARE,
         **_HUB,
     ),
     Family(
         "CLIP, both towers",
         build="hub.clip",
-        maps=(Maps("self-attention", 2, 2, 17, 17),),
-        grid=(4, 4),
-        prefix=1,
         left_out=("text_encoder_block_0", "text_encoder_block_1"),
         options={"layers": ["vision"], "output": "vision_logits"},
         mixes_batch=True,
+        **_SQUARE,
         **_HUB,
     ),
     Family(
         "SigLIP, vision encoder",
         build="hub.siglip_vision",
-        maps=(Maps("self-attention", 2, 2, 16, 16), Maps("pooling", 1, 2, 1, 16)),
-        grid=(4, 4),
-        readout="all patches",
         note="input: a dictionary",
+        **_SIGLIP,
         **_HUB,
     ),
     Family(
         "SigLIP, both towers",
         build="hub.siglip",
-        maps=(Maps("self-attention", 2, 2, 16, 16), Maps("pooling", 1, 2, 1, 16)),
-        grid=(4, 4),
-        readout="all patches",
         left_out=("text_encoder_block_0", "text_encoder_block_1"),
         options={"layers": ["vision"], "output": "vision_logits"},
         mixes_batch=True,
         text_length=16,
         example=True,
         note="give an example as `inputs`: its texts have one length, which it doesn't declare",
+        **_SIGLIP,
         **_HUB,
     ),
     Family(
@@ -161,26 +173,14 @@ _PACKAGES = (
         "MiT",
         build="hub.mit",
         slow=True,
-        maps=(
-            Maps("reduced keys", 2, 1, 256, 16),
-            Maps("reduced keys", 1, 2, 64, 16),
-            Maps("self-attention", 1, 4, 16, 16),
-        ),
-        grid=(16, 16),
-        readout="all patches",
+        **_MIT,
         **_HUB,
     ),
     Family(
         "`SegFormerImageSegmenter`",
         build="hub.segformer",
         slow=True,
-        maps=(
-            Maps("reduced keys", 2, 1, 256, 16),
-            Maps("reduced keys", 1, 2, 64, 16),
-            Maps("self-attention", 1, 4, 16, 16),
-        ),
-        grid=(16, 16),
-        readout="all patches",
+        **_MIT,
         **_HUB,
     ),
     Family(
@@ -214,6 +214,7 @@ _PACKAGES = (
         grid=(12, 12),
         readout="all patches",
         left_out=("stages_4", "stages_4", "stages_4"),
+        is_partial=True,
         note="resized pixels stand for no single patches",
         slow=True,
         **_KIMM,
@@ -248,7 +249,7 @@ _ON_KERAS_LAYERS = (
     Family(
         "4 registers first, patches pooled",
         build="plain.registers_and_pooling",
-        maps=(Maps("self-attention", 2, 2, 16, 16),),
+        maps=_two_layers(16),
         prefix=4,
         readout="all patches",
         **_GRID,
@@ -257,7 +258,7 @@ _ON_KERAS_LAYERS = (
     Family(
         "class token first, 3 registers last",
         build="plain.registers_after_the_patches",
-        maps=(Maps("self-attention", 2, 2, 16, 16),),
+        maps=_two_layers(16),
         prefix=1,
         suffix=3,
         **_GRID,
@@ -395,7 +396,7 @@ _OTHER_SHAPES = (
     Family(
         "hybrid: convolution stem",
         build="hierarchical.hybrid",
-        maps=(Maps("self-attention", 2, 2, 25, 25),),
+        maps=_two_layers(25),
         grid=(4, 6),
         prefix=1,
         **_HERE,
@@ -413,6 +414,7 @@ _OTHER_SHAPES = (
         "channel attention (DaViT)",
         build="several.channel_attention",
         left_out=("channels_0", "channels_1"),
+        is_partial=True,
         **_POOLED,
         **_HERE,
     ),
@@ -420,6 +422,7 @@ _OTHER_SHAPES = (
         "cross-covariance attention (XCiT)",
         build="several.cross_covariance",
         left_out=("channels_0", "channels_1"),
+        is_partial=True,
         **_POOLED,
         **_HERE,
     ),
@@ -427,6 +430,7 @@ _OTHER_SHAPES = (
         "the same, as many channels as tokens",
         build="several.as_many_channels_as_tokens",
         left_out=("channels_0", "channels_1"),
+        is_partial=True,
         **_POOLED,
         **_HERE,
     ),
@@ -434,6 +438,7 @@ _OTHER_SHAPES = (
         "detection decoder (DETR)",
         build="several.detection_decoder",
         left_out=("decoder_0", "cross_0", "decoder_1", "cross_1"),
+        is_partial=True,
         **_POOLED,
         **_HERE,
     ),
@@ -443,16 +448,14 @@ _TOWERS = (
     Family(
         "two image encoders, the coarse one",
         build="several.two_image_towers",
-        maps=(Maps("self-attention", 2, 2, 19, 19),),
-        grid=(3, 6),
-        prefix=1,
         options={"layers": ["coarse"]},
+        **_WIDE,
         **_HERE,
     ),
     Family(
         "two image encoders, the fine one",
         build="several.two_image_towers",
-        maps=(Maps("self-attention", 2, 2, 33, 33),),
+        maps=_two_layers(33),
         grid=(4, 8),
         prefix=1,
         options={"layers": ["fine"]},
@@ -461,10 +464,8 @@ _TOWERS = (
     Family(
         "two image inputs, the first",
         build="several.two_images",
-        maps=(Maps("self-attention", 2, 2, 19, 19),),
-        grid=(3, 6),
-        prefix=1,
         options={"layers": ["first"]},
+        **_WIDE,
         **_HERE,
     ),
     Family(

@@ -1,0 +1,102 @@
+"""Which attention maps of a model are taken: one stack of layers, each reading the one below."""
+
+import itertools
+import warnings
+
+from keras_attnviz._checks import message
+
+# So many maps are named in a warning.
+_MOST_LISTED = 3
+
+
+def choose(places, paths, layers=None):
+    """Returns the places that `layers` names, in their order.
+
+    Args:
+        places: sequence of `Place`.
+        paths: the layer path of each.
+        layers: sequence of indices into `places` and of parts of layer paths; all unless given.
+
+    Raises:
+        TypeError: `layers` is no sequence.
+        ValueError: a layer that is not there, or none at all.
+    """
+    if layers is None:
+        return places
+    if isinstance(layers, (str, int)):
+        must = "a list of indices of attention maps or of parts of their layer paths"
+        raise TypeError(message("layers", must, layers, f"Pass [{layers!r}]."))
+    indices = set()
+    for layer in layers:
+        matches = _matches(layer, paths)
+        if not matches:
+            must = "indices of attention maps or parts of their layer paths"
+            raise ValueError(message("layers", must, layer, f"Found: {', '.join(paths)}"))
+        indices.update(matches)
+    if not indices:
+        raise ValueError(message("layers", "None or at least one layer", layers))
+    return [places[index] for index in sorted(indices)]
+
+
+def check_one_stack(chosen, towers, trace):
+    """Raises a `ValueError` unless each chosen place is computed from the one below.
+
+    Args:
+        chosen: sequence of `Place`, bottom first.
+        towers: lists of `Place`, all stacks of the model.
+        trace: the model's `Trace`.
+    """
+    for below, above in itertools.pairwise(chosen):
+        if below.index not in trace.sites_below(above.index):
+            listed = "; ".join(_tower_text(trace, tower) for tower in towers)
+            raise ValueError(
+                "The attention maps must belong to one stack of layers, each reading the one "
+                f"below. Received: {trace.sites[above.index].layer} doesn't read "
+                f"{trace.sites[below.index].layer}; they may be two towers, or two calls of one. "
+                f"Found: {listed}. Choose the maps of one of them with `layers`."
+            )
+
+
+def warn_of_gaps(chosen, left_out, trace, *, stacklevel):
+    """Warns of attention below, between or above the chosen places that was left out.
+
+    Args:
+        chosen: sequence of `Place`.
+        left_out: sequence of `LeftOut`.
+        trace: the model's `Trace`.
+        stacklevel: as in `warnings.warn`, of the function that calls this one.
+    """
+    passed = trace.sites_of(trace.predictions)
+    gaps = [
+        item
+        for item in left_out
+        if item.index in passed and any(_are_connected(item, p, trace) for p in chosen)
+    ]
+    if gaps:
+        listed = "; ".join(f"{gap.layer}: {gap.reason}" for gap in gaps[:_MOST_LISTED])
+        more = "; ..." if len(gaps) > _MOST_LISTED else ""
+        warnings.warn(
+            f"Rollout shows part of the model's attention: it passes by {len(gaps)} of "
+            f"{len(gaps) + len(chosen)} attention maps on the way to the predictions "
+            f"({listed}{more}). `AttentionModel.summary()` lists them all; naming the maps to take "
+            "with `layers` turns this warning off.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def _matches(layer, paths):
+    if isinstance(layer, str):
+        return [index for index, path in enumerate(paths) if layer in path]
+    return [layer % len(paths)] if -len(paths) <= layer < len(paths) else []
+
+
+def _tower_text(trace, tower):
+    first, last = (trace.sites[place.index].layer for place in (tower[0], tower[-1]))
+    return f"{len(tower)} maps from {first} to {last}" if len(tower) > 1 else first
+
+
+def _are_connected(item, place, trace):
+    return item.index in trace.sites_below(place.index) or (
+        place.index in trace.sites_below(item.index)
+    )

@@ -1,0 +1,69 @@
+"""What is told about each attention map of a model."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionMap:
+    """One attention map that was found.
+
+    Args:
+        layer: path of the layer that computes it.
+        tower: number of the stack of layers that it belongs to, from 0.
+        kind: `"self-attention"`, all tokens of an image among one another; `"windows"` or
+            `"groups"`, the tokens of each window or group among one another; `"reduced keys"`,
+            where keys were pooled; `"class attention"` of further tokens to the patches;
+            `"pooling"` by learned queries.
+        groups: number of groups of tokens (windows) of an image.
+        heads: number of heads.
+        queries: number of query tokens of a group.
+        keys: number of key tokens of a group.
+        grid: `(height, width)` of the queries' patches, the keys' for class attention and
+            pooling; None where it isn't known because the layout was given.
+        prefix: number of keys before the patches; 0 where there are groups.
+        suffix: number of keys after the patches.
+    """
+
+    layer: str
+    tower: int
+    kind: str
+    groups: int
+    heads: int
+    queries: int
+    keys: int
+    grid: tuple | None
+    prefix: int
+    suffix: int
+
+
+def describe(places, towers, sites):
+    """Returns an `AttentionMap` for each `Place`.
+
+    Args:
+        places: sequence of `Place`.
+        towers: lists of `Place`, the stacks of layers that these belong to.
+        sites: the graph's attention sites, which places hold the indices of.
+    """
+    return tuple(_described(place, _tower_of(place, towers), sites) for place in places)
+
+
+def _tower_of(place, towers):
+    return next(number for number, tower in enumerate(towers) if place in tower)
+
+
+def _described(place, tower, sites):
+    side = place.queries if place.queries.grid else place.keys
+    is_plain = place.axes.groups == 1 and side.grid is not None
+    prefix, suffix = place.keys.extras(1) if is_plain else (0, 0)
+    return AttentionMap(
+        layer=sites[place.index].layer,
+        tower=tower,
+        kind=place.kind,
+        groups=place.axes.groups,
+        heads=place.axes.heads,
+        queries=place.queries.slots,
+        keys=place.keys.slots,
+        grid=side.grid,
+        prefix=prefix,
+        suffix=suffix,
+    )
