@@ -12,10 +12,11 @@ import pytest
 import skimage
 from tensorflow import keras
 from vit_keras import vit
+from zoo.family import TF_KERAS, this_stack
 
 KERAS_3 = hasattr(keras, "ops")
 # With TF_USE_LEGACY_KERAS=1, vit-keras builds models of Keras 3 and TensorFlow's Keras is Keras 2.
-HAS_VIT_KERAS = issubclass(vit.layers.ClassToken, keras.layers.Layer)
+HAS_VIT_KERAS = this_stack() != TF_KERAS
 
 
 def pytest_collection_modifyitems(items):

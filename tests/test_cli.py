@@ -209,7 +209,7 @@ def test_a_missing_extra_is_named(module):
     assert last.endswith("Install it with: pip install 'keras-attnviz[vit]'")
 
 
-@pytest.mark.skipif(HAS_VIT_KERAS, reason="vit-keras has models of this Keras")
+@pytest.mark.skipif(HAS_VIT_KERAS, reason="about tf_keras alone")
 @pytest.mark.parametrize("command", ["fit --data {data}", "explain vit_b16 {cat}"])
 def test_what_a_network_of_vit_keras_needs_is_told(tmp_path, command):
     data = write_faces(tmp_path / "data", per_class=5)

@@ -17,6 +17,10 @@ from keras_attnviz.finetune import fine_tune, read_data
 from keras_attnviz.images import read_image
 
 pytestmark = pytest.mark.vit_keras
+# Keras' CSVLogger stays open where a training fails.
+csv_stays_open = pytest.mark.filterwarnings(
+    r"ignore:Exception ignored.*history\.csv:pytest.PytestUnraisableExceptionWarning"
+)
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +131,7 @@ def refused(data, error, match, **options):
         fine_tune(data, **(SETTINGS | {"callbacks": [NeverTrained()]} | options))
 
 
-# Keras' CSVLogger stays open where a training fails.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@csv_stays_open
 def test_a_training_step_would_be_noticed(faces, tmp_path):
     refused(faces, HasBegunError, "has begun", log_dir=tmp_path, probes_per_class=1)
 
@@ -199,8 +202,16 @@ class InterruptedAtStep(keras.callbacks.Callback):
             signal.raise_signal(signal.SIGINT)
 
 
-# Keras' CSVLogger stays open where a training fails.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises, also where the tests run in the background and a shell has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@csv_stays_open
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_training_leaves_the_model_of_the_last_step(faces, tmp_path, capsys):
     interrupted = InterruptedAtStep(2)
     with pytest.raises(KeyboardInterrupt):

