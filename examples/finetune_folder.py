@@ -16,7 +16,7 @@ from vit_keras import vit
 from keras_attnviz import AttentionRolloutCallback, ProbeSet
 
 
-def main(data, model_name, image_size, epochs, batch_size, log_dir):
+def main(*, data, model_name, image_size, epochs, batch_size, log_dir):
     train, validation = keras.utils.image_dataset_from_directory(
         data,
         image_size=(image_size, image_size),
@@ -67,17 +67,10 @@ def preprocessed(images, labels):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="directory of class folders")
-    parser.add_argument("--model", default="vit_b16", help="vit_b16, vit_b32, vit_l16 or vit_l32")
+    models = ["vit_b16", "vit_b32", "vit_l16", "vit_l32"]
+    parser.add_argument("--model", dest="model_name", choices=models, default="vit_b16")
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--log-dir", default="logs")
-    options = parser.parse_args()
-    main(
-        options.data,
-        options.model,
-        options.image_size,
-        options.epochs,
-        options.batch_size,
-        options.log_dir,
-    )
+    main(**vars(parser.parse_args()))

@@ -19,7 +19,7 @@ from vit_keras import vit
 from keras_attnviz import AttentionRolloutCallback, ProbeSet
 
 
-def main(data, weights, image_size, epochs, batch_size, log_dir):
+def main(*, data, weights, image_size, epochs, batch_size, log_dir):
     generator = tf.keras.preprocessing.image.ImageDataGenerator(
         preprocessing_function=vit.preprocess_inputs, horizontal_flip=True, validation_split=0.2
     )
@@ -80,12 +80,4 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--log-dir", default="logs")
-    options = parser.parse_args()
-    main(
-        options.data,
-        options.weights,
-        options.image_size,
-        options.epochs,
-        options.batch_size,
-        options.log_dir,
-    )
+    main(**vars(parser.parse_args()))

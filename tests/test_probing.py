@@ -38,18 +38,9 @@ class Attention(keras.layers.Layer):
         return tokens + read if read.shape[1] == tokens.shape[1] else read
 
 
-class Lambda(keras.layers.Layer):
-    def __init__(self, function, **options):
-        super().__init__(**options)
-        self.function = function
-
-    def call(self, inputs):
-        return self.function(inputs)
-
-
 def patches_of(images):
     patches = keras.layers.Conv2D(WIDE, 4, 4, name="patches")(images)
-    return Lambda(lambda maps: tf.reshape(maps, [-1, HEIGHT * WIDTH, WIDE]))(patches)
+    return keras.layers.Lambda(lambda maps: tf.reshape(maps, [-1, HEIGHT * WIDTH, WIDE]))(patches)
 
 
 def traced(*layers):
@@ -164,7 +155,7 @@ def test_wide_convolutions_are_held_constant_and_their_own_positions_count():
         wide = tf.nn.conv2d(grid, tf.ones([3, 3, WIDE, WIDE]), 1, "SAME")
         return tf.reshape(grid + wide, [-1, HEIGHT * WIDTH, WIDE])
 
-    trace, inputs = traced(Lambda(convolved), Attention())
+    trace, inputs = traced(keras.layers.Lambda(convolved), Attention())
     gradients = score_gradients(trace, inputs, (1, 2, 6, 6))
     for feature_map in trace.feature_maps(trace.sites[0]):
         _, _, of_slots = gradients.at(feature_map, "queries")
@@ -177,7 +168,7 @@ def test_a_feature_map_beside_the_attention_gives_none():
         tf.nn.conv2d(grid, tf.ones([1, 1, WIDE, WIDE]), 1, "SAME", name="beside")
         return tokens
 
-    trace, inputs = traced(Lambda(beside), Attention())
+    trace, inputs = traced(keras.layers.Lambda(beside), Attention())
     gradients = score_gradients(trace, inputs, (1, 2, 6, 6))
     used, unused = trace.feature_maps(trace.sites[0])
     assert gradients.at(unused, "queries") is None
@@ -193,8 +184,10 @@ def test_a_feature_map_of_parts_of_images_gives_none():
 
     keras.utils.set_random_seed(1)
     images = keras.Input((4 * HEIGHT, 8 * WIDTH, 3))
-    halves = Lambda(lambda batch: tf.ensure_shape(apart(batch), [None, 12, 8, 3]))(images)
-    joined = Lambda(lambda batch: tf.ensure_shape(together(batch), [None, 12, WIDE]))
+    halves = keras.layers.Lambda(lambda batch: tf.ensure_shape(apart(batch), [None, 12, 8, 3]))(
+        images
+    )
+    joined = keras.layers.Lambda(lambda batch: tf.ensure_shape(together(batch), [None, 12, WIDE]))
     tokens = Attention()(joined(patches_of(halves)))
     trace, inputs = observed(keras.Model(images, keras.layers.Flatten()(tokens)))
     gradients = score_gradients(trace, inputs, (1, 2, 12, 12))
@@ -268,7 +261,9 @@ def test_axes_are_taken_in_the_given_order(order):
 @pytest.mark.parametrize("name", SIDES)
 def test_gradients_of_tokens(name):
     function, expected = SIDES[name]
-    trace, inputs = traced(Attention(), Lambda(lambda tokens: tf.add(function(tokens), 0.0, "end")))
+    trace, inputs = traced(
+        Attention(), keras.layers.Lambda(lambda tokens: tf.add(function(tokens), 0.0, "end"))
+    )
     (feature_map,) = trace.feature_maps(trace.sites[0])
     (tokens,) = (
         operation.outputs[0]
@@ -298,7 +293,9 @@ def test_gradients_of_channels_first_positions():
     def tokens_again(grid):
         return tf.reshape(tf.transpose(grid, [0, 2, 3, 1]), [-1, HEIGHT * WIDTH, WIDE])
 
-    trace, inputs = traced(Lambda(channels_first), Lambda(tokens_again), Attention())
+    trace, inputs = traced(
+        keras.layers.Lambda(channels_first), keras.layers.Lambda(tokens_again), Attention()
+    )
     _, feature_map = trace.feature_maps(trace.sites[0])
     assert feature_map.shape.as_list() == [None, WIDE, HEIGHT, WIDTH]
     grid, _, of_slots = score_gradients(trace, inputs, (1, 2, 6, 6)).at(feature_map, "keys")

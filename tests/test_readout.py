@@ -82,23 +82,18 @@ class HeadsBetween(keras.layers.Layer):
         return tf.reshape(tf.einsum("bqhk,bkhd->bqhd", weights, heads), [-1, 7, WIDE])
 
 
-class Lambda(keras.layers.Layer):
-    def __init__(self, function, **options):
-        super().__init__(**options)
-        self.function = function
-
-    def call(self, inputs):
-        return self.function(inputs)
-
-
 def model_of(read, *, between=tf.identity, attention=Attention):
     """Returns a model whose head reads a part of a class token and 2 x 3 patches."""
     keras.utils.set_random_seed(5)
     images = keras.Input((8, 12, 3))
     tokens = keras.layers.Reshape((6, WIDE))(keras.layers.Conv2D(WIDE, 4, 4)(images))
-    first = Lambda(lambda patches: tf.reduce_max(patches, axis=1, keepdims=True))(tokens)
+    first = keras.layers.Lambda(lambda patches: tf.reduce_max(patches, axis=1, keepdims=True))(
+        tokens
+    )
     tokens = attention()(keras.layers.Concatenate(axis=1)([first, tokens]))
-    outputs = Lambda(lambda tokens: tf.reduce_mean(tf.tanh(read(between(tokens))), axis=1))(tokens)
+    outputs = keras.layers.Lambda(
+        lambda tokens: tf.reduce_mean(tf.tanh(read(between(tokens))), axis=1)
+    )(tokens)
     return keras.Model(images, keras.layers.Dense(3, "softmax")(outputs))
 
 

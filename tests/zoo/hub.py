@@ -7,6 +7,22 @@ from keras_hub import models
 from zoo.blocks import Take
 
 TRANSFORMER = {"num_layers": 2, "num_heads": 2, "hidden_dim": 16}
+# The encoders of a model of pictures and texts.
+VISION = {
+    "patch_size": 8,
+    "intermediate_dim": 32,
+    "image_shape": (32, 32, 3),
+    "name": "vision",
+    **TRANSFORMER,
+}
+TEXT = {
+    "vocabulary_size": 10,
+    "embedding_dim": 16,
+    "intermediate_dim": 32,
+    "max_sequence_length": 16,
+    "name": "text",
+    **TRANSFORMER,
+}
 
 
 def vit_backbone(**options):
@@ -81,39 +97,19 @@ def dinov3():
 
 
 def clip_vision():
-    return models.CLIPVisionEncoder(
-        patch_size=8, intermediate_dim=32, image_shape=(32, 32, 3), name="vision", **TRANSFORMER
-    )
+    return models.CLIPVisionEncoder(**VISION)
 
 
 def clip():
-    text = models.CLIPTextEncoder(
-        vocabulary_size=10,
-        embedding_dim=16,
-        intermediate_dim=32,
-        max_sequence_length=16,
-        name="text",
-        **TRANSFORMER,
-    )
-    return models.CLIPBackbone(clip_vision(), text, projection_dim=8)
+    return models.CLIPBackbone(clip_vision(), models.CLIPTextEncoder(**TEXT), projection_dim=8)
 
 
 def siglip_vision():
-    return models.SigLIPVisionEncoder(
-        patch_size=8, intermediate_dim=32, image_shape=(32, 32, 3), name="vision", **TRANSFORMER
-    )
+    return models.SigLIPVisionEncoder(**VISION)
 
 
 def siglip():
-    text = models.SigLIPTextEncoder(
-        vocabulary_size=10,
-        embedding_dim=16,
-        intermediate_dim=32,
-        max_sequence_length=16,
-        name="text",
-        **TRANSFORMER,
-    )
-    return models.SigLIPBackbone(siglip_vision(), text)
+    return models.SigLIPBackbone(siglip_vision(), models.SigLIPTextEncoder(**TEXT))
 
 
 def swin_classifier(image_shape, *, depths):

@@ -4,7 +4,7 @@ from tensorflow import keras
 from vit_keras import vit as vit_keras
 
 
-def vit():
+def small(**options):
     return vit_keras.build_model(
         image_size=(32, 24),
         patch_size=8,
@@ -14,28 +14,19 @@ def vit():
         mlp_dim=32,
         name="small",
         classes=3,
-        include_top=True,
-        representation_size=None,
-        activation="softmax",
+        **options,
     )
+
+
+def vit():
+    return small(include_top=True, representation_size=None, activation="softmax")
 
 
 def transfer_learning():
     """The commonest form in notebooks: a bare Vision Transformer inside a `Sequential`."""
-    bare = vit_keras.build_model(
-        image_size=(32, 24),
-        patch_size=8,
-        num_layers=2,
-        hidden_size=16,
-        num_heads=2,
-        mlp_dim=32,
-        name="small",
-        classes=3,
-        include_top=False,
-    )
     return keras.Sequential(
         [
-            bare,
+            small(include_top=False),
             keras.layers.Flatten(),
             keras.layers.BatchNormalization(),
             keras.layers.Dense(8, "gelu"),
