@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pathlib
+import signal
 
 import numpy as np
 import plain_vit
@@ -40,6 +41,17 @@ def faces():
     path = pathlib.Path(skimage.__file__).parent / "data" / "lfw_subset.npy"
     photographs = np.load(path).astype(np.float32)[:, :24, :24, np.newaxis]
     return np.repeat(photographs, 3, axis=-1), np.repeat([0, 1], 100)
+
+
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises, also where the tests run in the background and a shell has it ignored.
+
+    A process that the test starts inherits it.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def small_vit(*, image_size=24, patch_size=4, include_top=False, activation="linear", layers=3):

@@ -339,6 +339,7 @@ def test_fit_takes_a_weight_file_of_the_right_network_alone(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.vit_keras
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_fit_says_so(tmp_path):
     data = write_faces(tmp_path / "data", per_class=8)
     options = "--model vit_s14 --weights none --image-size 28 --epochs 500 --probes-per-class 1"
@@ -348,11 +349,14 @@ def test_an_interrupted_fit_says_so(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    for line in process.stdout:
-        if "Epoch 2/500" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    printed, said = process.communicate(timeout=60)
+    try:
+        for line in process.stdout:
+            if "Epoch 2/500" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        printed, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130, said
     assert said.splitlines()[-1] == "Stopped."
     path = tmp_path / "logs" / "interrupted.keras"

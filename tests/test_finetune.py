@@ -202,14 +202,6 @@ class InterruptedAtStep(keras.callbacks.Callback):
             signal.raise_signal(signal.SIGINT)
 
 
-@pytest.fixture
-def interruptible():
-    """Ctrl-C raises, also where the tests run in the background and a shell has it ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @csv_stays_open
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_training_leaves_the_model_of_the_last_step(faces, tmp_path, capsys):
