@@ -53,12 +53,7 @@ class Placement:
             )
         fused = fuse_heads(attention, **options)
         fused = tf.reshape(fused, [shape[0], self.groups, self.queries, self.keys])
-        is_token = np.zeros(self.groups * self.keys, np.float32)
-        is_token[self.key_slots[self.key_slots >= 0]] = 1
-        if is_token.all():
-            return fused
-        fused = fused * is_token.reshape(self.groups, 1, self.keys)
-        return tf.math.divide_no_nan(fused, tf.reduce_sum(fused, axis=-1, keepdims=True))
+        return self._of_tokens(fused)
 
     def token_map(self, attention, **options):
         """Returns the attention among all tokens, float32 `[batch, tokens, tokens]`.
@@ -78,38 +73,86 @@ class Placement:
         is_query = (self.query_slots >= 0)[:, np.newaxis]
         return tf.where(is_query, placed, tf.eye(len(self.query_slots)))
 
-    def row_through(self, row, attention, *, residual, **options):
+    def rows_through(self, rows, attention, *, residual, **options):
         """Returns weights over tokens one layer down.
 
         Args:
-            row: float32 tensor `[batch, tokens]`, weights over the layer's output; for a pooling
-                layer `[batch, queries]`, weights over its queries.
+            rows: float32 tensor `[batch, rows, tokens]`, weights over the layer's output; for a
+                pooling layer `[batch, rows, queries]`, weights over its queries.
             attention: see `fused`.
             residual: float in [0, 1), the weight of the residual connection. A pooling layer has
                 none.
             **options: those of `fuse_heads`.
 
         Returns:
-            float32 tensor `[batch, tokens]` of the same sum.
+            float32 tensor `[batch, rows, tokens]` of the same sums.
         """
         fused = self.fused(attention, **options)
         if self.is_pooling:
-            return self._read(row, fused)
+            return self._read(rows, fused)
         # A row that discarding has emptied keeps its residual only.
         total = residual + (1 - residual) * tf.reduce_sum(fused, axis=-1)
-        total = tf.reshape(total, [-1, self.groups * self.queries])
+        total = tf.reshape(total, [-1, 1, self.groups * self.queries])
         weights = tf.math.divide_no_nan(
-            (1 - residual) * _sums_by_slot(row, self.query_slots, self.groups * self.queries), total
+            (1 - residual) * _sums_by_slot(rows, self.query_slots, self.groups * self.queries),
+            total,
         )
         kept = tf.math.divide_no_nan(residual, total)
-        kept = tf.gather(kept, np.maximum(self.query_slots, 0), axis=1)
-        return self._read(weights, fused) + row * tf.where(self.query_slots >= 0, kept, 1.0)
+        kept = tf.gather(kept, np.maximum(self.query_slots, 0), axis=-1)
+        return self._read(weights, fused) + rows * tf.where(self.query_slots >= 0, kept, 1.0)
+
+    def head_rows(self, weights, attention):
+        """Returns what weighted queries attend to, head by head.
+
+        Args:
+            weights: float array `[rows, groups * queries]`, each row's weights over the queries.
+            attention: see `fused`.
+
+        Returns:
+            float32 tensor `[batch, heads, rows, tokens]`; rows sum to the sums of `weights`. Keys
+            that stand for no token are left out.
+        """
+        attention = tf.cast(tf.convert_to_tensor(attention), tf.float32)
+        if attention.shape.rank == 4:
+            attention = attention[:, tf.newaxis]
+        attention = self._of_tokens(attention)
+        weights = np.asarray(weights, np.float32).reshape(-1, self.groups, self.queries)
+        by_key = tf.einsum("rgq,bghqk->bhrgk", weights, attention)
+        shape = tf.shape(by_key)
+        by_key = tf.reshape(by_key, [*tf.unstack(shape[:3]), self.groups * self.keys])
+        return tf.gather(by_key, np.maximum(self.key_slots, 0), axis=-1) * self._shares()
+
+    def slot_weights(self, rows):
+        """Returns weights over queries, `[rows, groups * queries]`, of weights over tokens.
+
+        Args:
+            rows: float array `[rows, tokens]`. What lies on tokens that are no queries of the
+                layer is left out.
+        """
+        is_slot = self.query_slots >= 0
+        weights = np.zeros((len(rows), self.groups * self.queries), np.float32)
+        for row, of_slots in zip(rows, weights, strict=True):
+            np.add.at(of_slots, self.query_slots[is_slot], np.asarray(row)[is_slot])
+        return weights
+
+    def _of_tokens(self, attention):
+        """Returns attention `[batch, groups, ..., keys]` without keys that stand for no token."""
+        is_token = np.zeros(self.groups * self.keys, np.float32)
+        is_token[self.key_slots[self.key_slots >= 0]] = 1
+        if is_token.all():
+            return attention
+        between = [1] * (attention.shape.rank - 3)
+        attention = attention * is_token.reshape(self.groups, *between, self.keys)
+        return tf.math.divide_no_nan(attention, tf.reduce_sum(attention, axis=-1, keepdims=True))
 
     def _read(self, weights, fused):
-        """Returns the attention of weighted queries, `[batch, tokens]`."""
-        weights = tf.reshape(weights, [-1, self.groups, 1, self.queries])
-        by_key = tf.reshape(tf.matmul(weights, fused), [-1, self.groups * self.keys])
-        return tf.gather(by_key, np.maximum(self.key_slots, 0), axis=1) * self._shares()
+        """Returns the attention of weighted queries, `[batch, rows, tokens]`."""
+        rows = tf.shape(weights)[1]
+        weights = tf.reshape(weights, [-1, rows, self.groups, self.queries])
+        by_key = tf.matmul(tf.transpose(weights, [0, 2, 1, 3]), fused)
+        by_key = tf.transpose(by_key, [0, 2, 1, 3])
+        by_key = tf.reshape(by_key, [-1, rows, self.groups * self.keys])
+        return tf.gather(by_key, np.maximum(self.key_slots, 0), axis=-1) * self._shares()
 
     def _shares(self):
         """Returns each token's share of its key's attention, float32 `[tokens]`."""
@@ -132,14 +175,14 @@ def placed_rollout(attentions, placements, *, query, residual=0.5, start_layer=0
             `[batch, groups, heads, queries, keys]` whose rows sum to 1.
         placements: list of `Placement`, one a layer, over the same tokens. Only the last may be a
             pooling layer.
-        query: weights over tokens, or over the queries of a pooling layer at the top; their sum
-            is 1.
+        query: weights `[tokens]`, or `[queries]` of a pooling layer at the top; their sum is 1.
+            Several rows of them, `[rows, tokens]`, give as many rollouts.
         residual: float in [0, 1); the weight of the residual connection.
         start_layer: integer; layers below it are ignored. Negative counts from the top.
         **options: `head_fusion` and `discard_ratio`, as in `fuse_heads`.
 
     Returns:
-        float32 tensor `[batch, tokens]`, rows sum to 1.
+        float32 tensor `[batch, tokens]`, or `[batch, rows, tokens]`; rows sum to 1.
 
     References:
         See `attention_rollout`; windows, merged tokens and pooled keys are our own extension,
@@ -148,18 +191,19 @@ def placed_rollout(attentions, placements, *, query, residual=0.5, start_layer=0
     check_ratio("residual", residual)
     check_start_layer(start_layer, len(attentions))
     residual = float(residual)
-    row = tf.constant([query], tf.float32)
-    row = tf.repeat(row, tf.shape(attentions[0])[0], axis=0)
+    query = tf.constant(query, tf.float32)
+    rows = tf.reshape(query, [1, -1, query.shape[-1]])
+    rows = tf.repeat(rows, tf.shape(attentions[0])[0], axis=0)
     chosen = list(zip(attentions, placements, strict=True))[start_layer:]
     for attention, placement in reversed(chosen):
-        row = placement.row_through(row, attention, residual=residual, **options)
-    return row
+        rows = placement.rows_through(rows, attention, residual=residual, **options)
+    return rows if query.shape.rank == 2 else tf.squeeze(rows, axis=1)
 
 
-def _sums_by_slot(row, slots, count):
-    """Returns the sums of `[batch, tokens]` over the tokens of each slot, `[batch, count]`."""
+def _sums_by_slot(rows, slots, count):
+    """Returns the sums of `[batch, rows, tokens]` over each slot's tokens, `[..., count]`."""
     if np.array_equal(slots, np.arange(count)):
-        return row
+        return rows
     is_slot = slots >= 0
-    taken = tf.transpose(tf.boolean_mask(row, is_slot, axis=1))
-    return tf.transpose(tf.math.unsorted_segment_sum(taken, slots[is_slot], count))
+    taken = tf.transpose(tf.boolean_mask(rows, is_slot, axis=2), [2, 0, 1])
+    return tf.transpose(tf.math.unsorted_segment_sum(taken, slots[is_slot], count), [1, 2, 0])

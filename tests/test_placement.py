@@ -303,3 +303,46 @@ def test_attention_to_oneself_leaves_every_token_alone():
 def test_bad_options_are_named(options, error, text):
     with pytest.raises(error, match=text):
         placed_rollout([SHIFTED_ATTENTION], [SHIFTED], query=[1, 0, 0, 0], **options)
+
+
+def test_several_rows_at_once_are_as_one_by_one():
+    rows = np.float32([[1, 0, 0, 0], [0, 0.5, 0.25, 0.25], [0, 0, 0, 1]])
+    for attention, place in ((SHIFTED_ATTENTION, SHIFTED), (REDUCED_ATTENTION, REDUCED)):
+        layers, places = [attention] * 3, [place] * 3
+        together = placed_rollout(layers, places, query=rows)
+        single = [placed_rollout(layers, places, query=row)[0] for row in rows]
+        np.testing.assert_allclose(together[0], single, atol=1e-6)
+
+
+REDUCED = placement(1, 4, 2, [0, 1, 2, 3], [0, 0, 1, 1])
+REDUCED_ATTENTION = np.float32([[[[0.6, 0.4], [1, 0], [0, 1], [0.2, 0.8]]]])
+
+
+def test_head_rows_by_hand():
+    # Two heads; the second looks at the first key only.
+    attention = np.concatenate([REDUCED_ATTENTION, np.float32([[[[1, 0]] * 4]])], axis=1)
+    weights = REDUCED.slot_weights([[1, 0, 0, 0], [0, 0.5, 0.5, 0]])
+    np.testing.assert_allclose(weights, [[1, 0, 0, 0], [0, 0.5, 0.5, 0]])
+    rows = REDUCED.head_rows(weights, attention)
+    first = [[0.3, 0.3, 0.2, 0.2], [0.25, 0.25, 0.25, 0.25]]
+    np.testing.assert_allclose(rows, [[first, [[0.5, 0.5, 0, 0]] * 2]], rtol=1e-6)
+
+
+def test_head_rows_of_windows_are_those_of_the_token_map():
+    identity = np.eye(4)
+    rows = SHIFTED.head_rows(SHIFTED.slot_weights(identity), SHIFTED_ATTENTION)
+    assert rows.shape == (1, 1, 4, 4)
+    np.testing.assert_allclose(rows[:, 0], SHIFTED.token_map(SHIFTED_ATTENTION), rtol=1e-6)
+
+
+def test_head_rows_leave_keys_without_a_token_out():
+    padded = placement(1, 2, 3, [0, 1], [0, 2])
+    rows = padded.head_rows(np.eye(2), np.float32([[[[0.2, 0.5, 0.3], [0.5, 0, 0.5]]]]))
+    np.testing.assert_allclose(rows, [[[[0.4, 0.6], [0.5, 0.5]]]], rtol=1e-6)
+
+
+def test_tokens_that_are_no_queries_have_no_slot_weight():
+    weights = CLASS_ONLY.slot_weights([[0.5, 0.25, 0.25], [0, 1, 0]])
+    np.testing.assert_allclose(weights, [[0.5], [0]])
+    merged = placement(1, 2, 2, [0, 0, 1, 1])
+    np.testing.assert_allclose(merged.slot_weights([[0.1, 0.2, 0.3, 0.4]]), [[0.3, 0.7]])
