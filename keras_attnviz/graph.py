@@ -1,4 +1,4 @@
-"""Feature maps, dependences and the head's input, found among the operations of a graph."""
+"""Feature maps, dependences and the logits, found among the operations of a graph."""
 
 import re
 
@@ -8,10 +8,9 @@ _CONVOLUTIONS = frozenset(["Conv2D", "DepthwiseConv2dNative"])
 _POOLINGS = frozenset(["AvgPool", "MaxPool"])
 # Operations that read a tensor's shape, not its values.
 _SHAPE_READERS = frozenset(["OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike"])
-# Operations between a head's last matrix product and the predictions.
-_AFTER_THE_HEAD = frozenset(
-    ["AddV2", "BiasAdd", "Cast", "Identity", "LogSoftmax", "Reshape", "Sigmoid", "Softmax"]
-)
+# Operations that only change a tensor's form, and activations of a model's output.
+_CHANGES_OF_FORM = frozenset(["Cast", "Identity", "Reshape"])
+_OUTPUT_ACTIVATIONS = frozenset(["LogSoftmax", "Sigmoid", "Softmax"])
 _CALLS = frozenset(["PartitionedCall", "StatefulPartitionedCall"])
 
 
@@ -144,22 +143,22 @@ def gradients(outputs, sources, **options):
         return [None] * len(sources)
 
 
-def head_input(predictions):
-    """Returns the tensor that the model's last matrix product reads, or `predictions` itself.
+def before_activation(predictions):
+    """Returns the logits: the tensor that the model's last activations are computed from.
 
-    What the predictions depend on is asked of the head's input, not of the predictions, because
-    a softmax can hide a dependence and a head's kernel is often initialized with zeros.
+    That is `predictions` itself where the model ends in no softmax or sigmoid. What the
+    predictions depend on is asked of this tensor, because a saturated softmax hides a dependence.
     """
     tensor = predictions
-    while tensor.op.type in _AFTER_THE_HEAD:
+    while tensor.op.type in _CHANGES_OF_FORM | _OUTPUT_ACTIVATIONS:
         tensor = tensor.op.inputs[0]
-    return tensor.op.inputs[0] if tensor.op.type == "MatMul" else predictions
+    return tensor
 
 
 def last_activation(predictions):
     """Returns `"Softmax"` or `"Sigmoid"` where the model ends in one, else None."""
     tensor = predictions
-    while tensor.op.type in ("Cast", "Identity", "Reshape"):
+    while tensor.op.type in _CHANGES_OF_FORM:
         tensor = tensor.op.inputs[0]
     return tensor.op.type if tensor.op.type in ("Sigmoid", "Softmax") else None
 

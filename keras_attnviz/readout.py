@@ -14,9 +14,11 @@ _NEGLIGIBLE = 1e-6
 def rows_read(trace, place, inputs):
     """Returns which rows of an attention map the predictions depend on.
 
-    The gradient of the head's input tells it. Where there is none, as with layers that are
-    computed again in the backward pass, rows are changed and the output is looked at: each of the
-    further tokens by itself, the patches together.
+    The gradient of the predictions, before their activation, tells it. Where there is none, as
+    with layers that are computed again in the backward pass, rows are changed and the output is
+    looked at: each of the further tokens by itself, the patches together. Weights above the map
+    that are all zeros, as those of a fresh head or of a gate often are, would hide what the
+    output is going to depend on after the first step, so random numbers stand in for them.
 
     Args:
         trace: a `Trace`.
@@ -27,11 +29,12 @@ def rows_read(trace, place, inputs):
         bool array `[groups * queries]`.
     """
     site = trace.sites[place.index]
+    feeds, values = _stand_ins(trace.zero_weights(site, inputs))
     with trace.as_default():
-        gradient = _gradient(graph.head_input(trace.predictions), site.weights)
+        gradient = _gradient(graph.before_activation(trace.predictions), site.weights)
     if gradient is None:
-        return _rows_that_matter(trace, place, inputs)
-    (found,) = trace.function([gradient])(*inputs)
+        return _rows_that_matter(trace, place, inputs, feeds, values)
+    (found,) = trace.function([gradient], feeds=feeds)(*inputs, *values)
     found = np.nan_to_num(found.numpy().astype(float), posinf=0, neginf=0)
     found = found.transpose(place.order)
     strength = np.abs(by_group(found, place.axes, place.queries.slots)).max(axis=(1, 3)).ravel()
@@ -58,21 +61,30 @@ def _gradient(output, attention):
     return graph.gradients(flat * weights, [attention])[0]
 
 
-def _rows_that_matter(trace, place, inputs):
+def _stand_ins(weights):
+    """Returns the tensors of all-zero weights, and random numbers, all positive, for them."""
+    generator = np.random.default_rng(0)
+    tensors = [tensor for tensor, _ in weights]
+    values = [generator.uniform(0.5, 1.5, shape) for _, shape in weights]
+    return tensors, [tf.constant(v, t.dtype) for t, v in zip(tensors, values, strict=True)]
+
+
+def _rows_that_matter(trace, place, inputs, feeds, values):
     """Returns the rows whose change moves the output, patches together."""
     site = trace.sites[place.index]
     queries = place.queries
     matters = np.zeros(place.axes.groups * queries.slots, bool)
     if site.weights.shape.rank != 4 or place.axes.groups > 1:
         return matters
-    values = trace.function([site.weights])(*inputs)[0].numpy()
-    changed = trace.function([trace.predictions], feeds=[site.weights])
-    usual = changed(*inputs, tf.constant(values))[0].numpy().astype(float)
+    weights = trace.function([site.weights])(*inputs)[0].numpy()
+    logits = graph.before_activation(trace.predictions)
+    changed = trace.function([logits], feeds=[*feeds, site.weights])
+    usual = changed(*inputs, *values, tf.constant(weights))[0].numpy().astype(float)
     patches = np.array([], int) if queries.owners is None else np.unique(queries.owners)
     for rows in [patches, *np.setdiff1d(np.arange(queries.slots), patches).reshape(-1, 1)]:
-        other = values.copy()
-        other[:, :, rows] = np.eye(values.shape[-1], dtype=values.dtype)[-1]
-        moved = changed(*inputs, tf.constant(other))[0].numpy().astype(float)
+        other = weights.copy()
+        other[:, :, rows] = np.eye(weights.shape[-1], dtype=weights.dtype)[-1]
+        moved = changed(*inputs, *values, tf.constant(other))[0].numpy().astype(float)
         matters[rows] = not np.allclose(moved, usual, rtol=0, atol=1e-6 * np.abs(usual).max())
     return matters
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 
 import tensorflow as tf
 
@@ -101,6 +102,29 @@ class Trace:
     def mixing(self):
         """Returns the tensors in which positions are mixed: attention and wide convolutions."""
         return self._mixing
+
+    def zero_weights(self, site, inputs):
+        """Returns the weights above an attention map that hold nothing but zeros.
+
+        Args:
+            site: `AttentionSite`; read are the weights that are used after it.
+            inputs: flat list of the model's inputs, one image.
+
+        Returns:
+            list of `(tensor, shape)`, of symbolic tensors that read a float variable.
+        """
+        above = itertools.dropwhile(lambda each: each is not site.weights.op, self.operations)
+        reads = {each.name: each.outputs[0] for each in above if each.type == "ReadVariableOp"}
+        reads = {name: tensor for name, tensor in reads.items() if tensor.dtype.is_floating}
+        with self.as_default():
+            found = {
+                name: (tf.math.count_nonzero(tensor), tf.shape(tensor))
+                for name, tensor in reads.items()
+            }
+        found = self.function(found)(*inputs)
+        return [
+            (reads[name], _as_tuple(shape)) for name, (count, shape) in found.items() if not count
+        ]
 
     def observe(self, inputs):
         """Runs one image; returns each attention map's shape, and how far row sums are from 1.

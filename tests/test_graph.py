@@ -155,18 +155,23 @@ def test_nothing_is_between_tensors_without_a_path():
     assert between(apart) == []
 
 
-@pytest.mark.parametrize("activation", [tf.identity, tf.nn.softmax, tf.nn.sigmoid])
-def test_head_input_is_what_the_last_product_reads(activation):
-    def model(features):
-        return activation(tf.nn.bias_add(tf.matmul(tf.tanh(features), tf.ones([8, 3])), tf.ones(3)))
+@pytest.mark.parametrize(
+    "activation",
+    [
+        tf.identity,
+        tf.nn.softmax,
+        tf.nn.log_softmax,
+        lambda logits: tf.cast(tf.reshape(tf.nn.sigmoid(logits), [-1]), tf.float16),
+    ],
+)
+def test_before_the_activation(activation):
+    _, (logits, output), _ = traced(lambda x: (y := tf.tanh(x), activation(y)), [None, 8])
+    assert graph.before_activation(output) is logits
 
-    _, output, _ = traced(model, [None, 8])
-    assert graph.head_input(output).op.type == "Tanh"
 
-
-def test_head_input_is_the_prediction_where_there_is_no_head():
-    _, output, _ = traced(lambda tokens: tokens[:, 0], [None, 5, 8])
-    assert graph.head_input(output) is output
+def test_a_sum_of_activations_is_none():
+    _, output, _ = traced(lambda x: tf.nn.softmax(x) + tf.nn.sigmoid(x), [None, 8])
+    assert graph.before_activation(output) is output
 
 
 @pytest.mark.parametrize(

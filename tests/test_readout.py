@@ -84,6 +84,16 @@ class HeadsBetween(keras.layers.Layer):
 
 def model_of(read, *, between=tf.identity, attention=Attention):
     """Returns a model whose head reads a part of a class token and 2 x 3 patches."""
+    mean = keras.layers.Lambda(
+        lambda tokens: tf.reduce_mean(tf.tanh(read(between(tokens))), axis=1)
+    )
+    return model_with_head(
+        lambda tokens: keras.layers.Dense(3, "softmax")(mean(tokens)), attention=attention
+    )
+
+
+def model_with_head(head, *, attention=Attention):
+    """Returns a model with attention among a class token and 2 x 3 patches, and a head."""
     keras.utils.set_random_seed(5)
     images = keras.Input((8, 12, 3))
     tokens = keras.layers.Reshape((6, WIDE))(keras.layers.Conv2D(WIDE, 4, 4)(images))
@@ -91,10 +101,7 @@ def model_of(read, *, between=tf.identity, attention=Attention):
         tokens
     )
     tokens = attention()(keras.layers.Concatenate(axis=1)([first, tokens]))
-    outputs = keras.layers.Lambda(
-        lambda tokens: tf.reduce_mean(tf.tanh(read(between(tokens))), axis=1)
-    )(tokens)
-    return keras.Model(images, keras.layers.Dense(3, "softmax")(outputs))
+    return keras.Model(images, head(tokens))
 
 
 def rows_of(model, *, heads=1, order=PLAIN):
@@ -138,11 +145,56 @@ def test_single_patches_are_read():
     assert rows_of(model_of(lambda tokens: tokens[:, 2:4])) == [row in (2, 3) for row in range(7)]
 
 
-def test_a_head_of_zeros_is_looked_behind():
-    model = model_of(lambda tokens: tokens[:, :1])
-    head = model.layers[-1]
-    head.set_weights([np.zeros_like(array) for array in head.get_weights()])
-    assert rows_of(model) == [row == 0 for row in range(7)]
+def test_all_heads_of_a_sum_are_read():
+    def read(head):
+        return keras.layers.Dense(3, "softmax")(head)
+
+    model = model_with_head(lambda tokens: read(tokens[:, 0]) + read(tokens[:, 3]))
+    assert rows_of(model) == [row in (0, 3) for row in range(7)]
+
+
+class ZeroGate(keras.layers.Layer):
+    """Multiplies by a weight that begins at zero."""
+
+    def build(self, input_shape):
+        self.gate = self.add_weight(shape=(), initializer="zeros", name="gate")
+
+    def call(self, inputs):
+        return self.gate * inputs
+
+
+def zero_head(tokens, **options):
+    return keras.layers.Dense(3, kernel_initializer="zeros", **options)(tokens)
+
+
+def zero_convolution(tokens):
+    grid = keras.layers.Reshape((2, 3, WIDE))(tokens[:, 1:])
+    return keras.layers.Conv2D(3, 1, kernel_initializer="zeros")(grid)
+
+
+HEADS_OF_ZEROS = {
+    "product": (lambda tokens: zero_head(tokens[:, 0], activation="softmax"), [0]),
+    "activation": (lambda tokens: zero_head(tokens[:, 0], activation="softplus"), [0]),
+    "scale": (lambda tokens: keras.layers.Rescaling(5.0, 2.0)(zero_head(tokens[:, 0])), [0]),
+    "two": (lambda tokens: zero_head(tokens[:, 0]) + zero_head(tokens[:, 1]), [0, 1]),
+    "one of two": (lambda tokens: zero_head(tokens[:, 0]) + tokens[:, 1, :3], [0, 1]),
+    "mean": (
+        lambda tokens: keras.layers.GlobalAveragePooling1D()(zero_head(tokens)),
+        list(range(7)),
+    ),
+    "convolution": (zero_convolution, [1, 2, 3, 4, 5, 6]),
+    "gate": (lambda tokens: keras.layers.Dense(3)(ZeroGate()(tokens[:, 2])), [2]),
+}
+
+
+@pytest.mark.parametrize("between", [tf.identity, tf.stop_gradient])
+@pytest.mark.parametrize("name", HEADS_OF_ZEROS)
+def test_heads_of_zeros_are_looked_behind(name, between):
+    head, rows = HEADS_OF_ZEROS[name]
+    if between is tf.stop_gradient and max(rows) > 0:
+        rows = {*rows, 1, 2, 3, 4, 5, 6}  # Without gradients, patches are changed together.
+    model = model_with_head(lambda tokens: head(keras.layers.Lambda(between)(tokens)))
+    assert rows_of(model) == [row in rows for row in range(7)]
 
 
 @pytest.mark.parametrize("between", [lambda tokens: 0.0 * tokens, tf.zeros_like])
