@@ -8,7 +8,7 @@ import numpy as np
 from tensorflow import keras
 
 from keras_attnviz import render
-from keras_attnviz._checks import check_count, message
+from keras_attnviz._checks import check_count, is_integer, message
 from keras_attnviz.classes import class_name
 from keras_attnviz.events import AttentionWriter, has_log, tag_names
 from keras_attnviz.monitor import (
@@ -20,6 +20,7 @@ from keras_attnviz.monitor import (
 )
 from keras_attnviz.panel import ColorScale, probe_panel
 from keras_attnviz.probes import ProbeSet
+from keras_attnviz.records import TabRecords
 
 CHECK, CROSS = "\N{CHECK MARK}", "\N{BALLOT X}"
 
@@ -59,6 +60,12 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         batch_size: probes that are run at a time.
         per_layer_logs: whether the scalars of single layers go into `logs` too; TensorBoard has
             them in any case.
+        attention_tab: whether what the Attention tab shows is logged, 0.5 MB an epoch for 8
+            probes of a ViT-B/16.
+        full_probes: names or indices of probes whose whole attention, of every layer and head
+            from every patch to every patch, is logged too, 5.6 MB a probe and time for a
+            ViT-B/16. How much it is, is printed when the training begins.
+        full_every_epochs: log that after every so many epochs, and before the first.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -100,6 +107,9 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         opacity=0.6,
         batch_size=8,
         per_layer_logs=True,
+        attention_tab=True,
+        full_probes=(),
+        full_every_epochs=5,
     ):
         super().__init__()
         check_count("every_epochs", every_epochs)
@@ -119,6 +129,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             "layout": layout,
             "output": output,
             "self_check": self_check,
+            "details": attention_tab,
             "batch_size": batch_size,
             "start_layer": start_layer,
             "rollout_options": {
@@ -129,10 +140,14 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         }
         self._colors = ColorScale(color_scale, color_limit, color_map, opacity)
         self._per_layer_logs = per_layer_logs
+        check_count("full_every_epochs", full_every_epochs)
+        self._full_probes = _checked_full_probes(full_probes, self.probes.names, attention_tab)
+        self._full_every_epochs = full_every_epochs
+        self._attention_tab, self._records = attention_tab, None
         self._tags = tag_names(self.probes.names)
         self._has_begun = False
         self._monitor = self._writer = None
-        self._baseline = self._last = None
+        self._baseline = self._last = self._before = None
         self._epoch = self._logged = None
         self._scalars = {}
         self._missing = []
@@ -146,6 +161,15 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         if self._monitor is not None and self._monitor.model is not self.model:
             self._baseline = self._last = None
         self._monitor = ProbeMonitor(self.model, self.probes, **self._monitor_options)
+        if self._attention_tab:
+            self._records = TabRecords(
+                self._monitor,
+                self.probes,
+                self._colors,
+                full_probes=self._full_probes,
+                full_every_epochs=self._full_every_epochs,
+            )
+            self._tell_full_size()
 
     def on_epoch_begin(self, epoch, logs=None):
         """Logs the baseline before the first training step of a fit."""
@@ -189,7 +213,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
                 f"Training goes on at epoch {epoch + 1} in {self.log_dir!r} with a new callback, "
                 "which doesn't know the baseline of the log: `drift_from_baseline` is left out."
             )
-        self._writer = AttentionWriter(self.log_dir, first_step=first_step)
+        self._open(first_step)
         if self._last is not None:
             return
         snapshot = self._monitor.snapshot()
@@ -207,7 +231,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             snapshot = self._monitor.snapshot()
             self._measured(snapshot)
             if self._writer is None:
-                self._writer = AttentionWriter(self.log_dir, first_step=epoch)
+                self._open(epoch)
             self._write(epoch, f"after epoch {epoch + 1}", snapshot)
         except Exception as error:
             if not self._missing:
@@ -221,10 +245,16 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             with contextlib.suppress(Exception):
                 self._close()
 
+    def _open(self, first_step):
+        """Opens the log, and says for the tab what is logged."""
+        self._writer = AttentionWriter(self.log_dir, first_step=first_step)
+        if self._records is not None:
+            self._records.write_setup(self._writer, first_step)
+
     def _measured(self, snapshot):
         """Keeps a snapshot's scalars, and itself for the next one's drift."""
         self._scalars = snapshot_scalars(snapshot, baseline=self._baseline, last=self._last)
-        self._last = snapshot
+        self._before, self._last = self._last, snapshot
 
     def _write(self, step, moment, snapshot):
         """Writes the pictures and scalars of a snapshot."""
@@ -242,7 +272,38 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             )
         scalars = {f"attention/{name}": value for name, value in self._scalars.items()}
         self._writer.scalars(step, scalars)
+        self._write_records(step, snapshot)
         self._writer.flush()
+
+    def _write_records(self, step, snapshot):
+        """Writes what the Attention tab shows."""
+        if self._records is None:
+            return
+        is_baseline = snapshot is self._baseline
+        self._records.write(
+            self._writer,
+            step,
+            snapshot,
+            baseline=self._baseline,
+            last=self._before,
+            is_baseline=is_baseline,
+        )
+        if self._full_probes and (is_baseline or (step + 1) % self._full_every_epochs == 0):
+            self._records.write_full(self._writer, step)
+
+    def _tell_full_size(self):
+        """Prints how much the whole attention of the chosen probes takes."""
+        if not self._full_probes:
+            return
+        each = self._records.full_bytes() / 1e6
+        epochs = self.params.get("epochs")
+        total = (
+            "" if epochs is None else f", {each * (1 + epochs // self._full_every_epochs):.1f} MB"
+        )
+        print(
+            f"Whole attention of {len(self._full_probes)} probes: {each:.1f} MB, before the "
+            f"training and after every {self._full_every_epochs} epochs{total} in all."
+        )
 
     def _caption(self, index, snapshot, moment):
         """Returns one line: when, the predicted class and its confidence, right or wrong."""
@@ -262,6 +323,25 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
+
+
+def _checked_full_probes(chosen, names, attention_tab):
+    """Returns the indices of the probes whose whole attention is logged."""
+    if isinstance(chosen, (str, int)):
+        raise TypeError(message("full_probes", "a list of names or indices", chosen))
+    if chosen and not attention_tab:
+        must = "empty where `attention_tab` is False"
+        raise ValueError(message("full_probes", must, list(chosen)))
+    indices = []
+    for probe in chosen:
+        if probe in names:
+            indices.append(names.index(probe))
+        elif is_integer(probe) and -len(names) <= probe < len(names):
+            indices.append(int(probe) % len(names))
+        else:
+            must = f"names of probes or indices in [{-len(names)}, {len(names)})"
+            raise ValueError(message("full_probes", must, probe, f"Names: {', '.join(names)}."))
+    return tuple(dict.fromkeys(indices))
 
 
 def _reason(error):

@@ -16,6 +16,18 @@ def class_predictions(outputs, *, activation):
         `(classes, confidences)`: integer array `[batch]` and float array `[batch]` in [0, 1];
         or None where `outputs` is not of rank 2.
     """
+    probabilities = class_probabilities(outputs, activation=activation)
+    if probabilities is None:
+        return None
+    classes = probabilities.argmax(axis=1)
+    return classes, probabilities[np.arange(len(classes)), classes]
+
+
+def class_probabilities(outputs, *, activation):
+    """Returns the probability of each class, float64 `[batch, classes]`, at least two classes.
+
+    Arguments as in `class_predictions`; None where `outputs` is not of rank 2.
+    """
     outputs = np.asarray(outputs, np.float64)
     if outputs.ndim != 2:
         return None
@@ -23,8 +35,7 @@ def class_predictions(outputs, *, activation):
         outputs = _sigmoid(outputs) if outputs.shape[1] == 1 else _softmax(outputs)
     if outputs.shape[1] == 1:
         outputs = np.concatenate([1.0 - outputs, outputs], axis=1)
-    classes = outputs.argmax(axis=1)
-    return classes, outputs[np.arange(len(outputs)), classes]
+    return outputs
 
 
 def class_name(index, class_names):

@@ -20,6 +20,7 @@ from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.util import tensor_util
 
 from keras_attnviz._checks import message
+from keras_attnviz.tb_plugin.metadata import FORMAT_VERSION, PLUGIN_NAME
 
 RUN = "attention"
 _numbers = itertools.count()
@@ -75,6 +76,16 @@ class AttentionWriter:
         tensor = tensor_util.make_tensor_proto(np.array(parts, dtype=object))
         self._add_summary(step, tag, tensor, metadata)
 
+    def record(self, step, tag, data):
+        """Writes one record of the Attention tab; `data` is bytes."""
+        tensor = tensor_util.make_tensor_proto(np.array(data, dtype=object))
+        self._add_summary(step, tag, tensor, _tab_metadata(summary_pb2.DATA_CLASS_TENSOR))
+
+    def blobs(self, step, tag, blobs):
+        """Writes a sequence of blobs of the Attention tab; `blobs` is a list of bytes."""
+        tensor = tensor_util.make_tensor_proto(np.array(blobs, dtype=object))
+        self._add_summary(step, tag, tensor, _tab_metadata(summary_pb2.DATA_CLASS_BLOB_SEQUENCE))
+
     def flush(self):
         """Puts all entries into the file.
 
@@ -97,6 +108,13 @@ class AttentionWriter:
     def _add(self, step, **content):
         event = event_pb2.Event(wall_time=time.time(), step=step, **content)
         self._writer.write(event.SerializeToString())
+
+
+def _tab_metadata(data_class):
+    plugin_data = summary_pb2.SummaryMetadata.PluginData(
+        plugin_name=PLUGIN_NAME, content=str(FORMAT_VERSION).encode()
+    )
+    return summary_pb2.SummaryMetadata(plugin_data=plugin_data, data_class=data_class)
 
 
 def _file_name():

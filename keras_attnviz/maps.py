@@ -22,6 +22,7 @@ class AttentionMap:
             pooling; None where it isn't known because the layout was given.
         prefix: number of keys before the patches; 0 where there are groups.
         suffix: number of keys after the patches.
+        trainable: whether training changes how the layer computes its scores.
     """
 
     layer: str
@@ -34,6 +35,7 @@ class AttentionMap:
     grid: tuple | None
     prefix: int
     suffix: int
+    trainable: bool = True
 
 
 def describe(places, towers, sites):

@@ -4,6 +4,9 @@ import tensorflow as tf
 
 from keras_attnviz._checks import message
 
+# Patches that receive more than so many times uniform attention count as sinks.
+_SINK = 10.0
+
 
 def attention_entropy(attention):
     """Returns the mean entropy of each head's attention rows, as a share of the largest possible.
@@ -32,6 +35,72 @@ def attention_entropy(attention):
     # xlogy is 0 where attention is 0.
     entropy = -tf.reduce_sum(tf.math.xlogy(attention, attention), axis=-1)
     return tf.reduce_mean(tf.math.divide_no_nan(entropy, tf.math.log(keys)), axis=-1)
+
+
+def attention_distance(attention, distances):
+    """Returns how far each head's queries look, on the average.
+
+    Args:
+        attention: float tensor `[..., queries, keys]`, values >= 0.
+        distances: float tensor that broadcasts to it, from each query to each key, in pixels
+            say; NaN where one of them is no patch. Of each query only the attention to patches
+            counts, divided by its sum.
+
+    Returns:
+        float32 tensor `[...]` in the unit of `distances`, at least 0: the mean over queries; NaN
+        where no query is a patch.
+
+    References:
+        Dosovitskiy et al. 2020, "An Image is Worth 16x16 Words", arXiv 2010.11929, figure 7 and
+        appendix D.7.
+    """
+    distances = tf.cast(tf.convert_to_tensor(distances), tf.float32)
+    is_pair = tf.math.is_finite(distances)
+    attention = tf.cast(tf.convert_to_tensor(attention), tf.float32)
+    attention = tf.where(is_pair, attention, 0.0)
+    far = tf.reduce_sum(attention * tf.where(is_pair, distances, 0.0), axis=-1)
+    mean = tf.math.divide_no_nan(far, tf.reduce_sum(attention, axis=-1))
+    is_query = tf.cast(tf.reduce_any(is_pair, axis=-1), tf.float32)
+    return tf.reduce_sum(mean * is_query, axis=-1) / tf.reduce_sum(is_query, axis=-1)
+
+
+def sink_share(received):
+    """Returns the share of attention that goes to patches far out of line.
+
+    Args:
+        received: float tensor `[..., patches]`, the attention that each patch receives, in times
+            uniform attention.
+
+    Returns:
+        float32 tensor `[...]` in [0, 1]: what goes to patches that receive more than ten times
+        what they would under uniform attention, as a share of what goes to all patches.
+
+    References:
+        Darcet et al. 2023, "Vision Transformers Need Registers", arXiv 2309.16588, describe such
+        patches; the limit of ten is our own.
+    """
+    received = tf.cast(tf.convert_to_tensor(received), tf.float32)
+    on_sinks = tf.reduce_sum(tf.where(received > _SINK, received, 0.0), axis=-1)
+    return tf.math.divide_no_nan(on_sinks, tf.reduce_sum(received, axis=-1))
+
+
+def localization(heat, mask):
+    """Returns how much more attention lies on an object than its area alone would get.
+
+    Args:
+        heat: float tensor `[..., cells]`, values >= 0.
+        mask: float tensor that broadcasts to it, the share of each cell that the object covers.
+
+    Returns:
+        float32 tensor `[...]`, at least 0: the share of the attention that lies on the object,
+        divided by the object's share of the area. 1 is what uniform attention gives; NaN where
+        the mask is empty.
+    """
+    heat = tf.cast(tf.convert_to_tensor(heat), tf.float32)
+    mask = tf.cast(tf.convert_to_tensor(mask), tf.float32)
+    inside = tf.reduce_sum(heat * mask, axis=-1)
+    share = tf.math.divide_no_nan(inside, tf.reduce_sum(heat, axis=-1))
+    return share / tf.reduce_mean(mask, axis=-1)
 
 
 def jensen_shannon_divergence(first, second):

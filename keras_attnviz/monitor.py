@@ -8,8 +8,9 @@ from tensorflow import keras
 
 from keras_attnviz._checks import check_choice, check_count, check_ratio, message
 from keras_attnviz.capture import AttentionModel
-from keras_attnviz.classes import class_predictions
-from keras_attnviz.metrics import attention_entropy, jensen_shannon_divergence
+from keras_attnviz.classes import class_probabilities
+from keras_attnviz.measures import Measures
+from keras_attnviz.metrics import jensen_shannon_divergence
 from keras_attnviz.rollout import FUSIONS, check_start_layer
 from keras_attnviz.signature import InputSignature
 
@@ -18,18 +19,26 @@ from keras_attnviz.signature import InputSignature
 class Snapshot:
     """The probes' attention and predictions at one moment.
 
+    The heads of all layers follow one another, bottom layer first.
+
     Args:
         relative: float32 array `[probes, grid_height, grid_width]`, rollout as a multiple of
             uniform attention, at least 0.
         entropy: float32 array `[layers]` in [0, 1], mean over probes, heads and queries.
         classes: integer array `[probes]`, or None where the outputs are not class predictions.
         confidences: float array `[probes]` in [0, 1], or None.
+        label_confidences: float array `[probes]` in [0, 1], of the true classes, or None.
+        measures: dict from the name of a `Measures` function to its float32 array
+            `[probes, ...]`: `entropy`, and where details are measured `heads`, `others`,
+            `distance`, `sinks` and `tokens`.
     """
 
     relative: np.ndarray
     entropy: np.ndarray
     classes: np.ndarray | None
     confidences: np.ndarray | None
+    label_confidences: np.ndarray | None = None
+    measures: dict = dataclasses.field(default_factory=dict)
 
 
 class ProbeMonitor:
@@ -42,34 +51,66 @@ class ProbeMonitor:
         start_layer: see `attention_rollout`.
         rollout_options: dict of `head_fusion`, `discard_ratio` and `residual` of
             `attention_rollout`.
+        details: whether single heads and maps from every patch are measured too.
         **options: `layers`, `layout`, `output` and `self_check` of `AttentionModel`.
+
+    Attributes:
+        attention_model: the `AttentionModel`.
+        measures: the `Measures`.
 
     Raises:
         ValueError: probes of a shape, or class names of a number, that the model doesn't have;
             a `start_layer` that it doesn't have; and what `AttentionModel` raises.
     """
 
-    def __init__(self, model, probes, *, batch_size, start_layer, rollout_options, **options):
+    def __init__(
+        self, model, probes, *, batch_size, start_layer, rollout_options, details=False, **options
+    ):
         _check_inputs(model, probes)
         self.model = model
-        self._attention_model = AttentionModel(model, **_input_options(probes), **options)
-        self.layers = tuple(found.layer for found in self._attention_model.maps)
+        self.attention_model = AttentionModel(model, **_input_options(probes), **options)
+        self.layers = tuple(found.layer for found in self.attention_model.maps)
         check_start_layer(start_layer, len(self.layers))
-        self._batch_size = batch_size
-        self._options = {"start_layer": start_layer, **rollout_options}
-        self._inputs = self._attention_model.signature.check(probes.inputs, name="probes")
+        self.options = {"start_layer": start_layer, **rollout_options}
+        self.measures = Measures(
+            self.attention_model,
+            image_size=probes.images.shape[1:3],
+            rollout_options=self.options,
+        )
+        self._heads = np.cumsum([0, *(found.heads for found in self.attention_model.maps)])
+        self._batch_size, self._details, self._labels = batch_size, details, probes.labels
+        self._inputs = self.attention_model.signature.check(probes.inputs, name="probes")
         specs = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in self._inputs]
         self._measure = tf.function(self._measure_graph, input_signature=[specs])
-        outputs = self._measure.get_concrete_function().output_shapes[0]
+        self._full = tf.function(self._full_graph, input_signature=[specs])
+        outputs = self._measure.get_concrete_function().output_shapes["predictions"]
         _check_class_names(probes, outputs)
 
     def snapshot(self):
         """Returns the `Snapshot` of the model as it is now."""
-        batches = [[result.numpy() for result in self._measure(batch)] for batch in self._batches()]
-        outputs, relative, entropy = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-        activation = self._attention_model.activation
-        classes, confidences = class_predictions(outputs, activation=activation) or (None, None)
-        return Snapshot(relative, entropy.mean(axis=0), classes, confidences)
+        batches = [self._measure(batch) for batch in self._batches()]
+        found = {
+            name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]
+        }
+        probabilities = class_probabilities(
+            found.pop("predictions"), activation=self.attention_model.activation
+        )
+        entropy = self.by_layer(found["entropy"].mean(axis=0))
+        return Snapshot(
+            relative=found.pop("relative"),
+            entropy=np.float32([np.nanmean(heads) for heads in entropy]),
+            **_predictions(probabilities, self._labels),
+            measures=found,
+        )
+
+    def by_layer(self, heads):
+        """Returns an array `[heads of all layers, ...]` as a list of one array a layer."""
+        return np.split(heads, self._heads[1:-1])
+
+    def full_maps(self, probe):
+        """Returns what `Measures.full` gives for one probe, a list of one array a layer."""
+        found = self._full([array[probe : probe + 1] for array in self._inputs])
+        return [layer.numpy()[0] for layer in found]
 
     def _batches(self):
         """Returns the probes in batches, flat lists of arrays."""
@@ -79,12 +120,26 @@ class ProbeMonitor:
         ]
 
     def _measure_graph(self, inputs):
-        """Returns predictions, relative rollout, and entropy `[batch, layers]`."""
-        packed = self._attention_model.signature.pack(inputs)
-        predictions, attentions = self._attention_model(packed)
-        rollout = self._attention_model.heatmap(attentions, **self._options)
-        relative = rollout * self._attention_model.layout.tokens
-        return predictions, relative, tf.stack([_entropy(a) for a in attentions], axis=1)
+        """Returns predictions, relative rollout, and measures, a dict of tensors."""
+        predictions, attentions = self._attentions(inputs)
+        found = {
+            "predictions": predictions,
+            "relative": self.measures.heat(attentions),
+            "entropy": self.measures.entropy(attentions),
+        }
+        if self._details:
+            found["heads"], found["others"] = self.measures.heads(attentions)
+            found["distance"] = self.measures.distance(attentions)
+            found["sinks"] = self.measures.sinks(attentions)
+            found["tokens"] = self.measures.tokens(attentions)
+        return found
+
+    def _full_graph(self, inputs):
+        _, attentions = self._attentions(inputs)
+        return [self.measures.full(attentions, layer) for layer in range(len(attentions))]
+
+    def _attentions(self, inputs):
+        return self.attention_model(self.attention_model.signature.pack(inputs))
 
 
 def snapshot_scalars(snapshot, *, baseline, last):
@@ -135,11 +190,16 @@ def _drift(snapshot, reference):
     return float(np.mean(jensen_shannon_divergence(*maps)))
 
 
-def _entropy(attention):
-    """Returns the entropy of an attention map, mean over groups, heads and queries, `[batch]`."""
-    shape = tf.shape(attention)
-    attention = tf.reshape(attention, [shape[0], -1, shape[-2], shape[-1]])
-    return tf.reduce_mean(attention_entropy(attention), axis=1)
+def _predictions(probabilities, labels):
+    """Returns what a `Snapshot` holds of predictions, as a dict."""
+    if probabilities is None:
+        return {"classes": None, "confidences": None}
+    rows, classes = np.arange(len(probabilities)), probabilities.argmax(axis=1)
+    return {
+        "classes": classes,
+        "confidences": probabilities[rows, classes],
+        "label_confidences": None if labels is None else probabilities[rows, labels],
+    }
 
 
 def _check_inputs(model, probes):

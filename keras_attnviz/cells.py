@@ -1,0 +1,63 @@
+"""Cells: a grid of patches, pooled so that what is logged of it stays small."""
+
+import dataclasses
+import math
+
+import numpy as np
+from PIL import Image
+
+
+@dataclasses.dataclass(frozen=True)
+class Cells:
+    """Square blocks of patches; those at the lower and right border may hold fewer.
+
+    Args:
+        patches: `(height, width)` of the grid of patches.
+        factor: patches on each side of a cell.
+    """
+
+    patches: tuple
+    factor: int
+
+    @classmethod
+    def at_most(cls, patches, count):
+        """Returns the smallest cells of which there are at most `count`, at least 1."""
+        factor = 1
+        while math.prod(cls(patches, factor).grid) > count:
+            factor += 1
+        return cls(tuple(patches), factor)
+
+    @property
+    def grid(self):
+        """`(height, width)` of the grid of cells."""
+        return tuple(-(-side // self.factor) for side in self.patches)
+
+    @property
+    def count(self):
+        """Number of cells."""
+        return math.prod(self.grid)
+
+    def means(self):
+        """Returns the matrix from patches to the means of cells, float32 `[patches, cells]`."""
+        rows, columns = (np.arange(side) // self.factor for side in self.patches)
+        owners = (rows[:, np.newaxis] * self.grid[1] + columns).ravel()
+        matrix = np.zeros((len(owners), self.count), np.float32)
+        matrix[np.arange(len(owners)), owners] = 1
+        return matrix / matrix.sum(axis=0)
+
+
+def mask_shares(masks, grid):
+    """Returns the share of each cell that a mask covers.
+
+    Args:
+        masks: float array `[masks, height, width]` in [0, 1].
+        grid: `(height, width)` of the grid that is laid over them.
+
+    Returns:
+        float32 array `[masks, cells]` in [0, 1], row by row.
+    """
+    resized = [
+        Image.fromarray(np.asarray(mask, np.float32)).resize(grid[::-1], Image.Resampling.BOX)
+        for mask in masks
+    ]
+    return np.stack([np.asarray(mask).ravel() for mask in resized])

@@ -1,0 +1,196 @@
+"""What is measured of attention maps on probes: heatmaps, single heads, numbers."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attnviz.cells import Cells
+from keras_attnviz.metrics import attention_distance, attention_entropy, sink_share
+from keras_attnviz.placement import placed_rollout
+
+# A head's map has at most so many cells, a map from every patch to every patch so many a side.
+_HEAD_CELLS, _TOKEN_CELLS = 1600, 400
+
+
+class Measures:
+    """Attention maps to what the tab shows, as a pure graph function.
+
+    Args:
+        attention_model: the `AttentionModel` that gives the maps.
+        image_size: `(height, width)` of the images, in pixels.
+        rollout_options: dict of options of `AttentionModel.rollout`.
+
+    Attributes:
+        head_cells: `Cells` of the maps of single heads.
+        token_cells: `Cells` of the maps from every patch to every patch.
+    """
+
+    def __init__(self, attention_model, *, image_size, rollout_options):
+        self._model, self._options = attention_model, rollout_options
+        self._layout = attention_model.layout
+        self._patches = slice(
+            self._layout.prefix, self._layout.prefix + int(np.prod(self._layout.grid))
+        )
+        self._pitch = [p / c for p, c in zip(image_size, self._layout.grid, strict=True)]
+        self.head_cells = Cells.at_most(self._layout.grid, _HEAD_CELLS)
+        self.token_cells = Cells.at_most(self._layout.grid, _TOKEN_CELLS)
+
+    def heat(self, attentions):
+        """Returns rollout in times uniform attention, float32 `[batch, height, width]`."""
+        return self._model.heatmap(attentions, **self._options) * self._layout.tokens
+
+    def entropy(self, attentions):
+        """Returns each head's entropy, see `attention_entropy`: float32 `[batch, heads]`.
+
+        The heads of all layers follow one another, bottom layer first, here and below.
+        """
+        return tf.concat([_entropy(attention) for attention in attentions], axis=1)
+
+    def distance(self, attentions):
+        """Returns each head's mean attention distance in pixels, float32 `[batch, heads]`.
+
+        NaN in layers whose queries are no patches.
+        """
+        pairs = zip(self._model.placements, attentions, strict=True)
+        return tf.concat([self._distance(*pair) for pair in pairs], axis=1)
+
+    def heads(self, attentions):
+        """Returns what the read-out tokens attend to, head by head.
+
+        In a layer without them among its queries, the mean over the patches is taken.
+
+        Returns:
+            `(heads, others)`: float32 `[batch, heads, cells]` in times uniform attention, and
+            float32 `[batch, heads]` in [0, 1], the share on tokens that are no patches.
+        """
+        rows = [
+            placement.head_rows(self._readout_weights(placement), attention)[:, :, 0]
+            for placement, attention in zip(self._model.placements, attentions, strict=True)
+        ]
+        rows = tf.concat(rows, axis=1)
+        on_patches = tf.reduce_sum(rows[..., self._patches], axis=-1)
+        others = tf.clip_by_value(tf.reduce_sum(rows, axis=-1) - on_patches, 0.0, 1.0)
+        return self._pooled(rows, self.head_cells), others
+
+    def sinks(self, attentions):
+        """Returns each layer's `sink_share`, float32 `[batch, layers]`."""
+        shares = []
+        for placement, attention in zip(self._model.placements, attentions, strict=True):
+            rows = placement.head_rows(_weights(placement, self._patch_mean()), attention)[:, :, 0]
+            received = tf.reduce_mean(rows, axis=1)[:, self._patches] * self._layout.tokens
+            shares.append(sink_share(received))
+        return tf.stack(shares, axis=1)
+
+    def tokens(self, attentions):
+        """Returns where the patches of each cell attend, by rollout.
+
+        A pooling layer at the top, in which no patch attends, is left out.
+
+        Returns:
+            float32 `[batch, cells, cells]` in times uniform attention.
+        """
+        placements = list(self._model.placements)
+        start = self._options.get("start_layer", 0) % len(placements)
+        pairs = [
+            pair
+            for pair in list(zip(attentions, placements, strict=True))[start:]
+            if not pair[1].is_pooling
+        ]
+        rows = self._cell_rows(self.token_cells)
+        if not pairs:
+            rows = tf.repeat(tf.constant(rows)[tf.newaxis], tf.shape(attentions[0])[0], axis=0)
+            return self._pooled(rows, self.token_cells)
+        options = {name: value for name, value in self._options.items() if name != "start_layer"}
+        rollout = placed_rollout(*map(list, zip(*pairs, strict=True)), query=rows, **options)
+        return self._pooled(rollout, self.token_cells)
+
+    def full(self, attentions, layer):
+        """Returns where the patches of each cell attend in each head of one layer.
+
+        Returns:
+            float32 `[batch, heads, cells, cells]` in times uniform attention; zero rows where
+            the layer leaves the patches as they are.
+        """
+        placement = self._model.placements[layer]
+        rows = self._cell_rows(self.token_cells)
+        weights = np.zeros((len(rows), placement.groups * placement.queries), np.float32)
+        if not placement.is_pooling:
+            weights = placement.slot_weights(rows)
+        return self._pooled(placement.head_rows(weights, attentions[layer]), self.token_cells)
+
+    def _readout_weights(self, placement):
+        """Returns weights `[1, slots]` over a layer's queries."""
+        if placement.is_pooling:
+            return self._model.query[np.newaxis]
+        readout = np.float32(self._layout.query_weights())[np.newaxis]
+        return _weights(placement, readout, otherwise=self._patch_mean())
+
+    def _patch_mean(self):
+        """Returns equal weights of all patches, `[1, tokens]`."""
+        weights = np.zeros((1, self._layout.tokens), np.float32)
+        weights[0, self._patches] = 1 / np.prod(self._layout.grid)
+        return weights
+
+    def _cell_rows(self, cells):
+        """Returns the mean of each cell's patches as weights over tokens, `[cells, tokens]`."""
+        rows = np.zeros((cells.count, self._layout.tokens), np.float32)
+        rows[:, self._patches] = cells.means().T
+        return rows
+
+    def _pooled(self, rows, cells):
+        """Returns shares `[..., tokens]` as cells in times uniform attention."""
+        values = rows[..., self._patches]
+        if cells.factor > 1:
+            values = tf.matmul(values, cells.means())
+        return values * self._layout.tokens
+
+    def _distance(self, placement, attention):
+        """Returns a layer's attention distances, `[batch, heads]`."""
+        if attention.shape.rank == 4:
+            attention = attention[:, tf.newaxis]
+        shape = [placement.groups, placement.queries, placement.keys]
+        keys = self._centers(placement.key_slots, placement.groups * placement.keys)
+        queries = np.full((placement.groups * placement.queries, 2), np.nan, np.float32)
+        if not placement.is_pooling:
+            queries = self._centers(placement.query_slots, len(queries))
+        queries = queries.reshape(shape[0], shape[1], 1, 2)
+        between = tf.constant(queries) - keys.reshape(shape[0], 1, shape[2], 2)
+        distances = tf.norm(between, axis=-1)[:, tf.newaxis]
+        # Mean over the groups that have patches among their queries.
+        by_group = attention_distance(attention, distances)
+        is_known = tf.cast(tf.math.is_finite(by_group), tf.float32)
+        total = tf.reduce_sum(tf.where(is_known > 0, by_group, 0.0), axis=1)
+        return total / tf.reduce_sum(is_known, axis=1)
+
+    def _centers(self, slots, count):
+        """Returns the center of each slot's patches in pixels, `[count, 2]`; NaN without any."""
+        grid = np.indices(self._layout.grid).reshape(2, -1).T
+        centers = np.float32((grid + 0.5) * self._pitch)
+        of_patches = slots[self._patches]
+        is_slot = of_patches >= 0
+        sums, members = np.zeros((count, 2)), np.zeros((count, 1))
+        np.add.at(sums, of_patches[is_slot], centers[is_slot])
+        np.add.at(members, of_patches[is_slot], 1)
+        return np.float32(np.where(members > 0, sums / np.maximum(members, 1), np.nan))
+
+
+def _weights(placement, rows, otherwise=None):
+    """Returns weights `[1, slots]` over a layer's queries, their sum 1.
+
+    Those of `rows` `[1, tokens]`, or where no query has any of `otherwise`, or equal ones.
+    """
+    for candidate in (rows, otherwise):
+        if candidate is not None and not placement.is_pooling:
+            weights = placement.slot_weights(candidate)
+            if weights.any():
+                return weights / weights.sum()
+    slots = placement.groups * placement.queries
+    return np.full((1, slots), 1 / slots, np.float32)
+
+
+def _entropy(attention):
+    """Returns the entropy of a layer's heads, mean over groups and queries, `[batch, heads]`."""
+    if attention.shape.rank == 4:
+        return attention_entropy(attention)
+    shape = tf.shape(attention)
+    by_group = attention_entropy(tf.reshape(attention, [-1, *tf.unstack(shape[2:])]))
+    return tf.reduce_mean(tf.reshape(by_group, shape[:3]), axis=1)
