@@ -1,0 +1,82 @@
+// The numbers, colors and words of line charts; nothing here touches the page.
+
+import { COLOR_MAPS } from "./colormaps.js";
+
+// The part of viridis that stands out from the background, and the color of what is emphasized.
+const THEMES = {
+  light: { ramp: [0, 200], emphasis: "#d9480f", text: "#5f6368", grid: "#e8eaed" },
+  dark: { ramp: [70, 235], emphasis: "#ff922b", text: "#b0b5ba", grid: "#3c4043" },
+};
+
+export function theme(dark) {
+  return dark ? THEMES.dark : THEMES.light;
+}
+
+// Returns a CSS color for line `index` of `count`, from the first line's to the last one's.
+export function lineColor(index, count, dark) {
+  const [first, last] = theme(dark).ramp;
+  const share = count > 1 ? index / (count - 1) : 0.5;
+  const at = 3 * Math.round(first + share * (last - first));
+  return `rgb(${COLOR_MAPS.viridis.slice(at, at + 3).join(",")})`;
+}
+
+// Returns `{steps, lines}` of a group and its counterpart of another run, or null: sorted steps of
+// both, and for each line `{label, emphasis, compared, position, of, values}`. A value is null where
+// it is not a number, and undefined where the line's own run has no such step.
+export function alignedLines(group, steps, other, otherSteps) {
+  const all = [...new Set([...steps, ...(other ? otherSteps : [])])].sort((a, b) => a - b);
+  const place = new Map(all.map((step, index) => [step, index]));
+  const align = (source, ownSteps, compared) =>
+    source.lines.map(({ label, values, emphasis }, position) => {
+      const aligned = new Array(all.length).fill(undefined);
+      ownSteps.forEach((step, index) => {
+        aligned[place.get(step)] = Number.isFinite(values[index]) ? values[index] : null;
+      });
+      const of = source.lines.length;
+      return { label, emphasis: Boolean(emphasis), compared, position, of, values: aligned };
+    });
+  const lines = align(group, steps, false);
+  return { steps: all, lines: other ? [...align(other, otherSteps, true), ...lines] : lines };
+}
+
+// Returns [low, high] of the y axis: the ends that `range` gives, else those of the values with
+// a little room.
+export function yRange(range, lines) {
+  const [fixedLow, fixedHigh] = range ?? [null, null];
+  const values = lines.flatMap((line) => line.values.filter((value) => value != null));
+  const lowest = values.reduce((a, b) => Math.min(a, b), Infinity);
+  const highest = values.reduce((a, b) => Math.max(a, b), -Infinity);
+  const none = values.length === 0;
+  const low = fixedLow ?? (none ? (fixedHigh ?? 1) - 1 : lowest);
+  const high = fixedHigh ?? (none ? low + 1 : highest);
+  const room = high > low ? 0.06 * (high - low) : 0.1 * Math.abs(high) || 0.5;
+  return [fixedLow ?? low - room, fixedHigh ?? Math.max(high, low) + room];
+}
+
+// Returns the indices of values that no line reaches, because both neighbors are missing.
+export function lonely(values) {
+  const seen = values.flatMap((value, index) => (value === undefined ? [] : [index]));
+  const missing = (index) => index === undefined || values[index] === null;
+  return seen.filter(
+    (index, at) => values[index] !== null && missing(seen[at - 1]) && missing(seen[at + 1]),
+  );
+}
+
+export function formatValue(value) {
+  if (value == null || !Number.isFinite(value)) return "no value";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size >= 1e5 || size < 1e-3) return value.toExponential(1);
+  return String(Number(value.toPrecision(size < 1 ? 2 : 3)));
+}
+
+// Returns what a chart shows at one step in words: the text alternative of the picture.
+export function inWords(group, lines, index, stepName) {
+  const title = group.unit ? `${group.title} in ${group.unit}` : group.title;
+  if (index === undefined) return `${title}: no values at ${stepName}`;
+  const values = lines.map(
+    ({ label, compared, values }) =>
+      `${label}${compared ? " of the compared run" : ""} ${formatValue(values[index])}`,
+  );
+  return `${title} at ${stepName}: ${values.join(", ")}`;
+}

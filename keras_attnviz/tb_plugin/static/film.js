@@ -1,0 +1,216 @@
+// Films of canvases as GIF or WebM, and files for the person to keep.
+//
+// Both encoders take `{count, frame, delay, onProgress, signal}`: `frame(i)` gives the canvas of
+// frame i or a promise of it, and may draw all of them on one canvas; all have the size of the
+// first. `delay` is milliseconds a frame, a number or a function of i. `onProgress(done, count)` is
+// called after each frame, `signal` is an AbortSignal. What is transparent becomes `background`.
+
+import { GIFEncoder, applyPalette, quantize } from "./vendor/gifenc.esm.js";
+import { webm } from "./webm.js";
+
+// Browsers show a GIF's frame of less than 20 ms for 100 ms.
+const SHORTEST_GIF_DELAY = 20;
+const MILLISECONDS_A_KEY_FRAME = 2000;
+
+// Returns a promise of a GIF that loops, as a Blob; each frame has the 256 colors that suit it best.
+export async function encodeGif(film) {
+  const encoder = GIFEncoder();
+  const clock = gifClock();
+  await eachFrame(film, (context, delay) => {
+    const { width, height } = context.canvas;
+    const { data } = context.getImageData(0, 0, width, height);
+    const palette = quantize(data, 256, { format: "rgb565" });
+    encoder.writeFrame(applyPalette(data, palette, "rgb565"), width, height, {
+      palette,
+      delay: clock(delay),
+    });
+  });
+  encoder.finish();
+  return new Blob([encoder.bytesView()], { type: "image/gif" });
+}
+
+// GIF counts hundredths of a second: what is rounded off one frame is made up for by the next.
+function gifClock() {
+  let wanted = 0;
+  let given = 0;
+  return (delay) => {
+    wanted += Math.max(delay, SHORTEST_GIF_DELAY);
+    const rounded = Math.max(SHORTEST_GIF_DELAY, 10 * Math.round((wanted - given) / 10));
+    given += rounded;
+    return rounded;
+  };
+}
+
+// Says how this browser can make WebM: "codecs" (exact, faster than the film), "recorder" (takes
+// as long as the film lasts), or null. Browsers offer the first only to https and localhost.
+export async function webmSupport() {
+  if (await supportedCodec()) return "codecs";
+  return recorderType() ? "recorder" : null;
+}
+
+// Returns a promise of a WebM video, as a Blob; throws where the browser can make none.
+export async function encodeWebm(film) {
+  const codec = await supportedCodec();
+  if (codec) return encodeWithCodecs(film, codec);
+  if (recorderType()) return record(film, recorderType());
+  throw new Error("This browser can't make WebM videos. Save the film as GIF.");
+}
+
+async function supportedCodec() {
+  if (typeof VideoEncoder === "undefined") return null;
+  for (const [codec, name] of [
+    ["vp09.00.51.08", "V_VP9"],
+    ["vp8", "V_VP8"],
+  ]) {
+    const { supported } = await VideoEncoder.isConfigSupported({ codec, width: 640, height: 480 });
+    if (supported) return { codec, name };
+  }
+  return null;
+}
+
+async function encodeWithCodecs(film, { codec, name }) {
+  const chunks = [];
+  const frames = [];
+  let failure = null;
+  let sizes = null;
+  let time = 0;
+  let lastKey = -Infinity;
+  const encoder = new VideoEncoder({
+    output: (chunk) => chunks.push(chunk),
+    error: (error) => (failure = error),
+  });
+  try {
+    await eachFrame(film, async (context, delay) => {
+      if (failure) throw failure;
+      const { width, height } = context.canvas;
+      if (!sizes) {
+        sizes = { width, height };
+        const bitrate = Math.min(40e6, Math.max(1e6, 6 * width * height));
+        encoder.configure({ codec, width, height, bitrate, latencyMode: "quality" });
+      }
+      const duration = Math.max(1, Math.round(delay));
+      const key = time - lastKey >= MILLISECONDS_A_KEY_FRAME;
+      if (key) lastKey = time;
+      const picture = new VideoFrame(context.canvas, { timestamp: 1000 * time, duration: 1000 * duration });
+      encoder.encode(picture, { keyFrame: key });
+      picture.close();
+      frames.push({ time, duration });
+      time += duration;
+      while (encoder.encodeQueueSize > 4 && !failure) await breath();
+    }, 2);
+    await encoder.flush();
+    if (failure) throw failure;
+  } finally {
+    if (encoder.state !== "closed") encoder.close();
+  }
+  const filled = chunks.map((chunk, index) => {
+    const data = new Uint8Array(chunk.byteLength);
+    chunk.copyTo(data);
+    return { ...frames[index], data, key: chunk.type === "key" };
+  });
+  return webm({ codec: name, ...sizes, frames: filled });
+}
+
+function recorderType() {
+  if (typeof MediaRecorder === "undefined") return null;
+  const types = ["video/webm;codecs=vp9", "video/webm;codecs=vp8", "video/webm"];
+  return types.find((type) => MediaRecorder.isTypeSupported(type)) ?? null;
+}
+
+// Plays the film on a canvas and records it, so that it takes as long as it lasts.
+async function record(film, mimeType) {
+  const parts = [];
+  let recorder = null;
+  let track = null;
+  let ended = null;
+  let next = 0;
+  try {
+    await eachFrame(film, async (context, delay) => {
+      if (!recorder) {
+        const stream = context.canvas.captureStream(0);
+        [track] = stream.getVideoTracks();
+        recorder = new MediaRecorder(stream, { mimeType, videoBitsPerSecond: 8e6 });
+        recorder.ondataavailable = ({ data }) => parts.push(data);
+        ended = new Promise((resolve, reject) => {
+          recorder.onstop = resolve;
+          recorder.onerror = ({ error }) => reject(error);
+        });
+        recorder.start();
+        next = performance.now();
+      }
+      track.requestFrame();
+      next += delay;
+      await new Promise((resolve) => setTimeout(resolve, next - performance.now()));
+    }, 2);
+    // A frame lasts until the next one: the last one is shown once more at its end.
+    track.requestFrame();
+    await breath();
+  } finally {
+    if (recorder && recorder.state !== "inactive") recorder.stop();
+    await ended;
+    track?.stop();
+  }
+  return new Blob(parts, { type: "video/webm" });
+}
+
+// Calls `take(context, delay)` with each frame, drawn on one canvas of our own; gives the page
+// time to react after each, and ends with the signal's reason when it is aborted. What is left over
+// of a `multiple` of pixels is cut off: video wants even sizes.
+async function eachFrame(film, take, multiple = 1) {
+  const { count, frame, delay, onProgress, signal, background = "#fff" } = film;
+  if (!(count >= 1)) throw new RangeError(`\`count\` must be at least 1. Received: count=${count}.`);
+  let context = null;
+  let size = null;
+  for (let index = 0; index < count; index += 1) {
+    signal?.throwIfAborted();
+    const picture = await frame(index);
+    size ??= [picture.width, picture.height];
+    if (picture.width !== size[0] || picture.height !== size[1]) {
+      const received = `${picture.width}x${picture.height} at frame ${index}`;
+      throw new RangeError(`All frames must have the size ${size.join("x")}. Received: ${received}.`);
+    }
+    context ??= ownCanvas(picture, multiple);
+    context.fillStyle = background;
+    context.fillRect(0, 0, context.canvas.width, context.canvas.height);
+    context.drawImage(picture, 0, 0);
+    await take(context, typeof delay === "function" ? delay(index) : delay);
+    onProgress?.(index + 1, count);
+    await breath();
+  }
+  signal?.throwIfAborted();
+}
+
+function ownCanvas({ width, height }, multiple) {
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(multiple, width - (width % multiple));
+  canvas.height = Math.max(multiple, height - (height % multiple));
+  return canvas.getContext("2d", { willReadFrequently: true, alpha: false });
+}
+
+// Lets the page react. A message, unlike a timer, is not slowed down in a tab in the background.
+function breath() {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
+}
+
+// Gives the person a file to keep.
+export function saveBlob(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  // The download reads the address after this function has returned.
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+export async function savePng(canvas, name) {
+  const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+  if (!blob) throw new Error(`A picture of ${canvas.width}x${canvas.height} can't be saved.`);
+  saveBlob(blob, name);
+}

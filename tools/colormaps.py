@@ -1,0 +1,49 @@
+"""Writes the color maps of the Attention tab, static/colormaps.js, from matplotlib's.
+
+Run it with `make colormaps`; tests/test_colormaps.py holds the file equal to matplotlib's maps.
+"""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+FILE = Path(__file__).parents[1] / "keras_attnviz" / "tb_plugin" / "static" / "colormaps.js"
+# Of even lightness steps; coolwarm, from blue over light gray to red, is for differences.
+NAMES = ("inferno", "viridis", "magma", "cividis", "gray", "coolwarm")
+COLORS_A_LINE = 14
+HEAD = """\
+// Matplotlib's color maps, 256 colors each, as red, green and blue of one byte. Made by
+// `make colormaps`; not to be changed by hand.
+
+function colors(hex) {
+  const byte = (_, i) => parseInt(hex.slice(2 * i, 2 * i + 2), 16);
+  return Uint8Array.from({ length: hex.length / 2 }, byte);
+}
+
+export const DEFAULT_MAP = "inferno";
+export const DIFFERENCE_MAP = "coolwarm";
+
+// {name: Uint8Array [256 * 3]}
+export const COLOR_MAPS = {
+"""
+
+
+def script():
+    """Returns the text of colormaps.js."""
+    return HEAD + "".join(_entry(name) for name in NAMES) + "};\n"
+
+
+def _entry(name):
+    """Returns one map as an entry of a JavaScript object, its colors as hexadecimal digits."""
+    colors = matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]
+    lines = [
+        colors[start : start + COLORS_A_LINE].tobytes().hex()
+        for start in range(0, len(colors), COLORS_A_LINE)
+    ]
+    quoted = " +\n".join(f'    "{line}"' for line in lines)
+    return f"  {name}: colors(\n{quoted},\n  ),\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(script(), encoding="utf-8")
