@@ -47,6 +47,7 @@ setup(
     author="The keras_attnviz developers",
     license="Apache-2.0",
     packages=find_packages(include=["keras_attnviz", "keras_attnviz.*"]),
+    package_data={"keras_attnviz.tb_plugin": ["*.md", "static/**/*"]},
     python_requires=">=3.10",
     install_requires=[
         # Keras 2 with TensorFlow 2.15, or Keras 3.5 and newer.
@@ -69,7 +70,10 @@ setup(
         "test-tf-keras": [*TF_KERAS, *VIT, *TEST_EVERYWHERE],
         "test-oldest": [*OLDEST, *VIT, *TEST_EVERYWHERE],
     },
-    entry_points={"console_scripts": ["keras-attnviz = keras_attnviz.cli:main"]},
+    entry_points={
+        "console_scripts": ["keras-attnviz = keras_attnviz.cli:main"],
+        "tensorboard_plugins": ["attention = keras_attnviz.tb_plugin.loader:AttentionLoader"],
+    },
     classifiers=[
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",

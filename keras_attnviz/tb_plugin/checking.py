@@ -1,0 +1,157 @@
+"""What may be believed of a log: setups and records are held against the format and each other."""
+
+import json
+
+import numpy as np
+
+from keras_attnviz.tb_plugin.metadata import FORMAT_VERSION
+from keras_attnviz.tb_plugin.packing import PackingError, unpack
+
+_STEPS = np.iinfo(np.int32)
+_EPOCH_ARRAYS = {"classes": "int32", "confidence": "float32", "label_confidence": "float32"}
+
+
+class UnreadableError(ValueError):
+    """Data of the log that can't be read, with the reason."""
+
+
+class NewerFormatError(UnreadableError):
+    """Data of a format that only later versions of this package know."""
+
+
+def check_version(version):
+    """Raises a `NewerFormatError` if a format's version is beyond what this package reads."""
+    if version > FORMAT_VERSION:
+        raise NewerFormatError(
+            f"the log has format {version}, and this keras-attnviz reads up to format "
+            f"{FORMAT_VERSION}; update the keras-attnviz that TensorBoard runs with"
+        )
+
+
+def read_setup(data):
+    """Returns the setup, a dict, of its JSON.
+
+    Raises:
+        NewerFormatError: it has a newer format.
+        UnreadableError: it is something else, or was cut off.
+    """
+    try:
+        setup = json.loads(bytes(data))
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError(f"no JSON: {error}") from error
+    if not isinstance(setup, dict) or not _is_count(setup.get("version")):
+        raise UnreadableError("no JSON object with a `version`")
+    check_version(setup["version"])
+    wrong = [name for name, valid in _PARTS.items() if not valid(setup.get(name))]
+    if wrong:
+        raise UnreadableError(f"missing or malformed: {', '.join(wrong)}")
+    return setup
+
+
+def _is_count(value):
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_grid(value):
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_count, value))
+
+
+def _is_list(value, valid):
+    return isinstance(value, list) and all(map(valid, value))
+
+
+def _has_text(name):
+    return lambda entry: isinstance(entry, dict) and isinstance(entry.get(name), str)
+
+
+def _is_layer(entry):
+    return _has_text("path")(entry) and _is_count(entry.get("heads"))
+
+
+def _is_full(value):
+    def is_index(entry):
+        return isinstance(entry, int) and not isinstance(entry, bool) and entry >= 0
+
+    return value is None or (isinstance(value, dict) and _is_list(value.get("probes"), is_index))
+
+
+def _is_series(entry):
+    axes = ([], ["probe"], ["layer"], ["layer", "head"])
+    return _has_text("name")(entry) and entry.get("axes") in axes
+
+
+# What the server itself relies on, or a page can't do without.
+_PARTS = {
+    "grid": _is_grid,
+    "head_grid": _is_grid,
+    "token_grid": _is_grid,
+    "layers": lambda value: _is_list(value, _is_layer),
+    "methods": lambda value: _is_list(value, lambda entry: isinstance(entry, str)),
+    "probes": lambda value: _is_list(value, _has_text("name")),
+    "series": lambda value: _is_list(value, _is_series),
+    "full": _is_full,
+}
+
+
+def check_epoch(data, *, step, setup):
+    """Raises an `UnreadableError` unless bytes are an epoch's record that fits step and setup."""
+    arrays = _record(data, step)
+    count = len(setup["probes"])
+    for name, dtype in _EPOCH_ARRAYS.items():
+        _check_array(arrays, name, dtype, (count,))
+    layers = len(setup["layers"])
+    heads = max((layer["heads"] for layer in setup["layers"]), default=0)
+    sizes = {"probe": count, "layer": layers, "head": heads}
+    for series in setup["series"]:
+        name = f"series/{series['name']}"
+        if name in arrays:
+            _check_array(arrays, name, "float32", tuple(sizes[axis] for axis in series["axes"]))
+
+
+def read_heat(data, *, step, setup):
+    """Returns `(heat, highest)` of a record: uint8 `[P, cells]` and float32 `[P]`.
+
+    Raises:
+        UnreadableError: it is no record, or doesn't fit the step and the setup.
+    """
+    arrays = _record(data, step)
+    count, cells = len(setup["probes"]), setup["grid"][0] * setup["grid"][1]
+    _check_array(arrays, "heat", "uint8", (count, cells))
+    _check_array(arrays, "heat/highest", "float32", (count,))
+    return arrays["heat"], arrays["heat/highest"]
+
+
+def is_record(data):
+    """Tells whether bytes are a packed record that can be read."""
+    try:
+        _unpack(data)
+    except UnreadableError:
+        return False
+    return True
+
+
+def _record(data, step):
+    arrays, fields = _unpack(data)
+    if not _STEPS.min <= step <= _STEPS.max:
+        raise UnreadableError("the step is no int32")
+    if fields.get("step") != step:
+        raise UnreadableError(f"the record says step {str(fields.get('step'))[:50]}")
+    return arrays
+
+
+def _unpack(data):
+    if not isinstance(data, bytes):
+        raise UnreadableError("not one string of bytes")
+    try:
+        return unpack(data)
+    except (PackingError, ArithmeticError, RecursionError) as error:
+        raise UnreadableError(str(error)) from error
+
+
+def _check_array(arrays, name, dtype, shape):
+    if name not in arrays:
+        raise UnreadableError(f"no array {name!r}")
+    array = arrays[name]
+    if array.dtype.name != dtype or array.shape != shape:
+        wanted = f"{dtype} {list(shape)}"
+        raise UnreadableError(f"{name!r} is {array.dtype} {list(array.shape)}, not {wanted}")

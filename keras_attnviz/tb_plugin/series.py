@@ -1,0 +1,267 @@
+"""What TensorBoard has loaded of the Attention tab's logs; free of HTTP."""
+
+import base64
+import json
+
+import grpc
+import numpy as np
+from tensorboard import errors
+from tensorboard.data import provider
+
+from keras_attnviz.tb_plugin import metadata
+from keras_attnviz.tb_plugin.checking import (
+    NewerFormatError,
+    UnreadableError,
+    check_epoch,
+    check_version,
+    is_record,
+    read_heat,
+    read_setup,
+)
+from keras_attnviz.tb_plugin.packing import pack
+
+_ALL_STEPS = 2**31 - 1
+_PROBLEMS_TOLD = 5  # of each series
+# What TensorBoard raises when it makes an array of a tensor that is malformed.
+_MALFORMED = (ValueError, TypeError, ArithmeticError, MemoryError)
+
+
+class AttentionLogs:
+    """The logs of all runs, as one request sees them.
+
+    What isn't there raises `tensorboard.errors.NotFoundError`, and so does a run whose log is of
+    a newer format or has no setup that can be read.
+
+    Args:
+        source: a `DataProvider` of TensorBoard.
+        context: the request's context, for the data provider.
+        experiment: TensorBoard's id of what it shows, a text.
+    """
+
+    def __init__(self, source, *, context, experiment):
+        self._source = source
+        self._context = context
+        self._options = {"experiment_id": experiment, "plugin_name": metadata.PLUGIN_NAME}
+
+    def runs(self):
+        """Returns `[{"run": name, "last_step": step}, ...]`, sorted by name."""
+        listed = {}
+        # Where there are epochs, theirs is the last step.
+        for series in (self._list_blobs([metadata.SETUP_TAG]), self._list_epochs()):
+            for run, tags in series.items():
+                steps = [tag.max_step for tag in tags.values() if tag.max_step is not None]
+                if steps:
+                    listed[run] = max(steps)
+        return [{"run": run, "last_step": listed[run]} for run in sorted(listed)]
+
+    def setup(self, run):
+        """Returns the setup logged last, with `pictures` and `problems`, a dict."""
+        setup, values, problems = self._setup(run)
+        count = len(setup["probes"])
+        keys = [value.blob_key for value in values[1 : 1 + count]]
+        if len(keys) < count:
+            problems.append(f"Of {count} probes, {len(keys)} have a picture.")
+        problems += self._epochs(run, setup)[1]
+        for method in setup["methods"]:
+            problems += self._heat(run, method, setup)[1]
+        return {**setup, "pictures": keys + [None] * (count - len(keys)), "problems": problems}
+
+    def epochs(self, run):
+        """Returns the packed records of all epochs that can be read, in the order of steps."""
+        return [data for _, data in self._epochs(run, self._setup(run)[0])[0]]
+
+    def heat(self, run, *, method, probe):
+        """Returns the packed heatmaps of one probe: `steps`, `heat` and `heat/highest`."""
+        setup = self._setup(run)[0]
+        _check_probe(setup, probe)
+        if method not in setup["methods"]:
+            raise errors.NotFoundError(f"The run {run!r} has no method {method!r}.")
+        found = self._heat(run, method, setup)[0]
+        cells = setup["grid"][0] * setup["grid"][1]
+        heat = np.array([heat[probe] for _, (heat, _) in found], np.uint8)
+        arrays = {
+            "steps": np.array([step for step, _ in found], np.int32),
+            "heat": heat.reshape(len(found), cells),
+            "heat/highest": np.array([highest[probe] for _, (_, highest) in found], np.float32),
+        }
+        return pack(arrays)
+
+    def keys(self, run, kind, *, probe, method=None, layer=None):
+        """Returns `{"steps": [...], "keys": [...]}` of one probe's blobs.
+
+        Args:
+            run: text.
+            kind: "heads", "tokens" or "full".
+            probe: integer, the probe's index.
+            method: text, with "tokens".
+            layer: integer, with "full".
+        """
+        setup = self._setup(run)[0]
+        _check_probe(setup, probe)
+        index = _full_index(setup, probe, layer) if kind == "full" else probe
+        tags = {"heads": metadata.HEADS_TAG, "full": metadata.FULL_TAG}
+        tag = metadata.tokens_tag(method) if kind == "tokens" else tags[kind]
+        series = self._blobs(run, tag)
+        if not series:
+            raise errors.NotFoundError(f"The run {run!r} has nothing logged as {tag!r}.")
+        there = [datum for datum in series if index < len(datum.values)]
+        steps = [datum.step for datum in there]
+        return {"steps": steps, "keys": [datum.values[index].blob_key for datum in there]}
+
+    def blobs(self, keys):
+        """Returns the blobs of keys, a list of bytes; an empty one if it can't be read.
+
+        Raises:
+            InvalidArgumentError: a key is none.
+            NotFoundError: a blob is no longer there, or was never this tab's.
+        """
+        return [self._checked_blob(key) for key in keys]
+
+    def _checked_blob(self, key):
+        tag, index = _tag_of(key)
+        data = self._blob(key)
+        is_picture = tag == metadata.SETUP_TAG and index > 0
+        return data if is_picture or is_record(data) else b""
+
+    def _setup(self, run):
+        """Returns `(setup, blobs, problems)` of the last setup that can be read."""
+        listed = self._list_blobs([metadata.SETUP_TAG], run).get(run, {})
+        if metadata.SETUP_TAG not in listed:
+            raise errors.NotFoundError(f"There is no run {run!r} with a setup of attention.")
+        problems = []
+        try:
+            check_version(_version(listed[metadata.SETUP_TAG].plugin_content))
+            for datum in reversed(self._blobs(run, metadata.SETUP_TAG)):
+                try:
+                    return self._read_setup(datum), datum.values, problems
+                except NewerFormatError:
+                    raise
+                except UnreadableError as error:
+                    problems.append(f"The setup at step {datum.step} can't be read: {error}.")
+        except UnreadableError as error:
+            problems.append(f"Its setup can't be read: {error}.")
+        told = " ".join(problems[:_PROBLEMS_TOLD])
+        raise errors.NotFoundError(f"The run {run!r} has no setup that can be read. {told}")
+
+    def _read_setup(self, datum):
+        if not datum.values:
+            raise UnreadableError("it is empty")
+        return read_setup(self._blob(datum.values[0].blob_key))
+
+    def _epochs(self, run, setup):
+        def check(data, step):
+            check_epoch(data, step=step, setup=setup)
+            return data
+
+        return self._records(run, metadata.EPOCH_TAG, check)
+
+    def _heat(self, run, method, setup):
+        def read(data, step):
+            return read_heat(data, step=step, setup=setup)
+
+        return self._records(run, metadata.heat_tag(method), read)
+
+    def _records(self, run, tag, read):
+        """Returns `([(step, what read returns), ...], problems)` of a series, by steps."""
+        chosen = provider.RunTagFilter(runs=[run], tags=[tag])
+        try:
+            series = self._source.read_tensors(
+                self._context, downsample=_ALL_STEPS, run_tag_filter=chosen, **self._options
+            )
+        except (*_MALFORMED, grpc.RpcError) as error:  # the latter for more than 256 MB
+            return [], [f"{tag} can't be read: {_one_line(error)}"]
+        # Of records of the same step, the one written last.
+        last = {datum.step: datum for datum in series.get(run, {}).get(tag, [])}
+        found, problems = [], []
+        for step in sorted(last):
+            try:
+                found.append((step, read(_string(last[step].numpy), step)))
+            except UnreadableError as error:
+                problems.append(f"{tag} at step {step} is left out: {error}.")
+        more = len(problems) - _PROBLEMS_TOLD
+        told = [f"{tag} at {more} more steps is left out."] if more > 0 else []
+        return found, problems[:_PROBLEMS_TOLD] + told
+
+    def _list_epochs(self):
+        chosen = provider.RunTagFilter(tags=[metadata.EPOCH_TAG])
+        return self._source.list_tensors(self._context, run_tag_filter=chosen, **self._options)
+
+    def _list_blobs(self, tags, run=None):
+        chosen = provider.RunTagFilter(runs=None if run is None else [run], tags=tags)
+        return self._source.list_blob_sequences(
+            self._context, run_tag_filter=chosen, **self._options
+        )
+
+    def _blobs(self, run, tag):
+        """Returns a list of `BlobSequenceDatum`, in the order of steps."""
+        chosen = provider.RunTagFilter(runs=[run], tags=[tag])
+        series = self._source.read_blob_sequences(
+            self._context, downsample=_ALL_STEPS, run_tag_filter=chosen, **self._options
+        )
+        return sorted(series.get(run, {}).get(tag, []), key=lambda datum: datum.step)
+
+    def _blob(self, key):
+        try:
+            data = self._source.read_blob(self._context, blob_key=key)
+        except (KeyError, IndexError) as error:
+            raise errors.NotFoundError(f"The blob {key[:500]!r} isn't there.") from error
+        except _MALFORMED:
+            return b""
+        return data if isinstance(data, bytes) else b""
+
+
+def _version(content):
+    """Returns the format's version that stands in a summary's metadata."""
+    if not content.isdigit() or len(content) > 9:
+        raise UnreadableError(f"its format has the version {bytes(content[:50])!r}")
+    return int(content)
+
+
+def _string(tensor):
+    """Returns the bytes that a tensor of one string holds, or None."""
+    value = tensor.reshape(-1)[0] if tensor.size == 1 else None
+    return value if isinstance(value, bytes) else None
+
+
+def _check_probe(setup, probe):
+    if probe >= len(setup["probes"]):
+        raise errors.NotFoundError(f"There is no probe {probe}, only {len(setup['probes'])}.")
+
+
+def _full_index(setup, probe, layer):
+    chosen = [] if setup["full"] is None else setup["full"]["probes"]
+    if probe not in chosen:
+        raise errors.NotFoundError(f"Whole maps of probe {probe} were not logged.")
+    if layer >= len(setup["layers"]):
+        raise errors.NotFoundError(f"There is no layer {layer}, only {len(setup['layers'])}.")
+    return chosen.index(probe) * len(setup["layers"]) + layer
+
+
+def _tag_of(key):
+    """Returns `(tag, index)` of a blob key, if it is one of this tab's.
+
+    Both loaders of TensorBoard make the key of experiment, plugin, run, tag, step and index, and
+    neither looks at the plugin when it reads a blob.
+    """
+    try:
+        data = base64.b64decode(key + "=" * (-len(key) % 4), altchars="-_", validate=True)
+        _, plugin, run, tag, step, index = json.loads(data)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise errors.InvalidArgumentError(
+            f"`key` must be one of `setup` or `keys`. Received: {key[:500]!r}."
+        ) from error
+    texts = all(isinstance(value, str) for value in (plugin, run, tag))
+    numbers = all(type(value) is int for value in (step, index))
+    if not texts or not numbers or plugin != metadata.PLUGIN_NAME or not _is_ours(tag) or index < 0:
+        raise errors.NotFoundError(f"The key {key[:500]!r} is none of this tab's.")
+    return tag, index
+
+
+def _is_ours(tag):
+    names = (metadata.SETUP_TAG, metadata.HEADS_TAG, metadata.FULL_TAG)
+    return tag in names or tag.startswith(metadata.tokens_tag(""))
+
+
+def _one_line(error):
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= 300 else text[:297] + "..."
