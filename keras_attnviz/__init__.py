@@ -16,7 +16,11 @@ _HOMES = {
     "attention_entropy": "metrics",
     "attention_rollout": "rollout",
     "fuse_heads": "rollout",
+    "attention_distance": "metrics",
     "jensen_shannon_divergence": "metrics",
+    "localization": "metrics",
+    "read_log": "log",
+    "sink_share": "metrics",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

@@ -6,6 +6,8 @@ TAB_NAME = "Attention"
 # The first number changes when older readers can't make sense of a log any more.
 FORMAT_VERSION = 1
 
+# What all tags begin with.
+TAGS = "attention_tab/"
 SETUP_TAG = "attention_tab/setup"
 EPOCH_TAG = "attention_tab/epoch"
 HEADS_TAG = "attention_tab/heads"
