@@ -11,7 +11,7 @@ from keras_attnviz.maps import describe
 from keras_attnviz.outputs import select_output
 from keras_attnviz.placement import placed_rollout
 from keras_attnviz.placing import place_all
-from keras_attnviz.readout import rows_read, symbolic_by_group
+from keras_attnviz.readout import find_readout, symbolic_by_group
 from keras_attnviz.selfcheck import check_capture
 from keras_attnviz.signature import InputSignature
 from keras_attnviz.stack import Tokens, placement_of, shared_tokens, stacks
@@ -94,7 +94,9 @@ class AttentionModel:
             warn_of_gaps(chosen, self.left_out, trace, stacklevel=2)
         tokens = _tokens(chosen, layout, self_check=self_check)
         self._placements = [placement_of(place, tokens) for place in chosen]
-        self.layout, self._query = _readout(trace, chosen, self._placements, probe, tokens, layout)
+        self.layout, self._query = find_readout(
+            trace, chosen, self._placements, probe, tokens=tokens, layout=layout, check=self_check
+        )
         self.activation = graph.last_activation(trace.predictions)
         with trace.as_default():
             attentions = [symbolic_by_group(trace.sites[p.index].weights, p) for p in chosen]
@@ -165,6 +167,16 @@ class AttentionModel:
             for placement, attention in zip(self._placements, attentions, strict=True)
         ]
 
+    @property
+    def placements(self):
+        """For each map the `Placement` of its rows and columns among the tokens."""
+        return tuple(self._placements)
+
+    @property
+    def query(self):
+        """The weights that rollout starts from, float32 `[tokens]` or `[queries]`, sum 1."""
+        return np.float32(self._query)
+
     def summary(self, print_fn=print):
         """Prints a table of the attention maps, the token layout, and what was left out.
 
@@ -195,42 +207,6 @@ def _tokens(chosen, layout, *, self_check):
             )
         )
     return given
-
-
-def _readout(trace, chosen, placements, probe, tokens, layout):
-    """Returns the layout, and the weights that the rollout starts from."""
-    top, place = placements[-1], chosen[-1]
-    rows = rows_read(trace, place, probe)
-    below = [index for index, p in enumerate(placements) if not p.is_pooling]
-    if layout is None:
-        if top.is_pooling and below:
-            read = rows_read(trace, chosen[below[-1]], probe)
-            slots = placements[below[-1]].query_slots
-        else:
-            read, slots = rows, top.query_slots
-        if top.is_pooling and not below:
-            readout = np.flatnonzero(top.key_slots >= 0)
-        else:
-            readout = np.flatnonzero((slots >= 0) & read[np.maximum(slots, 0)])
-        if not len(readout):
-            raise ValueError(_no_readout(tokens))
-        layout = tokens.layout([int(token) for token in readout])
-    if not top.is_pooling:
-        return layout, layout.query_weights()
-    rows = rows if rows.any() else np.ones(top.queries, bool)
-    return layout, (rows / rows.sum()).tolist()
-
-
-def _no_readout(tokens):
-    further = tokens.count - tokens.grid[0] * tokens.grid[1]
-    candidates = [tokens.layout(range(tokens.prefix, tokens.count - tokens.suffix))]
-    if further:
-        candidates.insert(0, tokens.layout((0 if tokens.prefix else tokens.count - 1,)))
-    return (
-        "The token layout can't be inferred: the model's output depends on no token of the last "
-        "attention map (a gate initialized with zeros, for example), so it is not known which "
-        f"tokens the head reads. {advice(candidates)}"
-    )
 
 
 def _own_predictions(model, signature, output):

@@ -6,9 +6,83 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attnviz import graph
+from keras_attnviz._checks import message
+from keras_attnviz.tokens import advice
 
 # A gradient weaker than this share of the strongest counts as none.
 _NEGLIGIBLE = 1e-6
+
+
+def find_readout(trace, chosen, placements, inputs, *, tokens, layout, check):
+    """Returns the token layout, and the weights of the top map's rows that rollout starts from.
+
+    Args:
+        trace: a `Trace`.
+        chosen: sequence of `Place`, bottom first.
+        placements: the `Placement` of each.
+        inputs: flat list of the model's inputs, one random image.
+        tokens: `Tokens`, which the placements are among.
+        layout: the `TokenLayout` that the user gave, or None. What it leaves out is measured.
+        check: whether a read-out that is given is held against what the output depends on.
+
+    Returns:
+        `(layout, weights)`: a `TokenLayout`, and a list `[tokens]`, of a pooling layer
+        `[queries]`, of sum 1.
+
+    Raises:
+        ValueError: no read-out is given and the output depends on no token; or one is given that
+            the output doesn't depend on.
+    """
+    top = placements[-1]
+    own = [index for index, placement in enumerate(placements) if not placement.is_pooling]
+    rows = rows_read(trace, chosen[-1], inputs)
+    if own:
+        read = rows_read(trace, chosen[own[-1]], inputs) if top.is_pooling else rows
+        slots = placements[own[-1]].query_slots
+        found = np.flatnonzero((slots >= 0) & read[np.maximum(slots, 0)])
+    else:
+        found = np.flatnonzero(top.key_slots >= 0)
+    if layout is None or not layout.readout_is_given:
+        if len(found):
+            layout = tokens.layout([int(token) for token in found])
+        elif layout is None:
+            raise ValueError(_no_readout(tokens))
+    elif check and own and len(found):
+        _check_given(layout, slots, read, found, tokens, trace, chosen[own[-1]])
+    if not top.is_pooling:
+        return layout, layout.query_weights()
+    rows = rows if rows.any() else np.ones(top.queries, bool)
+    return layout, (rows / rows.sum()).tolist()
+
+
+def _check_given(layout, slots, read, found, tokens, trace, place):
+    """Raises if the output doesn't depend on a token that the layout's read-out names."""
+    wrong = [token for token in layout.readout if slots[token] >= 0 and not read[slots[token]]]
+    if not wrong:
+        return
+    other = [tf.constant(values) for values in trace.signature.random(1, seed=1)]
+    if (rows_read(trace, place, other) != read).any():
+        return  # Each image has its own, as where the head takes the largest of all patches.
+    measured = tokens.layout([int(token) for token in found])
+    must = f"one whose read-out the model's output depends on, as on {measured.readout_text()}"
+    listed = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
+    remedy = (
+        f"The output doesn't depend on token {listed}. Leave out `readout`, so that it is "
+        "measured, or pass `self_check=False` if you know better."
+    )
+    raise ValueError(message("layout", must, layout, remedy))
+
+
+def _no_readout(tokens):
+    further = tokens.count - tokens.grid[0] * tokens.grid[1]
+    candidates = [tokens.layout(range(tokens.prefix, tokens.count - tokens.suffix))]
+    if further:
+        candidates.insert(0, tokens.layout((0 if tokens.prefix else tokens.count - 1,)))
+    return (
+        "The token layout can't be inferred: the model's output depends on no token of the last "
+        "attention map, weights of zeros aside, so it is not known which tokens the head reads. "
+        f"What comes out of that map may be multiplied by a constant of zero. {advice(candidates)}"
+    )
 
 
 def rows_read(trace, place, inputs):

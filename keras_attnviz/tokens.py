@@ -19,8 +19,13 @@ class TokenLayout:
         prefix: number of tokens before the patches (class token, distillation token, registers).
         grid: `(height, width)` of the patch grid; patches stand row by row.
         readout: indices of the query tokens whose output the model's head reads; several are
-            weighted equally. `(0,)`, the class token, unless given.
+            weighted equally. Unless given the class token, `(0,)` or without a prefix the last,
+            and where there is neither prefix nor suffix all patches; `AttentionModel` measures
+            what is not given.
         suffix: number of tokens after the patches.
+
+    Attributes:
+        readout_is_given: whether `readout` was given.
 
     Raises:
         TypeError: a prefix or suffix that is no integer, a grid or a read-out that are not
@@ -31,8 +36,9 @@ class TokenLayout:
 
     prefix: int
     grid: tuple
-    readout: tuple = (0,)
+    readout: tuple | None = None
     suffix: int = 0
+    readout_is_given: bool = dataclasses.field(default=False, init=False, repr=False, compare=False)
 
     def __post_init__(self):
         check_count("prefix", self.prefix, minimum=0)
@@ -43,13 +49,16 @@ class TokenLayout:
             raise ValueError(message("grid", must, self.grid))
         tokens = self.prefix + grid[0] * grid[1] + self.suffix
         must = f"one or more token indices in [0, {tokens}), as a tuple"
-        readout = _integers("readout", self.readout, must)
+        is_given = self.readout is not None
+        usual = _usual_readout(self.prefix, tokens, self.suffix)
+        readout = _integers("readout", self.readout if is_given else usual, must)
         if not readout or not all(0 <= token < tokens for token in readout):
             raise ValueError(message("readout", must, self.readout))
         object.__setattr__(self, "prefix", int(self.prefix))
         object.__setattr__(self, "suffix", int(self.suffix))
         object.__setattr__(self, "grid", grid)
         object.__setattr__(self, "readout", readout)
+        object.__setattr__(self, "readout_is_given", is_given)
 
     @property
     def patches(self):
@@ -81,10 +90,7 @@ class TokenLayout:
         return tf.reshape(patches, tf.concat([tf.shape(values)[:-1], self.grid], axis=0))
 
     def __str__(self):
-        suffix = f", suffix={self.suffix}" if self.suffix else ""
-        return (
-            f"TokenLayout(prefix={self.prefix}, grid={self.grid}, readout={_short(self)}{suffix})"
-        )
+        return _text(self, f", readout={_short(self)}")
 
     def readout_text(self):
         """Returns the read-out in words: "class token", "all patches", token numbers."""
@@ -100,6 +106,13 @@ class TokenLayout:
         if self.readout == (0, 1) and self.prefix > 1:
             return "class and distillation token"
         return f"tokens {_short(self)}"
+
+
+def _usual_readout(prefix, tokens, suffix):
+    """Returns the class token, or all patches where there are no further tokens."""
+    if prefix:
+        return (0,)
+    return (tokens - 1,) if suffix else range(tokens)
 
 
 def _integers(name, values, must):
@@ -122,9 +135,14 @@ def candidate_layouts(tokens):
 
 
 def advice(candidates):
-    """Returns the advice to pass one of the candidates."""
-    listed = "; ".join(str(candidate) for candidate in candidates)
+    """Returns the advice to pass one of the candidates, those read-outs in it that are given."""
+    listed = "; ".join(str(c) if c.readout_is_given else _text(c, "") for c in candidates)
     return f"Pass the right one as `layout`. Candidates: {listed}."
+
+
+def _text(layout, readout):
+    suffix = f", suffix={layout.suffix}" if layout.suffix else ""
+    return f"TokenLayout(prefix={layout.prefix}, grid={layout.grid}{readout}{suffix})"
 
 
 def _short(layout):

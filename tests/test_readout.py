@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow import keras
+from zoo import plain
+from zoo.blocks import LearnedTokens, classifier, encoder, patches
 
+from keras_attnviz import AttentionModel, TokenLayout
 from keras_attnviz.ownership import Axes, plain_axes
 from keras_attnviz.placing import Place, Side
 from keras_attnviz.readout import by_group, rows_read, symbolic_by_group
@@ -200,3 +203,63 @@ def test_heads_of_zeros_are_looked_behind(name, between):
 @pytest.mark.parametrize("between", [lambda tokens: 0.0 * tokens, tf.zeros_like])
 def test_a_gate_of_zeros_hides_all_rows(between):
     assert not any(rows_of(model_of(lambda tokens: tokens, between=between)))
+
+
+def largest_patch(tokens):
+    return keras.layers.GlobalMaxPooling1D()(tokens[:, 1:])
+
+
+def vit(read):
+    """Returns a ViT with a class token and 3 x 3 patches, and a head of what `read` gives."""
+    keras.utils.set_random_seed(2)
+    images = keras.Input((24, 24, 3))
+    tokens = encoder(LearnedTokens()(patches(images, 16)), depth=1)
+    return classifier(images, read(tokens))
+
+
+def test_a_readout_that_is_not_given_is_measured():
+    model = vit(lambda tokens: keras.layers.GlobalAveragePooling1D()(tokens[:, 1:]))
+    found = AttentionModel(model, layout=TokenLayout(1, (3, 3))).layout
+    assert found == TokenLayout(1, (3, 3), range(1, 10))
+    pooled = plain.average_pooling()
+    tokens = AttentionModel(pooled).layout.grid
+    found = AttentionModel(pooled, layout=TokenLayout(0, tokens), self_check=False).layout
+    assert found.readout_text() == "all patches"
+
+
+def test_a_readout_that_the_output_does_not_depend_on_is_refused():
+    model, layout = vit(lambda tokens: tokens[:, 0]), TokenLayout(1, (3, 3), (0, 3, 5))
+    text = (
+        r"`layout` must be one whose read-out the model's output depends on, as on class token\. "
+        r"Received: layout=TokenLayout\(.*\)\. The output doesn't depend on token 3, 5\. Leave out "
+        "`readout`, so that it is measured"
+    )
+    with pytest.raises(ValueError, match=text):
+        AttentionModel(model, layout=layout)
+    assert AttentionModel(model, layout=layout, self_check=False).layout is layout
+
+
+def test_a_part_of_what_the_head_reads_may_be_looked_at():
+    model = vit(keras.layers.GlobalAveragePooling1D())
+    layout = TokenLayout(1, (3, 3), (4,))
+    assert AttentionModel(model, layout=layout).layout is layout
+
+
+def test_readouts_that_differ_by_image_are_not_held():
+    model, layout = vit(largest_patch), TokenLayout(1, (3, 3), range(1, 10))
+    assert len(AttentionModel(model).layout.readout) < 9
+    assert AttentionModel(model, layout=layout).layout is layout
+
+
+def test_a_readout_that_can_not_be_measured_is_asked_for():
+    model = vit(keras.layers.Lambda(lambda tokens: 0.0 * tokens[:, 0]))
+    text = (
+        "output depends on no token of the last attention map, weights of zeros aside.* "
+        r"Candidates: TokenLayout\(prefix=1, grid=\(3, 3\), readout=\(0,\)\); "
+        r"TokenLayout\(prefix=1, grid=\(3, 3\), readout=range\(1, 10\)\)\."
+    )
+    with pytest.raises(ValueError, match=text):
+        AttentionModel(model)
+    given = TokenLayout(1, (3, 3), (2,))
+    assert AttentionModel(model, layout=given).layout is given
+    assert AttentionModel(model, layout=TokenLayout(1, (3, 3))).layout.readout == (0,)

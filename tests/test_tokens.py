@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from keras_attnviz import TokenLayout
-from keras_attnviz.tokens import candidate_layouts
+from keras_attnviz.tokens import advice, candidate_layouts
 
 
 def test_grid_of_a_class_token_model_by_hand():
@@ -37,11 +37,32 @@ def test_suffix_tokens_stand_after_the_patches():
         (TokenLayout(1, (2, 2), range(5)), "all tokens"),
         (TokenLayout(1, (2, 2), (0, 3)), "tokens (0, 3)"),
         # The first of the patches is no class token.
-        (TokenLayout(0, (2, 2)), "tokens (0,)"),
+        (TokenLayout(0, (2, 2), (0,)), "tokens (0,)"),
+        # Read-outs that are not given.
+        (TokenLayout(2, (2, 2)), "class token"),
+        (TokenLayout(0, (2, 2), suffix=1), "class token"),
+        (TokenLayout(0, (2, 2)), "all patches"),
     ],
 )
 def test_readout_in_words(layout, text):
     assert layout.readout_text() == text
+
+
+def test_whether_the_readout_was_given_is_kept():
+    assert TokenLayout(1, (2, 2), (0,)).readout_is_given
+    assert not TokenLayout(1, (2, 2)).readout_is_given
+    assert TokenLayout(1, (2, 2)) == TokenLayout(1, (2, 2), (0,))
+
+
+def test_advice_names_no_readout_that_nobody_gave():
+    text = advice(
+        [TokenLayout(0, (2, 3)), TokenLayout(1, (1, 5), (0,)), TokenLayout(0, (1, 5), suffix=1)]
+    )
+    assert text == (
+        "Pass the right one as `layout`. Candidates: TokenLayout(prefix=0, grid=(2, 3)); "
+        "TokenLayout(prefix=1, grid=(1, 5), readout=(0,)); "
+        "TokenLayout(prefix=0, grid=(1, 5), suffix=1)."
+    )
 
 
 def test_candidate_layouts_begin_with_the_squarest():
