@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attnviz import attention_entropy, jensen_shannon_divergence
+from keras_attnviz import (
+    attention_distance,
+    attention_entropy,
+    jensen_shannon_divergence,
+    localization,
+    sink_share,
+)
 
 
 def test_entropy_by_hand():
@@ -46,3 +52,45 @@ def test_divergence_properties():
     np.testing.assert_allclose(jensen_shannon_divergence(first, 3 * first), np.zeros(5), atol=1e-6)
     apart = jensen_shannon_divergence([1.0, 0.0, 0.0], [0.0, 0.5, 0.5])
     np.testing.assert_allclose(apart, 1.0, rtol=1e-6)
+
+
+def test_distance_by_hand():
+    # Two patches 10 px apart and a class token, which is no patch.
+    nan = np.nan
+    distances = [[nan, nan, nan], [nan, 0, 10], [nan, 10, 0]]
+    attention = [[[[0.2, 0.4, 0.4], [0.5, 0.5, 0], [0.2, 0.6, 0.2]]]]
+    # Patch 1 looks at itself; patch 2 with 3/4 of its attention to patches at patch 1.
+    np.testing.assert_allclose(attention_distance(attention, distances), [[3.75]], rtol=1e-6)
+
+
+def test_distance_of_queries_that_are_no_patches_is_not_a_number():
+    assert np.isnan(attention_distance([[[0.5, 0.5]]], [[np.nan, np.nan]])).all()
+
+
+def test_distance_equals_float64_and_broadcasts():
+    generator = np.random.default_rng(2)
+    attention = generator.random((2, 3, 4, 5, 6)).astype(np.float32)
+    distances = generator.random((3, 1, 5, 6))
+    wide = np.broadcast_to(distances, attention.shape)
+    expected = ((attention * wide).sum(-1, dtype=float) / attention.sum(-1, dtype=float)).mean(-1)
+    np.testing.assert_allclose(attention_distance(attention, distances), expected, rtol=1e-5)
+
+
+def test_sink_share_by_hand():
+    # 20 of 25 lie on the patch that receives more than ten times uniform; ten is no sink yet.
+    received = [[10.0] + [1.0] * 10, [20.0] + [0.5] * 10]
+    np.testing.assert_allclose(sink_share(received), [0, 0.8])
+    np.testing.assert_array_equal(sink_share(np.zeros((2, 4))), [0, 0])
+
+
+def test_localization_by_hand():
+    # A quarter of the area gets half of the attention; then all of it; then what chance gives.
+    heat = [[1.0, 1, 1, 3], [0, 0, 0, 2], [1, 1, 1, 1]]
+    mask = [0, 0, 0, 1]
+    np.testing.assert_allclose(localization(heat, mask), [2, 4, 1], rtol=1e-6)
+    # A cell that is covered by half counts by half.
+    np.testing.assert_allclose(localization([2.0, 1, 1], [0.5, 0, 0]), 1.5, rtol=1e-6)
+
+
+def test_localization_without_an_object_is_not_a_number():
+    assert np.isnan(localization([1.0, 1.0], [0, 0]))

@@ -100,6 +100,8 @@ def unpack(data):
 def _array(data, begin, *, dtype, shape, offset):
     if dtype not in _DTYPES:
         raise PackingError(f"An array must be of {', '.join(_DTYPES)}. Received: {dtype!r}.")
+    if offset < 0 or any(side < 0 for side in shape):
+        raise PackingError(f"Offset and shape must be at least 0. Received: {offset}, {shape}.")
     count = int(np.prod(shape, dtype=np.int64))
     return np.frombuffer(data, np.dtype(dtype).newbyteorder("<"), count, begin + offset).reshape(
         shape

@@ -1,0 +1,166 @@
+"""Oracle: the maps among all tokens, computed head by head in NumPy."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from zoo import cait, hierarchical, plain, several
+from zoo.weights import randomize
+
+from keras_attnviz import AttentionModel
+from keras_attnviz.measures import Measures
+
+OPTIONS = {"start_layer": 0, "head_fusion": "mean", "discard_ratio": 0.0, "residual": 0.5}
+
+
+class Measured:
+    def __init__(self, model, **options):
+        self.attention_model = AttentionModel(randomize(model), **options)
+        signature = self.attention_model.signature
+        self.layout = self.attention_model.layout
+        self.size = signature.image_shape[:2]
+        self.measures = Measures(
+            self.attention_model, image_size=self.size, rollout_options=OPTIONS
+        )
+        _, self.attentions = self.attention_model(signature.pack(signature.random(2)))
+        self.patches = slice(
+            self.layout.prefix, self.layout.prefix + int(np.prod(self.layout.grid))
+        )
+
+    def head_maps(self):
+        """Each layer's `[batch, heads, queries, tokens]`, one head after the other."""
+        for placement, attention in zip(
+            self.attention_model.placements, self.attentions, strict=True
+        ):
+            heads = range(attention.shape[-3])
+            single = [attention[..., head : head + 1, :, :] for head in heads]
+            yield placement, np.stack([placement.token_map(a).numpy() for a in single], axis=1)
+
+
+MODELS = {
+    "class token": plain.class_token_first,
+    "class token last": plain.class_token_last,
+    "all patches": plain.average_pooling,
+    "pixel groups": hierarchical.mobilevit,
+    "rows and columns": plain.axial,
+    "reduced keys": hierarchical.pvt,
+    "class attention": cait.cait,
+    "pooling": several.learned_query_pooling,
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def measured(request):
+    return Measured(MODELS[request.param]())
+
+
+def test_heads_are_the_read_out_rows_of_the_token_maps(measured):
+    heads, others = (found.numpy() for found in measured.measures.heads(measured.attentions))
+    expected = []
+    for placement, maps in measured.head_maps():
+        if placement.is_pooling:
+            weights = measured.attention_model.query
+        else:
+            weights = np.float32(measured.layout.query_weights())
+            is_query = placement.query_slots >= 0
+            if not (weights * is_query).any():
+                weights = np.zeros(len(weights))
+                weights[measured.patches] = 1
+            weights = weights * is_query
+            weights = weights / weights.sum()
+        expected.append(np.einsum("q,bhqk->bhk", weights, maps))
+    expected = np.concatenate(expected, axis=1)
+    tokens = measured.layout.tokens
+    np.testing.assert_allclose(heads, expected[..., measured.patches] * tokens, atol=2e-4)
+    np.testing.assert_allclose(others, 1 - expected[..., measured.patches].sum(axis=-1), atol=1e-5)
+
+
+def test_tokens_are_the_rollout_of_every_patch(measured):
+    found = measured.measures.tokens(measured.attentions).numpy()
+    product = np.eye(measured.layout.tokens)[np.newaxis]
+    for placement, maps in measured.head_maps():
+        if placement.is_pooling:
+            continue
+        fused = maps.mean(axis=1)
+        # A row is normalized after the fusion, which is a mean of rows of sum 1 already.
+        identity = np.eye(fused.shape[-1])
+        product = (0.5 * identity + 0.5 * fused) @ product
+    expected = product[:, measured.patches, measured.patches] * measured.layout.tokens
+    np.testing.assert_allclose(found, expected, atol=5e-4)
+
+
+def test_full_maps_are_those_of_the_heads(measured):
+    for layer, (placement, maps) in enumerate(measured.head_maps()):
+        found = measured.measures.full(measured.attentions, layer).numpy()
+        if placement.is_pooling:
+            assert not found.any()
+            continue
+        is_query = (placement.query_slots >= 0)[measured.patches]
+        expected = maps[:, :, measured.patches, measured.patches] * measured.layout.tokens
+        np.testing.assert_allclose(found, expected * is_query[:, np.newaxis], atol=2e-4)
+
+
+def test_distances_are_those_between_the_centers_of_patches(measured):
+    found = measured.measures.distance(measured.attentions).numpy()
+    grid = measured.layout.grid
+    centers = np.stack(np.indices(grid).reshape(2, -1), axis=1) * [
+        size / side for size, side in zip(measured.size, grid, strict=True)
+    ]
+    expected = []
+    for placement, maps in measured.head_maps():
+        if placement.is_pooling or not _is_plain(placement, measured):
+            expected.append(np.full(maps.shape[:2], np.nan))
+            continue
+        between = np.linalg.norm(centers[:, np.newaxis] - centers, axis=-1)
+        rows = maps[:, :, measured.patches, measured.patches]
+        expected.append((rows * between).sum(-1).__truediv__(rows.sum(-1)).mean(-1))
+    expected = np.concatenate(expected, axis=1)
+    assert found.shape == expected.shape
+    known = np.isfinite(expected)
+    np.testing.assert_allclose(found[known], expected[known], rtol=1e-4)
+
+
+def _is_plain(placement, measured):
+    """One patch a slot, on both sides, and every patch a query."""
+    of_patches = [slots[measured.patches] for slots in (placement.query_slots, placement.key_slots)]
+    return all((s >= 0).all() and len(set(s.tolist())) == len(s) for s in of_patches)
+
+
+def test_entropy_is_that_of_each_head(measured):
+    found = measured.measures.entropy(measured.attentions).numpy()
+    expected = []
+    for attention in measured.attentions:
+        values = attention.numpy().astype(float)
+        values = values if values.ndim == 5 else values[:, np.newaxis]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            terms = np.where(values > 0, -values * np.log(values), 0)
+        expected.append(terms.sum(-1).mean(axis=(1, 3)) / np.log(values.shape[-1]))
+    np.testing.assert_allclose(found, np.concatenate(expected, axis=1), rtol=1e-4)
+
+
+def test_sinks_are_those_of_what_patches_receive(measured):
+    found = measured.measures.sinks(measured.attentions).numpy()
+    assert found.shape == (2, len(measured.attentions))
+    for layer, (placement, maps) in enumerate(measured.head_maps()):
+        if placement.is_pooling:
+            continue
+        weights = np.zeros(measured.layout.tokens)
+        weights[measured.patches] = 1
+        weights = weights * (placement.query_slots >= 0)
+        if not weights.any():
+            continue
+        rows = np.einsum("q,bhqk->bk", weights / weights.sum() / maps.shape[1], maps)
+        received = rows[:, measured.patches] * measured.layout.tokens
+        shares = (received * (received > 10)).sum(-1) / received.sum(-1)
+        np.testing.assert_allclose(found[:, layer], shares, atol=1e-5)
+
+
+def test_large_grids_are_pooled():
+    measures = Measured(plain.average_pooling()).measures
+    assert measures.head_cells.factor == measures.token_cells.factor == 1
+
+
+def test_all_is_one_graph(measured):
+    names = ("heat", "entropy", "distance", "heads", "sinks", "tokens")
+    run = tf.function(lambda maps: [getattr(measured.measures, name)(maps) for name in names])
+    together = run(measured.attentions)
+    np.testing.assert_allclose(together[0], measured.measures.heat(measured.attentions), rtol=1e-5)
