@@ -16,6 +16,8 @@ class InputSignature:
 
     Args:
         structure: a `tf.TensorSpec` `[None, ...]`, or a dict, list or tuple, also nested, of them.
+        example: flat list of arrays `[examples, ...]` that `random` takes the members from that
+            are no pictures; a `tf.TensorSpec` stands where there is no example.
 
     Attributes:
         specs: list of `tf.TensorSpec`, the structure's members in the order of `tf.nest`.
@@ -25,8 +27,9 @@ class InputSignature:
             None; None where there are no images.
     """
 
-    def __init__(self, structure):
+    def __init__(self, structure, *, example=None):
         self._structure = structure
+        self._example = example
         self.specs = tf.nest.flatten(structure)
         self.names = tuple(_names(structure))
         self.images = tuple(
@@ -57,7 +60,8 @@ class InputSignature:
             model: the Keras model.
             image_shape: `(height, width, channels)`, where the model doesn't declare it.
             example: arrays or `tf.TensorSpec`s, batch first, in the structure that the model
-                takes. Floating point arrays are taken for Keras' default float type.
+                takes. Floating point arrays are taken for Keras' default float type. `random`
+                takes the values of the members that are no pictures from it.
 
         Raises:
             ValueError: `image_shape` or `example`, which the text calls `inputs`, don't fit what
@@ -81,7 +85,9 @@ class InputSignature:
             signature = signature._with_image_shape(image_shape)
         for index in signature.images:
             _check_size_is_known(tuple(signature.specs[index].shape)[1:])
-        return signature
+        if example is None:
+            return signature
+        return cls(signature._structure, example=signature.check(example))
 
     def flatten(self, inputs, *, name="inputs"):
         """Returns the inputs as a list of tensors of the specs' dtypes.
@@ -121,15 +127,28 @@ class InputSignature:
     def random(self, batch, *, seed=0):
         """Returns inputs for a probing run, a flat list of NumPy arrays.
 
-        Images are uniform in [0, 1), or in 0..255 where they are integers; what has "mask" in
-        its name and all other integers and bools are ones, a valid index nearly everywhere and
-        no padding; other floats are standard normal. Axes of open length have 8 entries.
+        Pictures are uniform in [0, 1), or in 0..255 where they are integers. The other members
+        are rows of the example, where there is one: the first `batch` for seed 0, the next for
+        seed 1. Else what has "mask" in its name and all integers and bools are ones, a valid
+        index nearly everywhere and no padding; other floats are standard normal. Axes of open
+        length have 8 entries.
         """
         generator = np.random.default_rng(seed)
+        pictures = self._pictures()
+        examples = self._example or self.specs
         return [
-            _random(generator, name, spec, batch)
-            for name, spec in zip(self.names, self.specs, strict=True)
+            _random(generator, "" if index in pictures else name, spec, batch)
+            if index in pictures or isinstance(example, tf.TensorSpec) or not len(example)
+            else _rows(example, spec, batch, seed)
+            for index, (name, spec, example) in enumerate(
+                zip(self.names, self.specs, examples, strict=True)
+            )
         ]
+
+    def _pictures(self):
+        """Returns the indices of those images that show something: all, or those in color."""
+        colored = [index for index in self.images if self.specs[index].shape[-1] == 3]
+        return colored or self.images
 
     def _narrowed(self, example):
         """Returns the signature with the sides that it leaves open taken from an example."""
@@ -167,17 +186,18 @@ class InputSignature:
 
 def _declared_structure(model):
     """Returns the structure of a model's symbolic inputs, or None."""
-    if isinstance(model, keras.Sequential):
-        # A built one holds a functional model in Keras 3, and is one in tf.keras 2.
-        built = getattr(model, "_functional", None) or model
-        if getattr(built, "_nested_inputs", None) is None and built is model and model.layers:
-            built = model.layers[0]
-        model = built
     for attribute in ("_inputs_struct", "_nested_inputs"):  # Keras 3; tf.keras 2
         structure = getattr(model, attribute, None)
         if structure is not None:
             return structure
-    return None
+    if not isinstance(model, keras.Sequential):
+        return None
+    # A built one holds a functional model in Keras 3; what is not built begins with its first
+    # layer, which may be a model that is not built either.
+    functional = getattr(model, "_functional", None)
+    if functional is None and model.layers:
+        functional = model.layers[0]
+    return _declared_structure(functional)
 
 
 def _remembered(model):
@@ -212,6 +232,12 @@ def _spec_of_example(example):
         dtype = tf.as_dtype(getattr(example, "dtype", None) or np.asarray(example).dtype)
         dtype = keras.backend.floatx() if dtype.is_floating else dtype
     return tf.TensorSpec([None, *shape_of(example)[1:]], dtype, getattr(example, "name", None))
+
+
+def _rows(example, spec, batch, seed):
+    """Returns `batch` rows of an example in a spec's dtype, other ones for another seed."""
+    rows = (seed * batch + np.arange(batch)) % len(example)
+    return np.asarray(example)[rows].astype(spec.dtype.as_numpy_dtype)
 
 
 def _random(generator, name, spec, batch):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from event_files import images_of, scalars_of
 from tensorflow import keras
 from zoo.blocks import LearnedTokens, Take, encoder, patches
@@ -194,3 +195,31 @@ def test_inputs_may_be_passed_to_the_callback_as_they_are(data, tmp_path):
     model = model_of(as_dict)
     model.fit(as_dict(images, tables), labels, verbose=0, callbacks=[callback])
     assert len(captions(tmp_path, 0)) == 2
+
+
+class Year(layers.Layer):
+    """Looks a year from 2000 to 2029 up in a table, and adds what it finds to the tokens."""
+
+    def build(self, _):
+        self.table = self.add_weight(shape=(30, 16), initializer="random_normal", name="table")
+
+    def call(self, inputs):
+        tokens, years = inputs
+        return tokens + tf.gather(self.table, years - 2000)
+
+
+def test_values_that_a_model_asks_for_are_those_of_the_probes(data, tmp_path):
+    images, _, labels = data
+    image = keras.Input((24, 24, 3), name="image")
+    year = keras.Input((1,), dtype="int32", name="year")
+    tokens = encoder(Year(name="lookup")([patches(image, 16), year]))
+    scores = layers.Dense(3, "softmax")(layers.GlobalAveragePooling1D()(tokens))
+    model = keras.Model({"image": image, "year": year}, scores)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    inputs = {"image": images, "year": np.full((24, 1), 2010)}
+    callback = AttentionRolloutCallback({key: a[:2] for key, a in inputs.items()}, tmp_path)
+    model.fit(inputs, labels, verbose=0, callbacks=[callback])
+    assert list(scalars_of(tmp_path / "attention")["attention/entropy"]) == [-1, 0]
+    assert AttentionModel(model, inputs=inputs).layout.readout_text() == "all patches"
+    with pytest.raises(ValueError, match="Pass an example of what it takes as `inputs`"):
+        AttentionModel(model)

@@ -156,12 +156,15 @@ def test_sequential_models():
     nested = keras.Sequential([model_of(image_input()), layers.Dense(1)])
     called = keras.Sequential([layers.Flatten()])
     called(IMAGE.astype(np.float32))
-    for model in (first, nested, called):
+    twice = keras.Sequential([keras.Sequential([nested]), layers.Flatten()])
+    unbuilt = keras.Sequential([keras.Sequential([keras.Sequential([model_of(image_input())])])])
+    for model in (first, nested, called, twice, unbuilt):
         signature = InputSignature.of(model)
         assert shapes(signature) == [(None, 24, 24, 3)]
         assert InputSignature.of(model, image_shape=(24, 24, 3)).specs[0].shape[0] is None
     unbuilt = keras.Sequential([layers.Flatten()])
     assert InputSignature.declared(unbuilt) is None
+    assert InputSignature.declared(keras.Sequential([])) is None
     assert shapes(InputSignature.of(unbuilt, image_shape=(8, 6, 1))) == [(None, 8, 6, 1)]
 
 
@@ -322,6 +325,47 @@ def test_inputs_for_a_probing_run():
     assert len(np.unique(found["table"])) == 10
     signature.check(found)
     assert (signature.random(2, seed=6)[-1] != signature.random(2, seed=5)[-1]).any()
+
+
+def test_a_probing_run_takes_from_an_example_what_is_no_picture():
+    inputs = {"image": image_input(), "table": table_input()}
+    inputs["bias"] = keras.Input((1, 2, 2), name="bias")
+    inputs["flag"] = keras.Input((), dtype="bool", name="flag")
+    tables = np.arange(15).reshape(3, 5)
+    example = {
+        "image": np.full((3, 24, 24, 3), 7.0),
+        "table": tables,
+        "bias": np.zeros((3, 1, 2, 2)),
+        "flag": [False, True, False],
+    }
+    outputs = [keras.layers.Lambda(lambda x: tf.cast(x, tf.float32))(x) for x in inputs.values()]
+    signature = InputSignature.of(keras.Model(inputs, outputs), example=example)
+    for seed, rows in ((0, [0, 1]), (1, [2, 0]), (2, [1, 2])):
+        found = dict(zip(signature.names, signature.random(2, seed=seed), strict=True))
+        np.testing.assert_array_equal(found["table"], tables[rows])
+        np.testing.assert_array_equal(found["flag"], np.array(example["flag"])[rows])
+        np.testing.assert_array_equal(found["bias"], np.zeros((2, 1, 2, 2)))
+        assert found["image"].max() < 1
+        for name, spec in zip(signature.names, signature.specs, strict=True):
+            assert found[name].dtype == spec.dtype.as_numpy_dtype
+
+
+def test_specs_and_empty_arrays_are_no_example():
+    model = model_of({"image": image_input(), "table": table_input()})
+    for table in (tf.TensorSpec([None, 5]), TABLE[:0]):
+        example = {"image": tf.TensorSpec([None, 24, 24, 3]), "table": table}
+        found = InputSignature.of(model, example=example).random(1)[1]
+        assert len(np.unique(found)) == 5
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_of_a_masked_image_are_no_mask(channels):
+    name = "masked_image"
+    (found,) = InputSignature.of(model_of(image_input((8, 8, channels), name))).random(1)
+    assert len(np.unique(found)) > 8
+    inputs = {"image": image_input(), name: image_input((8, 8, channels), name)}
+    _, found = InputSignature.of(model_of(inputs)).random(1)
+    assert (len(np.unique(found)) == 1) == (channels == 1)
 
 
 A, B, C = (tf.fill([2, width], float(width)) for width in (1, 2, 3))
