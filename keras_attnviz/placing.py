@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attnviz import graph
+from keras_attnviz.following import followers
 from keras_attnviz.ownership import slot_owners, split_axes
 from keras_attnviz.places import LeftOut, Place, Side, kind_of, patch_grid, plain_place
 from keras_attnviz.probing import ScoreGradients, token_gradients
@@ -60,10 +61,13 @@ def place_all(trace, inputs, *, tokens=None, measure=True):
         shape, deviations = shapes[index]
         try:
             key_axes = _key_axes(trace, site, deviations)
-            place = _same_tokens(trace, index, shape, places, shapes)
+            place = placer.followed(index)
             if place is None and tokens and _is_plain(shape, tokens):
                 place = placer.given(index, shape, key_axes, measure=measure)
-            places.append(place or placer.placed(index, shape, key_axes))
+            if place is None:
+                place = placer.placed(index, shape, key_axes)
+                placer.follow(place, [shape for shape, _ in shapes])
+            places.append(place)
         except _NotPlacedError as reason:
             left_out.append(LeftOut(site.layer, shape, str(reason), index))
     read = [p for p in places if p.kind == "pooling" and _is_read(trace, p, places)]
@@ -90,22 +94,6 @@ def _key_axes(trace, site, deviations):
     return sums.index(True) + 1
 
 
-def _same_tokens(trace, index, shape, places, shapes):
-    """Returns the place of a map below that the same kind of block computes, in the same shape.
-
-    Only where one group holds all tokens; windows may be shifted from block to block.
-    """
-    for place in reversed(places):
-        if (
-            place.axes.groups == 1
-            and shapes[place.index][0] == shape
-            and place.index in trace.sites_below(index)
-            and _pattern(trace.sites[place.index].layer) == _pattern(trace.sites[index].layer)
-        ):
-            return dataclasses.replace(place, index=index)
-    return None
-
-
 def _pattern(path):
     """Returns a layer's path without numbers, which is the same for all blocks of a stack."""
     return re.sub(r"_?\d+", "", path)
@@ -125,7 +113,43 @@ class _Placer:
 
     def __init__(self, trace, inputs):
         self._trace, self._inputs = trace, inputs
-        self._anchors = {}
+        self._anchors, self._followed = {}, {}
+
+    def followed(self, index):
+        """Returns the place of a map that was found to have the tokens of one below, or None."""
+        return self._followed.get(index)
+
+    def follow(self, place, shapes):
+        """Looks for maps above that the same kind of block computes, and that have these tokens.
+
+        Only where one group holds all tokens; windows may be shifted from block to block.
+
+        Args:
+            place: `Place` of the map below.
+            shapes: the shapes of all maps for one image.
+        """
+        trace, index = self._trace, place.index
+        if place.axes.groups > 1 or place.queries.grid is None or index not in self._anchors:
+            return
+        pattern = _pattern(trace.sites[index].layer)
+        candidates = []
+        for other in range(index + 1, len(shapes)):
+            if (
+                shapes[other] == shapes[index]
+                and _pattern(trace.sites[other].layer) == pattern
+                and {index, *candidates} <= trace.sites_below(other)
+            ):
+                candidates.append(other)
+        if not candidates:
+            return
+        found = followers(
+            trace,
+            place,
+            candidates,
+            anchor=self._anchors[index].tensor,
+            inputs=self._inputs,
+        )
+        self._followed.update({other: dataclasses.replace(place, index=other) for other in found})
 
     def given(self, index, shape, key_axes, *, measure):
         """Returns the place of a map whose tokens' layout is given."""

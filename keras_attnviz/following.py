@@ -1,0 +1,156 @@
+"""Which attention maps have the tokens of a map below, found by changing some of them.
+
+Measuring each map of a deep model would take long. Where blocks follow one another, one experiment
+is enough for map after map: with the attention of all layers held constant, some tokens of the
+residual stream below the first map are changed. In a map of the same tokens, exactly their rows
+and columns of scores change.
+"""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attnviz import graph
+
+# Less than this share of the largest change is rounding.
+_NEGLIGIBLE = 1e-4
+
+
+def followers(trace, place, candidates, *, anchor, inputs):
+    """Returns those of some maps whose rows and columns stand where a placed map's do.
+
+    Args:
+        trace: a `Trace` that has observed one image.
+        place: `Place` of the map below, all tokens in one group.
+        candidates: indices of maps of the same shape above it.
+        anchor: symbolic tensor below that map, that its queries are computed from.
+        inputs: flat list of the model's inputs, one image.
+
+    Returns:
+        set of indices; without those of `place` itself, which is tested too.
+    """
+    indices = [place.index, *candidates]
+    stream = _stream(trace, anchor, indices, place.queries.slots)
+    if stream is None:
+        return set()
+    experiment = _Experiment(trace, [trace.sites[index] for index in indices], stream, inputs)
+    agreeing = set(range(len(indices)))
+    for tokens, queries, keys in _changes(place):
+        agreeing &= experiment.agreeing(tokens, queries, keys, place.order)
+    return {indices[number] for number in agreeing - {0}} if 0 in agreeing else set()
+
+
+def _stream(trace, anchor, indices, count):
+    """Returns the last tensor of `count` tokens through which the maps are computed, or None."""
+    first, second = indices[:2]
+    through = [
+        tensor
+        for tensor in graph.tensors_between(anchor, trace.sites[second].scores)
+        if first not in trace.sites_of(tensor) and _count(trace, tensor) == count
+    ]
+    return through[-1] if through else None
+
+
+def _count(trace, tensor):
+    """Returns the number of a tensor's positions, or None where it isn't known."""
+    shape = trace.shape_of(tensor) or tensor.shape.as_list()
+    sizes = [shape[axis] for axis in graph.position_axes(tensor)]
+    return None if None in sizes else math.prod(sizes)
+
+
+def _changes(place):
+    """Yields which tokens are changed, and which queries and keys must change with them.
+
+    First some keys' tokens, then tokens that may share a key with others that stay.
+    """
+    random = np.random.default_rng(3)
+    queries, keys = place.queries, place.keys
+    for by_key in (True, False):
+        if queries.slots == keys.slots and np.array_equal(queries.owners, keys.owners):
+            tokens = random.permutation(queries.slots) < max(1, queries.slots // 2)
+            yield tokens, tokens, tokens
+            continue
+        owners = _on_grid(keys, queries.grid)
+        of_key = random.permutation(keys.slots) < max(1, keys.slots // 2)
+        tokens, changed = np.zeros(queries.slots, bool), np.zeros(keys.slots, bool)
+        tokens[queries.owners] = of_key[owners] if by_key else random.random(len(owners)) < 0.5
+        changed[owners[tokens[queries.owners]]] = True
+        yield tokens, tokens, changed
+
+
+def _on_grid(side, grid):
+    """Returns a side's owners for the cells of a finer grid."""
+    rows, columns = (
+        np.arange(fine) * coarse // fine for fine, coarse in zip(grid, side.grid, strict=True)
+    )
+    return side.owners.reshape(side.grid)[np.ix_(rows, columns)].ravel()
+
+
+class _Experiment:
+    """Scores of some maps after changes of tokens below them, attention held constant.
+
+    Args:
+        trace: a `Trace`.
+        sites: the maps' `AttentionSite`s.
+        stream: symbolic tensor `[1, tokens, channels]`, or with the tokens on two axes.
+        inputs: flat list of the model's inputs, one image.
+    """
+
+    def __init__(self, trace, sites, stream, inputs):
+        self._inputs, self._axes = inputs, graph.position_axes(stream)
+        operands = [list(site.operands) for site in sites]
+        constant = [tensor for tensor in trace.mixing() if tensor is not stream]
+        usual = trace.function([stream, constant, operands])(*inputs)
+        self._stream, self._constant, self._usual = usual
+        self._operands = trace.function(operands, feeds=[stream, *constant])
+        flat = tf.nest.flatten(operands)
+        self._scores = trace.function([site.scores for site in sites], feeds=flat)
+        self._usual_scores = self._scores_of(self._usual)
+
+    def agreeing(self, tokens, queries, keys, order):
+        """Returns the numbers of the maps in which just the expected rows and columns change.
+
+        Args:
+            tokens: bool array `[tokens]`, those that are changed.
+            queries: bool array `[queries]`, the rows that must change.
+            keys: bool array `[keys]`, the columns that must change.
+            order: the axes of scores in the order `[batch, ..., *queries, *keys]`.
+        """
+        changed = self._operands(*self._inputs, self._with_other(tokens), *self._constant)
+        of_operand = []
+        for number in (0, 1):
+            both = zip(changed, self._usual, strict=True)
+            pairs = [(new[0], old[1]) if number == 0 else (old[0], new[1]) for new, old in both]
+            of_operand.append(self._scores_of(pairs))
+        found = set()
+        for number, usual in enumerate(self._usual_scores):
+            sides = [
+                _changed_side(scores[number] - usual, order, queries, keys) for scores in of_operand
+            ]
+            if sorted(filter(None, sides)) == ["keys", "queries"]:
+                found.add(number)
+        return found
+
+    def _with_other(self, tokens):
+        """Returns the stream with some tokens replaced by random ones."""
+        stream = self._stream.numpy()
+        shape = [size if axis in self._axes else 1 for axis, size in enumerate(stream.shape)]
+        random = np.random.default_rng(4).normal(size=stream.shape)
+        other = stream + random * (stream.astype(float).std() + 1)
+        return tf.constant(np.where(tokens.reshape(shape), other, stream), self._stream.dtype)
+
+    def _scores_of(self, operands):
+        scores = self._scores(*self._inputs, *tf.nest.flatten(operands))
+        return [values.numpy().astype(float) for values in scores]
+
+
+def _changed_side(change, order, queries, keys):
+    """Returns the side on which just the expected slots have changed, or None."""
+    change = np.abs(change.transpose(order))
+    change = change.reshape(-1, len(queries), len(keys)).max(axis=0)
+    is_changed = change > _NEGLIGIBLE * change.max()
+    for side, axis, expected in (("queries", 1, queries), ("keys", 0, keys)):
+        if np.array_equal(is_changed.any(axis=axis), expected):
+            return side
+    return None

@@ -1,0 +1,190 @@
+"""Maps of models made so that a guess from names and sizes would place them wrongly."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+from zoo.blocks import (
+    FeatureMap,
+    LearnedTokens,
+    classifier,
+    encoder_block,
+    norm,
+    patches,
+    perceptron,
+)
+from zoo.several import Objects
+from zoo.weights import randomize
+
+from keras_attnviz import AttentionModel
+from keras_attnviz.following import followers
+from keras_attnviz.placing import place_all
+from keras_attnviz.signature import InputSignature
+from keras_attnviz.trace import Trace
+
+layers = keras.layers
+
+ROWS, COLUMNS, WIDTH = 4, 3, 16
+PATCHES = np.arange(ROWS * COLUMNS)
+
+
+class Rearranged(layers.Layer):
+    """Applies a function to tokens `[batch, tokens, channels]`."""
+
+    def __init__(self, function, **options):
+        super().__init__(**options)
+        self.function = function
+
+    def call(self, tokens):
+        return self.function(tokens)
+
+
+class Rolled(layers.Layer):
+    """Attention in one window that holds the whole grid, its tokens rolled as Swin's are."""
+
+    def __init__(self, shift, **options):
+        super().__init__(**options)
+        self.shift = shift
+        self.attention = layers.MultiHeadAttention(2, WIDTH // 2, name="attention")
+
+    def call(self, tokens):
+        grid = tf.reshape(tokens, [-1, ROWS, COLUMNS, WIDTH])
+        rolled = tf.roll(grid, [-self.shift, -self.shift], [1, 2])
+        rolled = tf.reshape(rolled, [-1, ROWS * COLUMNS, WIDTH])
+        read = tf.reshape(self.attention(rolled, rolled), [-1, ROWS, COLUMNS, WIDTH])
+        read = tf.roll(read, [self.shift, self.shift], [1, 2])
+        return tokens + tf.reshape(read, [-1, ROWS * COLUMNS, WIDTH])
+
+
+class Learner(layers.Layer):
+    """Learns as many tokens as there are patches, each a weighted sum of all patches."""
+
+    def build(self, shape):
+        self.weighting = layers.Dense(shape[1], "sigmoid")
+        self.weighting.build(shape)
+
+    def call(self, tokens):
+        return tf.matmul(self.weighting(tokens), tokens, transpose_a=True)
+
+
+def images_and_tokens():
+    images = keras.Input((8 * ROWS, 8 * COLUMNS, 3))
+    return images, patches(images, WIDTH)
+
+
+def pooled(images, tokens):
+    features = layers.GlobalAveragePooling1D()(tokens)
+    return randomize(classifier(images, features))
+
+
+def placed(model):
+    """Returns a model's trace, its places, what was left out, and one image."""
+    signature = InputSignature.of(model)
+    inputs = [tf.constant(values) for values in signature.random(1)]
+    trace = Trace(model, signature)
+    return trace, *place_all(trace, inputs), inputs
+
+
+def owners(place):
+    assert place.queries.grid == place.keys.grid == (ROWS, COLUMNS)
+    return place.queries.owners.tolist(), place.keys.owners.tolist()
+
+
+def test_tokens_that_are_reversed_between_two_blocks():
+    images, tokens = images_and_tokens()
+    for index in range(2):
+        tokens = encoder_block(tokens, name=f"attention_{index}")
+        tokens = Rearranged(lambda tensor: tensor[:, ::-1])(tokens)
+    _, (below, above), left_out, _ = placed(pooled(images, tokens))
+    assert left_out == ()
+    assert owners(below) == (PATCHES.tolist(), PATCHES.tolist())
+    assert owners(above) == (PATCHES[::-1].tolist(), PATCHES[::-1].tolist())
+
+
+def test_a_single_window_that_is_shifted_in_every_other_block():
+    images, tokens = images_and_tokens()
+    for index in range(4):
+        tokens = perceptron(Rolled(index % 2, name=f"block_{index}")(tokens))
+    _, places, _, _ = placed(pooled(images, tokens))
+    grid = PATCHES.reshape(ROWS, COLUMNS)
+    # Patch (0, 0) stands last after a shift by (-1, -1).
+    rolled = np.roll(grid, (1, 1), (0, 1)).ravel().tolist()
+    assert rolled[0] == ROWS * COLUMNS - 1
+    for place, expected in zip(places, [PATCHES.tolist(), rolled] * 2, strict=True):
+        assert owners(place) == (expected, expected)
+
+
+def test_as_many_learned_tokens_as_patches():
+    images, tokens = images_and_tokens()
+    tokens = encoder_block(tokens, name="attention_0")
+    tokens = encoder_block(Learner()(tokens), name="attention_1")
+    _, places, left_out, _ = placed(pooled(images, tokens))
+    assert [place.index for place in places] == [0]
+    (above,) = left_out
+    assert above.index == 1
+    assert "stand for no single patches" in above.reason
+
+
+def test_a_decoder_of_as_many_queries_as_patches():
+    images, memory = images_and_tokens()
+    for index in range(2):
+        memory = encoder_block(memory, name=f"attention_{index}")
+    objects = Objects(ROWS * COLUMNS)(memory)
+    for index in range(2, 6, 2):
+        objects = encoder_block(objects, name=f"attention_{index}")
+        cross = layers.MultiHeadAttention(2, WIDTH // 2, name=f"attention_{index + 1}")
+        objects = perceptron(objects + cross(norm(objects), memory))
+    _, places, left_out, _ = placed(pooled(images, objects))
+    assert [place.index for place in places] == [0, 1]
+    assert [item.index for item in left_out] == [2, 3, 4, 5]
+
+
+def found_to_follow(model):
+    """Returns which maps are found to have the tokens of the lowest one, without measuring."""
+    trace, places, _, inputs = placed(model)
+    (anchor,) = trace.feature_maps(trace.sites[0])
+    others = range(1, len(trace.sites))
+    return followers(trace, places[0], list(others), anchor=anchor, inputs=inputs)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_all_blocks_of_a_plain_encoder_follow_the_lowest(last):
+    images, tokens = images_and_tokens()
+    tokens = LearnedTokens(last=last)(tokens)
+    for index in range(4):
+        tokens = encoder_block(tokens, name=f"attention_{index}")
+    assert found_to_follow(pooled(images, tokens)) == {1, 2, 3}
+
+
+def test_blocks_on_both_axes_of_a_feature_map_follow():
+    images, tokens = images_and_tokens()
+    features = FeatureMap((ROWS, COLUMNS))(tokens)
+    for index in range(3):
+        features = encoder_block(features, name=f"attention_{index}", axes=(1, 2))
+    features = layers.GlobalAveragePooling2D()(features)
+    assert found_to_follow(randomize(classifier(images, features))) == {1, 2}
+
+
+def test_what_does_not_follow_is_told_from_what_does():
+    images, tokens = images_and_tokens()
+    for index in range(4):
+        if index in (2, 3):
+            tokens = Rearranged(lambda tensor: tensor[:, ::-1])(tokens)
+        tokens = encoder_block(tokens, name=f"attention_{index}")
+    assert found_to_follow(pooled(images, tokens)) == {1, 3}
+
+
+def test_rollout_through_reversed_tokens_is_that_of_tokens_put_back():
+    images, tokens = images_and_tokens()
+    tokens = encoder_block(tokens, name="attention_0")
+    tokens = Rearranged(lambda tensor: tensor[:, ::-1])(tokens)
+    model = pooled(images, encoder_block(tokens, name="attention_1"))
+    attention_model = AttentionModel(model)
+    pictures = np.random.default_rng(0).normal(size=(2, 8 * ROWS, 8 * COLUMNS, 3))
+    _, maps = attention_model(pictures.astype("float32"))
+    below, above = (np.mean(attention, axis=1) for attention in maps)
+    mixtures = [0.5 * (np.eye(ROWS * COLUMNS) + each) for each in (below, above[:, ::-1, ::-1])]
+    expected = np.mean(mixtures[1] @ mixtures[0], axis=1).reshape(2, ROWS, COLUMNS)
+    found = attention_model.heatmap(maps)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert np.abs(expected - expected[:, ::-1, ::-1]).max() > 1e-3
