@@ -37,8 +37,19 @@ demo: $(VENV)/installed-demo ## Fine-tune a real ViT on real photographs, then s
 	$(BIN)/keras-attnviz demo $(if $(filter 0,$(SERVE)),--no-serve)
 
 .PHONY: test
-test: $(VENV)/installed-test ## Run the whole test suite, slow tests included
+test: $(VENV)/installed-test chromium ## Run the whole test suite, slow tests included
 	$(BIN)/python -m pytest $(PARALLEL)
+
+# Fixtures in tests/browser.py look for the same names, and for Playwright's own Chromium.
+.PHONY: chromium
+chromium: ## Install Debian's Chromium, which the tests of web pages need, if it is missing
+	@test -z "$$CHROMIUM" || exit 0; \
+	for name in chromium chromium-browser google-chrome google-chrome-stable; do \
+		command -v $$name >/dev/null && exit 0; done; \
+	if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+		echo "Installing Chromium, which the tests of web pages need."; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	else echo "Chromium isn't there, so the tests of web pages may be skipped. Install it, or run $(BIN)/playwright install chromium."; fi
 
 # One environment for each other stack of Keras, with the extra of its target's name. A test module
 # runs on every stack, but for what is marked `one_stack`.
@@ -51,19 +62,19 @@ test: $(VENV)/installed-test ## Run the whole test suite, slow tests included
 	@touch $@
 
 .PHONY: test-legacy
-test-legacy: .venv-legacy/installed ## Run the tests on tf.keras 2, TensorFlow 2.15, tensorflow-addons
+test-legacy: .venv-legacy/installed chromium ## Run the tests on tf.keras 2, TensorFlow 2.15, tensorflow-addons
 	.venv-legacy/bin/python -m pytest $(PARALLEL) -m "not one_stack"
 
 .PHONY: test-tf-keras
-test-tf-keras: .venv-tf-keras/installed ## Run the tests on tf_keras, TensorFlow 2.21
+test-tf-keras: .venv-tf-keras/installed chromium ## Run the tests on tf_keras, TensorFlow 2.21
 	TF_USE_LEGACY_KERAS=1 .venv-tf-keras/bin/python -m pytest $(PARALLEL) -m "not one_stack"
 
 .PHONY: test-oldest
-test-oldest: .venv-oldest/installed ## Run the tests on the oldest supported Keras 3
+test-oldest: .venv-oldest/installed chromium ## Run the tests on the oldest supported Keras 3
 	.venv-oldest/bin/python -m pytest $(PARALLEL) -m "not one_stack"
 
 .PHONY: quick
-quick: $(VENV)/installed-test ## Run the tests but the slow ones
+quick: $(VENV)/installed-test chromium ## Run the tests but the slow ones
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 .PHONY: check
@@ -83,3 +94,11 @@ bench: $(VENV)/installed-bench ## Measure speed and memory as ratios; writes ben
 .PHONY: docs
 docs: $(VENV)/installed-docs ## Build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+
+.PHONY: colormaps
+colormaps: $(VENV)/installed-test ## Write the Attention tab's color maps anew, from matplotlib's
+	$(BIN)/python tools/colormaps.py
+
+.PHONY: vendor
+vendor: $(BIN)/python ## Fetch the Attention tab's libraries anew from the npm registry
+	$(BIN)/python tools/vendor.py

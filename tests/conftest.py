@@ -15,6 +15,9 @@ from tensorflow import keras
 from vit_keras import vit
 from zoo.family import TF_KERAS, this_stack
 
+# Fixtures of Chromium: `chromium`, `page`.
+pytest_plugins = ["browser"]
+
 KERAS_3 = hasattr(keras, "ops")
 # With TF_USE_LEGACY_KERAS=1, vit-keras builds models of Keras 3 and TensorFlow's Keras is Keras 2.
 HAS_VIT_KERAS = this_stack() != TF_KERAS

@@ -1,14 +1,25 @@
 // One line chart: lines over epochs, the current one marked, the nearest line under the pointer.
 
 import uPlot from "./vendor/uPlot.esm.js";
-import { alignedLines, formatValue, inWords, lineColor, lonely, theme, yRange } from "./chart_lines.js";
+import {
+  alignedLines,
+  decimals,
+  decimalsOfTicks,
+  formatValue,
+  inWords,
+  lineColor,
+  lonely,
+  theme,
+  yRange,
+} from "./chart_lines.js";
 
 const WHOLE_STEPS = [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4].map((power) => n * 10 ** power));
 WHOLE_STEPS.sort((a, b) => a - b);
 const Y_AXIS_WIDTH = 44;
 
 // Returns `{element, setStep(step, comparedStep), resize(), destroy()}`.
-// `view` is `{steps, compare, dark, nameStep, onStep}`; `compare` is null or `{steps, group}`.
+// `view` is `{steps, compare, dark, nameStep, nameTick, onStep}`; `compare` is null or
+// `{steps, group, label}`.
 export function createChart(group, view) {
   const { steps, lines } = alignedLines(
     group,
@@ -18,6 +29,8 @@ export function createChart(group, view) {
   );
   const parts = figure(group);
   const chart = { group, view, steps, lines, parts, at: new Map(steps.map((s, i) => [s, i])) };
+  chart.ends = yRange(group.range, lines);
+  chart.digits = decimals((chart.ends[1] - chart.ends[0]) / 50);
   chart.step = view.steps[0];
   chart.hovered = null;
   return {
@@ -40,12 +53,15 @@ function figure({ title, unit, description }) {
   root.className = "attention-chart";
   const caption = add(root, "figcaption", "");
   const heading = add(caption, "span", "attention-chart-title", title);
+  heading.title = title;
   if (unit) add(heading, "span", "attention-chart-unit", ` ${unit}`);
-  const readout = add(caption, "span", "attention-chart-readout");
-  if (description) add(caption, "span", "attention-chart-description", description).title = description;
+  const current = add(caption, "span", "attention-chart-current");
+  const about = add(caption, "span", "attention-chart-description", description ?? "");
+  if (description) about.title = description;
+  const hovered = add(caption, "span", "attention-chart-hovered");
   const plot = add(root, "div", "attention-chart-plot");
   plot.setAttribute("role", "img");
-  return { figure: root, readout, plot, add };
+  return { figure: root, current, about, hovered, plot, add };
 }
 
 // The plot is made only when its width is known.
@@ -88,7 +104,7 @@ function options(chart) {
     },
     scales: {
       x: { time: false, range: () => ends },
-      y: { range: () => yRange(chart.group.range, lines) },
+      y: { range: () => chart.ends },
     },
     axes: [
       {
@@ -106,7 +122,8 @@ function options(chart) {
         gap: 6,
         space: 28,
         grid: { stroke: grid, width: 1 },
-        values: (_, ticks) => ticks.map(formatValue),
+        values: (_, ticks, axis, space, distance) =>
+          ticks.map((tick) => formatValue(tick, decimalsOfTicks(distance))),
       },
     ],
     series: [{}, ...lines.map((line) => series(line, lines, view.dark))],
@@ -122,7 +139,13 @@ function series(line, lines, dark) {
     stroke: color,
     width: strong ? 2.5 : 1,
     dash: line.compared ? [4, 3] : undefined,
-    points: { size: strong ? 7 : 5, fill: color, stroke: color, show: true, filter: (u, i) => lonely(u.data[i]) },
+    points: {
+      size: strong ? 7 : 5,
+      fill: color,
+      stroke: color,
+      show: true,
+      filter: (plot, index) => lonely(plot.data[index]),
+    },
   };
 }
 
@@ -146,7 +169,8 @@ function setStep(chart, step, comparedStep = null) {
 function show(chart) {
   const { plot, parts, lines, view, step } = chart;
   const index = chart.at.get(step);
-  parts.plot.setAttribute("aria-label", inWords(chart.group, lines, index, view.nameStep(step)));
+  const words = inWords(chart.group, lines, index, chart.digits, view.nameStep(step));
+  parts.plot.setAttribute("aria-label", words);
   if (plot) {
     move(chart.marker, plot, step);
     move(chart.comparedMarker, plot, chart.comparedStep);
@@ -161,21 +185,49 @@ function move(element, plot, step, value = null) {
   element.style.transform = `translate(${plot.valToPos(step, "x")}px, ${top}px)`;
 }
 
-// Tells the line under the pointer or else the emphasized one at the current step.
+// Tells the emphasized line at the current step and, in place of the description, the line under
+// the pointer. The dot stands on the one told last.
 function readOut(chart, currentIndex) {
-  const { lines, hovered, parts, steps, view } = chart;
-  const strong = lines.find((line) => !line.compared && isStrong(line, lines));
-  const line = hovered ? hovered.line : strong;
-  const index = hovered ? hovered.index : currentIndex;
-  const value = line && index !== undefined ? line.values[index] : undefined;
-  const where = hovered ? `${view.nameStep(steps[index])} · ` : "";
-  const name = lines.length > 1 || hovered ? `${line?.label}: ` : "";
-  parts.readout.textContent = line ? `${where}${name}${formatValue(value)}` : "";
-  parts.readout.title = parts.readout.textContent;
-  parts.readout.classList.toggle("emphasis", Boolean(line) && isStrong(line, lines));
+  const { hovered, parts } = chart;
+  const told = hovered ?? { line: strongLine(chart, false), index: currentIndex };
+  parts.current.textContent = currentValue(chart, currentIndex);
+  parts.current.classList.toggle("emphasis", valueOf(told) != null && !hovered);
+  parts.about.hidden = hovered !== null;
+  parts.hovered.hidden = hovered === null;
+  parts.hovered.textContent = hovered ? hoveredValue(chart) : "";
+  parts.hovered.title = parts.hovered.textContent;
   if (!chart.plot) return;
-  move(chart.dot, chart.plot, value == null ? null : steps[index], value ?? null);
-  if (line) chart.dot.style.background = colorOf(line, lines, view.dark);
+  const value = valueOf(told) ?? null;
+  move(chart.dot, chart.plot, value === null ? null : chart.steps[told.index], value);
+  if (told.line) chart.dot.style.background = colorOf(told.line, chart.lines, chart.view.dark);
+}
+
+function valueOf({ line, index }) {
+  return line && index !== undefined ? line.values[index] : undefined;
+}
+
+function strongLine({ lines }, compared) {
+  return lines.find((line) => line.compared === compared && isStrong(line, lines));
+}
+
+// Returns for example "layer 7: 0.82", and "0.82 vs 0.79" next to another run.
+function currentValue(chart, index) {
+  const line = strongLine(chart, false);
+  if (!line) return "";
+  const other = strongLine(chart, true);
+  const otherIndex = chart.at.get(chart.comparedStep ?? chart.step);
+  const name = line.of > 1 ? `${line.label}: ` : "";
+  const value = formatValue(valueOf({ line, index }), chart.digits);
+  const otherValue = formatValue(valueOf({ line: other, index: otherIndex }), chart.digits);
+  return other && value !== otherValue ? `${name}${value} vs ${otherValue}` : name + value;
+}
+
+// Returns for example "epoch 5 · layer 7: 0.82".
+function hoveredValue({ hovered, view, steps, digits }) {
+  const { line, index } = hovered;
+  const run = line.compared ? `${view.compare.label} · ` : "";
+  const value = formatValue(line.values[index], digits);
+  return `${view.nameStep(steps[index])} · ${run}${line.label}: ${value}`;
 }
 
 function hover(chart) {

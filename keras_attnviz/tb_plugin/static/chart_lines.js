@@ -4,8 +4,8 @@ import { COLOR_MAPS } from "./colormaps.js";
 
 // The part of viridis that stands out from the background, and the color of what is emphasized.
 const THEMES = {
-  light: { ramp: [0, 200], emphasis: "#d9480f", text: "#5f6368", grid: "#e8eaed" },
-  dark: { ramp: [70, 235], emphasis: "#ff922b", text: "#b0b5ba", grid: "#3c4043" },
+  light: { ramp: [0, 145], emphasis: "#c2410c", text: "#5f6368", grid: "#e8eaed" },
+  dark: { ramp: [115, 240], emphasis: "#ff922b", text: "#b0b5ba", grid: "#3c4043" },
 };
 
 export function theme(dark) {
@@ -21,8 +21,9 @@ export function lineColor(index, count, dark) {
 }
 
 // Returns `{steps, lines}` of a group and its counterpart of another run, or null: sorted steps of
-// both, and for each line `{label, emphasis, compared, position, of, values}`. A value is null where
-// it is not a number, and undefined where the line's own run has no such step.
+// both, and for each line `{label, emphasis, compared, position, of, values}`, in the order they
+// are drawn in: what is emphasized lies on top. A value is null where it is not a number, and
+// undefined where the line's own run has no such step.
 export function alignedLines(group, steps, other, otherSteps) {
   const all = [...new Set([...steps, ...(other ? otherSteps : [])])].sort((a, b) => a - b);
   const place = new Map(all.map((step, index) => [step, index]));
@@ -36,7 +37,8 @@ export function alignedLines(group, steps, other, otherSteps) {
       return { label, emphasis: Boolean(emphasis), compared, position, of, values: aligned };
     });
   const lines = align(group, steps, false);
-  return { steps: all, lines: other ? [...align(other, otherSteps, true), ...lines] : lines };
+  const both = other ? [...align(other, otherSteps, true), ...lines] : lines;
+  return { steps: all, lines: both.sort((a, b) => a.emphasis - b.emphasis) };
 }
 
 // Returns [low, high] of the y axis: the ends that `range` gives, else those of the values with
@@ -62,21 +64,33 @@ export function lonely(values) {
   );
 }
 
-export function formatValue(value) {
+// Returns how many decimals tell values apart that are `distance` from each other.
+export function decimals(distance) {
+  return Math.min(12, Math.max(0, Math.ceil(-Math.log10(distance))));
+}
+
+// Returns how many decimals all multiples of `distance`, a short number like 0.25, need.
+export function decimalsOfTicks(distance) {
+  let digits = 0;
+  while (digits < 12 && Math.abs(distance - Number(distance.toFixed(digits))) > 1e-6 * distance) {
+    digits += 1;
+  }
+  return digits;
+}
+
+export function formatValue(value, digits) {
   if (value == null || !Number.isFinite(value)) return "no value";
-  if (value === 0) return "0";
-  const size = Math.abs(value);
-  if (size >= 1e5 || size < 1e-3) return value.toExponential(1);
-  return String(Number(value.toPrecision(size < 1 ? 2 : 3)));
+  return value.toFixed(digits);
 }
 
 // Returns what a chart shows at one step in words: the text alternative of the picture.
-export function inWords(group, lines, index, stepName) {
+export function inWords(group, lines, index, digits, stepName) {
   const title = group.unit ? `${group.title} in ${group.unit}` : group.title;
   if (index === undefined) return `${title}: no values at ${stepName}`;
-  const values = lines.map(
+  const ordered = [...lines].sort((a, b) => a.compared - b.compared || a.position - b.position);
+  const values = ordered.map(
     ({ label, compared, values }) =>
-      `${label}${compared ? " of the compared run" : ""} ${formatValue(values[index])}`,
+      `${label}${compared ? " of the compared run" : ""} ${formatValue(values[index], digits)}`,
   );
   return `${title} at ${stepName}: ${values.join(", ")}`;
 }

@@ -6,10 +6,11 @@ import { lineColor } from "./chart_lines.js";
 // Returns `{update(data), setStep(step, comparedStep), destroy()}`.
 //
 // data = {steps: Int32Array, step, dark, groups: [{name, title, unit, range, description,
-// lines: [{label, values: Float32Array, emphasis}]}], compare: null | {steps, groups, step?, label?}};
-// `nameStep(step)` and `nameTick(step)` may say how steps are called. `compare.groups` belong to the
-// groups of the same name; they may be left out where only `compare.step` is to be marked.
-// A click or drag in a chart calls `onStep(step)`.
+// lines: [{label, values: Float32Array, emphasis}]}], compare}; `range` is [low, high], of which
+// either end may be null. `compare` is null or another run's {steps, groups, step, label}: its
+// lines are dashed, in the chart of the group of the same name. `groups` may be left out where only
+// `compare.step` is to be marked, and `step` and `label` may be left out too. `nameStep(step)` and
+// `nameTick(step)` may say how steps are called. A click or drag in a chart calls `onStep(step)`.
 export function createCharts(container, { onStep }) {
   addStyles();
   const root = document.createElement("div");
@@ -21,6 +22,7 @@ export function createCharts(container, { onStep }) {
   root.append(key, grid);
   container.append(root);
   let charts = [];
+  let drawn = null;
   const observer = new ResizeObserver(() => charts.forEach((chart) => chart.resize()));
   observer.observe(root);
 
@@ -29,6 +31,14 @@ export function createCharts(container, { onStep }) {
   }
 
   function update(data) {
+    // Drawing anew would end a drag, which goes on while its steps are shown.
+    const wanted = fingerprint(data);
+    if (wanted !== drawn) redraw(data);
+    drawn = wanted;
+    setStep(data.step, data.compare?.step);
+  }
+
+  function redraw(data) {
     charts.forEach((chart) => chart.destroy());
     root.classList.toggle("dark", Boolean(data.dark));
     const shown = data.steps.length > 0 ? data.groups.filter(({ lines }) => lines.length > 0) : [];
@@ -36,7 +46,6 @@ export function createCharts(container, { onStep }) {
     grid.replaceChildren(...charts.map((chart) => chart.element));
     key.replaceChildren(...keyOf(shown, data));
     charts.forEach((chart) => chart.resize());
-    setStep(data.step, data.compare?.step);
   }
 
   function destroy() {
@@ -46,6 +55,24 @@ export function createCharts(container, { onStep }) {
   }
 
   return { update, setStep, destroy };
+}
+
+// Returns a text that is the same where the same is drawn, whatever the current steps are.
+function fingerprint({ steps, groups, dark, compare, nameTick }) {
+  const lines = (group) => group.lines.map((l) => [l.label, l.emphasis, checksum(l.values)]);
+  const all = (own) => own?.map((group) => ({ ...group, lines: lines(group) }));
+  const runs = [{ steps, groups }, compare ?? {}].map((run) => [
+    [...(run.steps ?? [])],
+    run.label,
+    all(run.groups),
+  ]);
+  return JSON.stringify([runs, Boolean(dark), nameTick?.(steps[0])]);
+}
+
+// FNV-1a of the numbers' bits, so that arrays may be filled in place.
+function checksum(values) {
+  const bits = new Uint32Array(Float32Array.from(values).buffer);
+  return bits.reduce((sum, word) => Math.imul(sum ^ word, 16777619), 0x811c9dc5);
 }
 
 // Style sheets of their own files, because a page's security policy may forbid inline styles.
@@ -65,7 +92,8 @@ function viewOf(data, group, onStep) {
   const nameTick = data.nameTick ?? String;
   const nameStep = data.nameStep ?? ((step) => `epoch ${nameTick(step)}`);
   const other = data.compare?.groups?.find(({ name }) => name === group.name);
-  const compare = other ? { steps: [...data.compare.steps], group: other } : null;
+  const label = data.compare?.label ?? "compared run";
+  const compare = other ? { steps: [...data.compare.steps], group: other, label } : null;
   return { steps: [...data.steps], compare, dark: Boolean(data.dark), nameStep, nameTick, onStep };
 }
 
@@ -81,7 +109,9 @@ function keyOf(groups, { dark, compare }) {
     }
   }
   return [
-    ...[...ramps.values()].map((lines) => entry(lines[0].label, ramp(lines.length, dark), lines.at(-1).label)),
+    ...[...ramps.values()].map((lines) =>
+      entry(lines[0].label, ramp(lines.length, dark), lines.at(-1).label),
+    ),
     ...[...emphasized].map((label) => entry(stroke(""), label)),
     ...(compare?.groups ? [entry(stroke("compared"), compare.label ?? "compared run")] : []),
   ];

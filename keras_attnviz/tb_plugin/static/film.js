@@ -12,7 +12,7 @@ import { webm } from "./webm.js";
 const SHORTEST_GIF_DELAY = 20;
 const MILLISECONDS_A_KEY_FRAME = 2000;
 
-// Returns a promise of a GIF that loops, as a Blob; each frame has the 256 colors that suit it best.
+// Returns a promise of a GIF that loops, as a Blob. Each frame has the 256 colors that suit it.
 export async function encodeGif(film) {
   const encoder = GIFEncoder();
   const clock = gifClock();
@@ -91,7 +91,8 @@ async function encodeWithCodecs(film, { codec, name }) {
       const duration = Math.max(1, Math.round(delay));
       const key = time - lastKey >= MILLISECONDS_A_KEY_FRAME;
       if (key) lastKey = time;
-      const picture = new VideoFrame(context.canvas, { timestamp: 1000 * time, duration: 1000 * duration });
+      const times = { timestamp: 1000 * time, duration: 1000 * duration };
+      const picture = new VideoFrame(context.canvas, times);
       encoder.encode(picture, { keyFrame: key });
       picture.close();
       frames.push({ time, duration });
@@ -154,11 +155,11 @@ async function record(film, mimeType) {
 }
 
 // Calls `take(context, delay)` with each frame, drawn on one canvas of our own; gives the page
-// time to react after each, and ends with the signal's reason when it is aborted. What is left over
-// of a `multiple` of pixels is cut off: video wants even sizes.
+// time to react after each, and ends with the signal's reason when it is aborted. What is left
+// over of a `multiple` of pixels is cut off: video wants even sizes.
 async function eachFrame(film, take, multiple = 1) {
   const { count, frame, delay, onProgress, signal, background = "#fff" } = film;
-  if (!(count >= 1)) throw new RangeError(`\`count\` must be at least 1. Received: count=${count}.`);
+  if (!(count >= 1)) throw new RangeError(`\`count\` must be 1 or more. Received: count=${count}.`);
   let context = null;
   let size = null;
   for (let index = 0; index < count; index += 1) {
@@ -166,8 +167,9 @@ async function eachFrame(film, take, multiple = 1) {
     const picture = await frame(index);
     size ??= [picture.width, picture.height];
     if (picture.width !== size[0] || picture.height !== size[1]) {
+      const wanted = `All frames must have the size ${size.join("x")}.`;
       const received = `${picture.width}x${picture.height} at frame ${index}`;
-      throw new RangeError(`All frames must have the size ${size.join("x")}. Received: ${received}.`);
+      throw new RangeError(`${wanted} Received: ${received}.`);
     }
     context ??= ownCanvas(picture, multiple);
     context.fillStyle = background;
