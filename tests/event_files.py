@@ -31,7 +31,7 @@ def images_of(run):
     found = {}
     for event in events_of(run):
         for value in event.summary.value:
-            if value.tensor.string_val:
+            if value.tag.startswith("attention/") and value.tensor.string_val:
                 width, height, png = value.tensor.string_val[:3]
                 picture = np.asarray(Image.open(io.BytesIO(png)))
                 assert picture.shape == (int(height), int(width), 3)
