@@ -1,0 +1,376 @@
+/** The page's state and data: what changes it, what is loaded for it, when it is drawn. */
+
+import { fetchRuns } from "./api.js";
+import { Blobs } from "./blobs.js";
+import { el } from "./dom.js";
+import { FilmDialog } from "./filmdialog.js";
+import { savePng } from "./film.js";
+import { address, followAddress, followReloads, followTheme, readAddress, writeAddress } from "./host.js";
+import { listenToKeys } from "./keyboard.js";
+import { layout } from "./layout.js";
+import { grayPicture } from "./picture.js";
+import { moved, resolve } from "./resolve.js";
+import { Run } from "./run.js";
+import { composePage, fileName } from "./save.js";
+import { Screen, keysAhead } from "./screen.js";
+import { fromPairs, toPairs } from "./state.js";
+import { describe, paneViews } from "./views.js";
+
+const WRITE_MS = 250;
+const RETRY_MS = 5000;
+const PATIENCE_MS = 2000;
+const FILM_WIDTH = 420;
+const PICTURE_WIDTH = 640;
+
+export class App {
+  constructor() {
+    this.state = fromPairs(readAddress());
+    this.blobs = new Blobs();
+    this.runs = [];
+    this.opened = new Map();
+    this.pictures = new Map();
+    this.isPlaying = false;
+    this.direction = 1;
+    this.timelineHandlers = {
+      onStep: (step, isSecond) => this.goTo(step, isSecond),
+      onPlay: () => this.togglePlay(),
+      onMove: (delta) => this.move(delta),
+      onEnd: (isLast) => this.goToEnd(isLast),
+      onSpeed: (speed) => this.change({ speed }),
+      onLinked: (linked) => this.change({ linked, step2: this.shown.b.step }),
+    };
+    this.parts = layout();
+    this.screen = new Screen(this.parts, this);
+  }
+
+  mount(body) {
+    const { page, empty, waiting, banner } = this.parts;
+    body.append(banner, waiting, empty, page);
+    this.film = new FilmDialog(() => this._film());
+    this.parts.savePicture.addEventListener("click", () => this.savePicture());
+    this.parts.saveFilm.addEventListener("click", () => this.film.open());
+    this.parts.copyLink.addEventListener("click", () => this.copyLink());
+    followTheme(() => this.draw());
+    followReloads(() => this.load());
+    followAddress((pairs) => this._replace(fromPairs(pairs)));
+    window.addEventListener("resize", () => this.draw());
+    listenToKeys({
+      move: (delta) => this.move(delta),
+      end: (isLast) => this.goToEnd(isLast),
+      play: () => this.togglePlay(),
+      probe: (delta) => this.moveProbe(delta),
+      back: () => this.state.patch && this.change({ patch: null }),
+    });
+    this.isMounted = true;
+    this.draw();
+  }
+
+  /** Reads the log, at first and again; a person on the last epoch stays on the last. */
+  async load() {
+    if (this.loading) return this.loading;
+    this.loading = this._load().finally(() => {
+      this.loading = null;
+    });
+    return this.loading;
+  }
+
+  async _load() {
+    clearTimeout(this.retry);
+    try {
+      this.runs = await fetchRuns();
+      const follows = this.shown && this.shown.a.step === this.shown.a.run.lastStep;
+      const followsSecond = this.shown?.b && this.shown.b.step === this.shown.b.run.lastStep;
+      const held = [...this.opened.keys()].filter((name) => this.runs.some(({ run }) => run === name));
+      this.opened.forEach((run, name) => held.includes(name) || this.opened.delete(name));
+      await Promise.all(held.map((name) => this.opened.get(name).refresh()));
+      if (follows && this.state.step !== null) this.state.step = this.opened.get(this.state.run)?.lastStep ?? null;
+      if (followsSecond && this.state.step2 !== null) this.state.step2 = this._second()?.lastStep ?? null;
+      await this._open();
+      this._say(null);
+    } catch (error) {
+      this._fail(error);
+    }
+    this.parts.waiting.hidden = true;
+    this.draw();
+  }
+
+  /** Opens the runs that the state names; the first one where it names none that is there. */
+  async _open() {
+    if (!this.runs.length) return;
+    const names = this.runs.map(({ run }) => run);
+    if (!names.includes(this.state.run)) this.state.run = names[0];
+    if (this.state.compare === "run" && !names.includes(this.state.run2)) this.state.compare = "";
+    const wanted = [this.state.run, ...(this.state.compare === "run" ? [this.state.run2] : [])];
+    await Promise.all(wanted.map(async (name) => {
+      if (!this.opened.has(name)) this.opened.set(name, await Run.open(name, this.blobs));
+    }));
+  }
+
+  _second() {
+    const { compare, run, run2 } = this.state;
+    return this.opened.get(compare === "run" ? run2 : run) ?? null;
+  }
+
+  /** Changes the state as a person has asked, and draws. */
+  change(changes) {
+    if ("layer" in changes && !("head" in changes)) changes.head = this.shown?.selection.head ?? null;
+    if ("run" in changes && changes.run !== this.state.run) {
+      Object.assign(changes, this._carriedOver(changes.run));
+      this.stop();
+    }
+    Object.assign(this.state, changes);
+    this._afterChange();
+  }
+
+  /** A person on the last epoch of a run goes to the last of the next. */
+  _carriedOver(run) {
+    const stood = this.shown?.a;
+    const isLast = stood && stood.step === stood.run.lastStep;
+    return {
+      ...(isLast ? { step: null } : {}),
+      ...(this.state.run2 === run ? { compare: "", run2: "", step2: null } : {}),
+      patch: null,
+    };
+  }
+
+  _replace(state) {
+    const own = JSON.stringify(toPairs(this.state));
+    if (own === JSON.stringify(toPairs(state))) return;
+    this.state = state;
+    this._afterChange();
+  }
+
+  _afterChange() {
+    const { run, run2, compare } = this.state;
+    const wanted = [run, ...(compare === "run" ? [run2] : [])];
+    if (wanted.every((name) => this.opened.has(name))) this.draw();
+    else this._open().then(() => this.draw(), (error) => this._fail(error));
+  }
+
+  /** Draws soon; any number of calls within a frame draw once. */
+  draw() {
+    if (this.isDue) return;
+    this.isDue = true;
+    // Where the frame is hidden there are no animation frames; nothing needs to be drawn then.
+    requestAnimationFrame(() => {
+      this.isDue = false;
+      if (this.isMounted) this._draw();
+    });
+  }
+
+  _draw() {
+    const run = this.opened.get(this.state.run);
+    const { page, empty, waiting } = this.parts;
+    const hasEpochs = Boolean(run?.epochs.length);
+    empty.hidden = !(waiting.hidden && !this.failed && (!this.runs.length || (run && !hasEpochs)));
+    page.hidden = !hasEpochs;
+    if (!hasEpochs) return;
+    waiting.hidden = true;
+    const shown = resolve(this.state, run, this.state.compare === "run" ? this._second() : null);
+    for (const side of [shown.a, shown.b]) if (side) side.picture = this._picture(side);
+    this.shown = shown;
+    const promise = this.screen.show(shown, this.runs);
+    this.drawn = `${shown.a.run.name}|${shown.a.step}`;
+    this.isReady = !this.screen.views.some(({ isLoading }) => isLoading);
+    this.isGridReady = !this.screen.heads.view.isLoading;
+    if (!this.isReady || !this.isGridReady) this._drawAfter(promise);
+    this.screen.probes.fill?.();
+    if (this.isReady) this._lookAhead(shown);
+    this._write(shown);
+  }
+
+  _drawAfter(promise) {
+    promise?.then(() => this.draw(), (error) => this._fail(error));
+  }
+
+  _lookAhead(shown) {
+    shown.a.run.loadPictures();
+    this.blobs.prefetch(keysAhead(shown, this.direction));
+  }
+
+  /** Returns a probe's picture in gray if it is there, else null, and draws once it is. */
+  _picture({ run, probe }) {
+    const key = `${run.name} ${probe} ${run.setup.pictures[probe]}`;
+    if (!this.pictures.has(key)) {
+      const entry = { canvas: null };
+      this.pictures.set(key, entry);
+      run.picture(probe).then(grayPicture).catch(() => plainPicture(run)).then((canvas) => {
+        entry.canvas = canvas;
+        this.draw();
+      });
+    }
+    return this.pictures.get(key).canvas;
+  }
+
+  _write(shown) {
+    clearTimeout(this.writing);
+    if (this.isPlaying) return;
+    this.writing = setTimeout(() => {
+      const { a, b } = shown;
+      writeAddress(toPairs({ ...this.state, step: a.step, ...(b ? { step2: b.step } : {}) }));
+    }, WRITE_MS);
+  }
+
+  goTo(step, isSecond) {
+    const from = isSecond ? this.shown.b.step : this.shown.a.step;
+    if (step !== from) this.direction = step > from ? 1 : -1;
+    this.change(moved(this.shown, step, isSecond));
+  }
+
+  move(delta) {
+    const { run, step } = this.shown.a;
+    const next = run.steps[run.indices.get(step) + delta];
+    if (next !== undefined) this.goTo(next, false);
+  }
+
+  goToEnd(isLast) {
+    const { steps } = this.shown.a.run;
+    this.goTo(isLast ? steps[steps.length - 1] : steps[0], false);
+  }
+
+  moveProbe(delta) {
+    const { run, probe } = this.shown.a;
+    const next = probe + delta;
+    if (next >= 0 && next < run.setup.probes.length) this.change({ probe: next });
+  }
+
+  pickHead(layer, head) {
+    const { selection } = this.shown;
+    const isSame = selection.layer === layer && selection.head === head;
+    this.change(isSame ? { layer: null, head: null } : { layer, head });
+  }
+
+  /** Asks where the token of a patch attends; asking the same again goes back to the read-out. */
+  ask([x, y], map) {
+    const { setup } = this.shown.a.run;
+    const [rows, columns] = setup.token_grid;
+    const across = Math.floor((((x + 0.5) * map.span[1]) / map.grid[1]) * columns);
+    const down = Math.floor((((y + 0.5) * map.span[0]) / map.grid[0]) * rows);
+    const patch = [Math.min(columns - 1, across), Math.min(rows - 1, down)];
+    const isSame = this.state.patch && String(this.state.patch) === String(patch);
+    this.change({ patch: isSame ? null : patch });
+  }
+
+  togglePlay() {
+    if (this.isPlaying) return this.stop();
+    const { run, step } = this.shown.a;
+    if (run.steps.length < 2) return undefined;
+    if (step === run.lastStep) this.goToEnd(false);
+    this.isPlaying = true;
+    this.nextAt = performance.now() + 1000 / this.shown.speed;
+    this.direction = 1;
+    const tick = (now) => {
+      if (!this.isPlaying) return;
+      // An epoch is not skipped for its data, unless they don't come.
+      const isReady = (this.isReady && this.isGridReady) || now > this.nextAt + PATIENCE_MS;
+      if (now >= this.nextAt && isReady && !this.isDue) {
+        const period = 1000 / this.shown.speed;
+        this.nextAt = now - this.nextAt > period ? now + period : this.nextAt + period;
+        const { a } = this.shown;
+        if (a.step === a.run.lastStep) return this.stop();
+        this.move(1);
+      }
+      requestAnimationFrame(tick);
+    };
+    requestAnimationFrame(tick);
+    this.draw();
+    return undefined;
+  }
+
+  stop() {
+    this.isPlaying = false;
+    this.draw();
+  }
+
+  _page(shown, views, { heads, width }) {
+    const { a, selection } = shown;
+    return composePage({
+      title: `${a.run.setup.probes[a.probe].name}`,
+      subtitle: `${describe(a.run, selection)} · ${a.run.name}`,
+      panes: views.map((view) => ({ heading: view.heading, detail: view.detail, view })),
+      heads,
+      dark: document.documentElement.dataset.theme === "dark",
+      width,
+    });
+  }
+
+  savePicture() {
+    const { a } = this.shown;
+    const heads = { canvas: this.screen.heads.canvas, title: "Layers and heads" };
+    const canvas = this._page(this.shown, this.screen.views, { heads, width: PICTURE_WIDTH });
+    const name = fileName("attention", a.run.setup.probes[a.probe].name, `step ${a.step}`);
+    savePng(canvas, `${name}.png`).catch((error) => this._fail(error));
+  }
+
+  /** Returns what the dialog needs to make a film: every epoch of A, the panes as they are now. */
+  _film() {
+    this.stop();
+    const { a, speed, ...rest } = this.shown;
+    const frame = async (i) => {
+      const step = a.run.steps[i];
+      const changes = moved(this.shown, step, false);
+      const shown = { ...rest, a: { ...a, step } };
+      if (shown.b && changes.step2 !== undefined) shown.b = { ...shown.b, step: changes.step2 };
+      let found = paneViews(shown, {});
+      // Keys first, blobs then.
+      for (let tries = 0; found.promise && tries < 3; tries += 1) {
+        await found.promise;
+        found = paneViews(shown, {});
+      }
+      return this._page(shown, found.views, { heads: null, width: FILM_WIDTH });
+    };
+    return { count: a.run.steps.length, frame, speed, name: fileName("attention", a.run.setup.probes[a.probe].name) };
+  }
+
+  async copyLink() {
+    const { a, b } = this.shown;
+    writeAddress(toPairs({ ...this.state, step: a.step, ...(b ? { step2: b.step } : {}) }));
+    const button = this.parts.copyLink;
+    const isCopied = await copy(address());
+    button.textContent = isCopied ? "Copied" : "Copy the address bar";
+    setTimeout(() => Object.assign(button, { textContent: "Copy link" }), 2500);
+  }
+
+  _fail(error) {
+    this.failed = true;
+    const retry = el("button", { type: "button", class: "plain", text: "Try now", on: { click: () => this.load() } });
+    if (error.status === undefined) {
+      this._say([`${error.message} Trying again every few seconds. `, retry]);
+      clearTimeout(this.retry);
+      this.retry = setTimeout(() => this.load(), RETRY_MS);
+    } else this._say([`Something could not be read: ${error.message} `, retry]);
+  }
+
+  _say(parts) {
+    const { banner } = this.parts;
+    if (!parts) this.failed = false;
+    banner.hidden = !parts;
+    banner.replaceChildren(...(parts ?? []));
+  }
+}
+
+/** Returns a plain gray picture of the grid's shape, where a picture can't be read. */
+function plainPicture({ setup }) {
+  const [rows, columns] = setup.grid;
+  const canvas = el("canvas", { width: columns * 16, height: rows * 16 });
+  const context = canvas.getContext("2d");
+  context.fillStyle = "#808080";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  return canvas;
+}
+
+/** Copies a text; the clipboard is only there on https and localhost. */
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const area = el("textarea", { class: "off-screen" });
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    const isCopied = document.execCommand("copy");
+    area.remove();
+    return isCopied;
+  }
+}

@@ -1,0 +1,70 @@
+/** The dialog that makes a film of the epochs: GIF or WebM. */
+
+import { el } from "./dom.js";
+import { encodeGif, encodeWebm, saveBlob, webmSupport } from "./film.js";
+
+export class FilmDialog {
+  /** @param {function} onOpen returns `{count, frame, speed, name, seconds}` of the film to make. */
+  constructor(onOpen) {
+    this.onOpen = onOpen;
+    this.format = ["gif", "webm"].map((value) => el("input", { type: "radio", name: "film-format", id: `film-${value}`, value }));
+    this.format[0].checked = true;
+    this.text = el("p", { class: "muted" });
+    this.note = el("p", { class: "muted", hidden: true });
+    this.progress = el("progress", { max: 1, value: 0, "aria-label": "Progress" });
+    this.status = el("p", { role: "status" });
+    this.save = el("button", { type: "button", class: "primary", id: "film-save", text: "Save film", on: { click: () => this._make() } });
+    this.cancel = el("button", { type: "button", id: "film-cancel", text: "Close", on: { click: () => this.root.close() } });
+    this.root = el(
+      "dialog", { id: "film-dialog", "aria-labelledby": "film-title" },
+      el("h2", { id: "film-title", text: "Save the film" }),
+      this.text,
+      el("div", { class: "choices" }, ...["GIF", "WebM video"].map((words, i) => el("label", { for: this.format[i].id }, this.format[i], ` ${words}`))),
+      this.note, this.progress, this.status,
+      el("div", { class: "actions" }, this.cancel, this.save),
+    );
+    this.root.addEventListener("close", () => this.controller?.abort());
+    document.body.append(this.root);
+  }
+
+  async open() {
+    this.film = this.onOpen();
+    const { count, speed } = this.film;
+    this.text.textContent = `${count} ${count === 1 ? "epoch" : "epochs"} at ${speed} a second: ${Math.round((10 * count) / speed) / 10} s, with the panes as they are on screen.`;
+    this._busy(false);
+    this.status.textContent = "";
+    this.root.showModal();
+    const support = await webmSupport();
+    this.format[1].disabled = support === null;
+    this.note.hidden = support === "codecs";
+    this.note.textContent = support === null
+      ? "This browser can't make WebM videos."
+      : "Here a WebM video takes as long to make as it lasts.";
+  }
+
+  _busy(isBusy) {
+    this.progress.hidden = !isBusy;
+    this.save.disabled = isBusy;
+    this.cancel.textContent = isBusy ? "Cancel" : "Close";
+  }
+
+  async _make() {
+    const format = this.format.find(({ checked }) => checked).value;
+    const { count, frame, speed, name } = this.film;
+    this.controller = new AbortController();
+    const { signal } = this.controller;
+    this._busy(true);
+    this.status.textContent = "";
+    try {
+      const encode = format === "gif" ? encodeGif : encodeWebm;
+      const onProgress = (done) => Object.assign(this.progress, { value: done / count });
+      const blob = await encode({ count, frame, delay: 1000 / speed, onProgress, signal });
+      saveBlob(blob, `${name}.${format}`);
+      this.status.textContent = `Saved, ${(blob.size / 1e6).toFixed(1)} MB.`;
+      this.root.dataset.saved = blob.size;
+    } catch (error) {
+      if (!signal.aborted) this.status.textContent = error.message;
+    }
+    this._busy(false);
+  }
+}

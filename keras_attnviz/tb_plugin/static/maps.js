@@ -1,0 +1,133 @@
+/** Which map is asked for, and its values: from a series, a read-out's heads, or a token's row. */
+
+import { dequantizeMean, dequantizeRow } from "./format.js";
+
+/**
+ * Returns the map of a selection at a step.
+ *
+ * @param {Run} run
+ * @param {{probe, method, layer, head, patch}} selection
+ * @param {number} step
+ * @returns {{map: ?Object, promise: ?Promise, missing: ?string}} `map` is `{values, grid, span,
+ *     others}`; where it is not there yet, a promise after which to ask again; where it was not
+ *     logged, why.
+ */
+export function findMap(run, selection, step) {
+  const { setup } = run;
+  const { probe, method, layer, head, patch } = selection;
+  if (!patch && layer === null) return fromHeat(run, run.heat(method, probe), step);
+  if (!patch) {
+    return fromBlob(run, run.keys("heads", probe), step, (record) => ({
+      ...geometry(setup.grid, setup.head_grid),
+      ...headsOf(run, record, layer, head),
+    }));
+  }
+  const [height, width] = setup.token_grid;
+  const [x, y] = [Math.min(patch[0], width - 1), Math.min(patch[1], height - 1)];
+  const query = y * width + x;
+  if (layer === null) {
+    return fromBlob(run, run.keys("tokens", probe, { method }), step, ({ arrays }) => ({
+      ...geometry(setup.grid, setup.token_grid),
+      values: dequantizeRow(arrays.tokens, arrays["tokens/highest"], query),
+    }));
+  }
+  if (!setup.full?.probes.includes(probe)) {
+    return { map: null, promise: null, missing: setup.full ? "probe" : "full" };
+  }
+  const keys = run.keys("full", probe, { layer });
+  return fromBlob(run, keys, step, ({ arrays }) => ({
+    ...geometry(setup.grid, setup.token_grid),
+    values: fullRow(arrays, head, query, height * width),
+  }));
+}
+
+/** Returns the keys that a selection needs at some steps, as far as they are known. */
+export function keysOf(run, selection, steps) {
+  const { probe, method, layer, patch } = selection;
+  let entry = null;
+  if (patch && layer === null) entry = run.keys("tokens", probe, { method });
+  else if (patch && run.setup.full?.probes.includes(probe)) entry = run.keys("full", probe, { layer });
+  else if (!patch && layer !== null) entry = run.keys("heads", probe);
+  return steps.map((step) => entry?.value?.get(step)).filter(Boolean);
+}
+
+/**
+ * Returns a grid and how much of the picture it spans.
+ *
+ * @param {number[]} finest grid of patches, `[height, width]`.
+ * @param {number[]} grid pooled from it by a whole factor; at the border, cells may stand over.
+ */
+export function geometry(finest, grid) {
+  let factor = 1;
+  while (factor < finest[0] + finest[1] && grid.some((n, i) => Math.ceil(finest[i] / factor) > n)) {
+    factor += 1;
+  }
+  return { grid, span: grid.map((n, i) => (n * factor) / finest[i]) };
+}
+
+/** Returns the values of a layer's head, or of the mean of its heads, and the share of others. */
+export function headsOf(run, { arrays }, layer, head) {
+  const [begin, end] = [run.firstHeads[layer], run.firstHeads[layer + 1]];
+  const heads = arrays.heads;
+  const highest = arrays["heads/highest"];
+  if (head !== null && head < end - begin) {
+    return {
+      values: dequantizeRow(heads, highest, begin + head),
+      others: arrays.others?.data[begin + head] ?? NaN,
+    };
+  }
+  const others = arrays.others?.data.subarray(begin, end) ?? [NaN];
+  return {
+    values: dequantizeMean(heads, highest, begin, end),
+    others: others.reduce((sum, share) => sum + share, 0) / others.length,
+  };
+}
+
+/** Returns the map of A - B, or null where their grids differ. */
+export function difference(a, b) {
+  if (a.values.length !== b.values.length || a.grid[0] !== b.grid[0]) return null;
+  return { ...a, others: NaN, values: a.values.map((value, i) => value - b.values[i]) };
+}
+
+/** Returns how much the layers have moved between two records of heads: mean |A - B| each. */
+export function layerChanges(run, a, b) {
+  return run.setup.layers.map((_, layer) => {
+    const { values } = headsOf(run, a, layer, null);
+    const { values: others } = headsOf(run, b, layer, null);
+    return values.reduce((sum, v, i) => sum + Math.abs(v - others[i]), 0) / values.length;
+  });
+}
+
+function fromHeat(run, entry, step) {
+  if (!entry.value) return { map: null, promise: entry.promise, missing: null };
+  const index = entry.value.indices.get(step);
+  if (index === undefined) return { map: null, promise: null, missing: "step" };
+  const values = dequantizeRow(entry.value.heat, entry.value["heat/highest"], index);
+  return {
+    map: { ...geometry(run.setup.grid, run.setup.grid), values, others: NaN },
+    promise: null,
+    missing: null,
+  };
+}
+
+function fromBlob(run, entry, step, read) {
+  if (!entry.value) return { map: null, promise: entry.promise, missing: null };
+  const key = entry.value.get(step);
+  if (!key) return { map: null, promise: null, missing: entry.value.size ? "step" : "all" };
+  const record = run.blobs.peek(key);
+  if (!record) return { map: null, promise: run.blobs.get(key), missing: null };
+  return { map: { others: NaN, ...read(record) }, promise: null, missing: null };
+}
+
+function fullRow(arrays, head, query, cells) {
+  const heads = arrays.full.shape[0];
+  const row = (each) => each * cells + query;
+  if (head !== null && head < heads) {
+    return dequantizeRow(arrays.full, arrays["full/highest"], row(head));
+  }
+  const values = new Float32Array(cells);
+  for (let each = 0; each < heads; each += 1) {
+    dequantizeRow(arrays.full, arrays["full/highest"], row(each), values);
+  }
+  return values.map((value) => value / heads);
+}

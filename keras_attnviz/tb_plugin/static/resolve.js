@@ -1,0 +1,69 @@
+/** The state as it holds for the runs at hand: nothing left open, nothing out of range. */
+
+/**
+ * @param {Object} state see state.js.
+ * @param {Run} run
+ * @param {?Run} other the run compared with.
+ * @returns {Object} `{a, b, selection, opacity, colors, display, scale, limit, linked, ...}`; `a`
+ *     and `b` are `{run, step, probe}`, `b` null where nothing is compared.
+ */
+export function resolve(state, run, other) {
+  const { setup } = run;
+  const probe = within(state.probe, setup.probes.length) ?? 0;
+  const layer = within(state.layer, setup.layers.length);
+  const head = layer === null ? null : within(state.head, setup.layers[layer].heads);
+  const a = { run, probe, step: state.step === null ? run.lastStep : run.nearest(state.step) };
+  const compared = state.compare === "epoch" ? run : other;
+  const isCompared = state.compare === "epoch" || (state.compare === "run" && other);
+  return {
+    a,
+    b: isCompared ? { run: compared, probe: sameProbe(run, probe, compared), step: secondStep(state, a, compared) } : null,
+    selection: {
+      method: setup.methods.includes(state.method) ? state.method : setup.methods[0],
+      layer,
+      head,
+      patch: state.patch,
+    },
+    opacity: bounded(state.opacity ?? setup.colors.opacity, 0, 1),
+    colors: state.colors || setup.colors.map,
+    limit: bounded(state.limit ?? setup.colors.limit, 1e-3, 1e6),
+    linked: state.linked ?? state.compare === "run",
+    display: state.display,
+    scale: state.scale,
+    grid: isCompared ? state.grid : "a",
+    measure: state.measure,
+    wrong: state.wrong,
+    speed: bounded(state.speed, 0.1, 60),
+  };
+}
+
+/** Returns the changes of state when the slider of A, or of B, is moved to a step. */
+export function moved(shown, step, isSecond) {
+  const { a, b, linked } = shown;
+  const [own, other] = isSecond ? [b, a] : [a, b];
+  const changes = isSecond ? { step2: step } : { step };
+  if (other && linked) {
+    const along = other.run.nearest(other.step + step - own.step);
+    // From an end, both go on together only once the first is back at its place.
+    changes[isSecond ? "step" : "step2"] = along;
+  }
+  return changes;
+}
+
+function secondStep(state, a, run) {
+  if (state.step2 !== null) return run.nearest(state.step2);
+  return state.compare === "run" ? run.nearest(a.step) : run.baseline ?? run.steps[0];
+}
+
+/** Another run may have its probes in another order: the name decides, else the place. */
+function sameProbe(run, probe, other) {
+  const { name } = run.setup.probes[probe];
+  const index = other.setup.probes.findIndex((each) => each.name === name);
+  return index >= 0 ? index : Math.min(probe, other.setup.probes.length - 1);
+}
+
+function within(index, count) {
+  return Number.isInteger(index) && index >= 0 && index < count ? index : null;
+}
+
+const bounded = (value, low, high) => Math.min(high, Math.max(low, value));

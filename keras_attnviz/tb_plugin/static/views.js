@@ -1,0 +1,169 @@
+/** What each pane shows: the map, its colors, and the words around it. */
+
+import { el } from "./dom.js";
+import { difference, findMap } from "./maps.js";
+import { methodName } from "./controls.js";
+import { DIFFERENCE_MAP, highest } from "./paint.js";
+import { percent } from "./probes.js";
+import { epochName } from "./timeline.js";
+
+const UNIT = "times uniform attention";
+
+/**
+ * Returns the views of the panes, and a promise where something is still to come.
+ *
+ * @param {Object} shown the resolved state: `{a, b, selection, opacity, colors, display, scale,
+ *     limit}` with `a` and `b` (or null) `{run, step, probe, picture}`.
+ * @param {Object} actions what buttons in messages do: `goTo(step, isSecond)`, `pickProbe(probe)`.
+ */
+export function paneViews(shown, actions) {
+  const sides = [shown.a, shown.b].filter(Boolean);
+  const found = sides.map((side) => findMap(side.run, selectionFor(shown.selection, side), side.step));
+  const maps = found.map(({ map }) => map);
+  const views = sides.map((side, i) => {
+    const view = paneView(shown, side, found[i], sides.length > 1 ? "AB"[i] : null);
+    view.look = lookOf(shown, maps[i], maps);
+    if (found[i].missing) view.message = whyMissing(shown, side, found[i].missing, actions, i === 1);
+    return view;
+  });
+  if (shown.b) views.push(differenceView(shown, views, maps));
+  const promises = found.map(({ promise }) => promise).filter(Boolean);
+  return { views, promise: promises.length ? Promise.all(promises) : null };
+}
+
+/** Returns a selection as it holds for one side: another run may have fewer layers and heads. */
+export function selectionFor(selection, { run, probe }) {
+  const { setup } = run;
+  const layer = selection.layer === null ? null : Math.min(selection.layer, setup.layers.length - 1);
+  const head = layer === null || selection.head >= setup.layers[layer].heads ? null : selection.head;
+  const method = setup.methods.includes(selection.method) ? selection.method : setup.methods[0];
+  return { ...selection, probe, layer, head, method };
+}
+
+function paneView(shown, side, { map, promise }, letter) {
+  const { run, step, probe, picture } = side;
+  const name = epochName(run, step);
+  const what = describe(run, selectionFor(shown.selection, side));
+  const { patch } = shown.selection;
+  return {
+    id: `${run.name}|${step}|${probe}|${what}`,
+    label: `${run.setup.probes[probe].name}, ${name}: ${what}`,
+    title: [
+      ...(letter ? [el("span", { class: "badge", text: letter })] : []),
+      el("strong", { text: name.charAt(0).toUpperCase() + name.slice(1) }),
+      ...(shown.b && shown.b.run !== shown.a.run ? [el("span", { class: "pane-run", text: run.name, title: run.name })] : []),
+      ...predictionOf(run, step, probe),
+    ],
+    heading: [letter, name].filter(Boolean).join(": "),
+    detail: predictionText(run, step, probe),
+    picture,
+    map,
+    isLoading: Boolean(promise) || !picture,
+    opacity: shown.opacity,
+    query: patch && map ? clampPatch(patch, run) : null,
+    queryGrid: map,
+    note: noteOf(run, map, shown.selection),
+    unit: UNIT,
+  };
+}
+
+function differenceView(shown, [a, b], [first, second]) {
+  const map = first && second ? difference(first, second) : null;
+  const isMissing = first && second && !map;
+  return {
+    id: `${a.id}-${b.id}`,
+    label: `A minus B: ${a.label} minus ${b.label}`,
+    title: [el("strong", { text: "A − B" }), el("span", { class: "muted", text: "more attention in A is red, in B blue" })],
+    heading: "A − B",
+    detail: "red: more attention in A, blue: in B",
+    picture: shown.a.picture,
+    map,
+    isLoading: (a.isLoading || b.isLoading) && !isMissing,
+    isDifference: true,
+    opacity: Math.max(shown.opacity, 0.75),
+    query: a.query,
+    queryGrid: map,
+    look: lookOf(shown, map, [map], true),
+    unit: `A − B, in ${UNIT}`,
+    note: "",
+    message: isMissing ? [el("p", { text: "The two runs have different grids of patches." })] : null,
+  };
+}
+
+function lookOf({ scale, limit, colors, display }, map, maps, isDifference = false) {
+  const high = scale === "fixed" ? limit : highest(...(scale === "shared" ? maps : [map]));
+  return {
+    colors: isDifference ? DIFFERENCE_MAP : colors,
+    low: isDifference ? -high : 0,
+    high,
+    smooth: display === "smooth",
+    isFull: scale !== "fixed",
+  };
+}
+
+/** Returns what is shown, in words. */
+export function describe(run, { method, layer, head, patch }) {
+  const place = layer === null
+    ? `${methodName(method)} over all layers`
+    : `Layer ${layer + 1}, ${head === null ? "mean of heads" : `head ${head + 1}`}`;
+  const from = patch ? `patch ${clampPatch(patch, run).join(", ")}` : `the ${run.setup.readout ?? "read-out"}`;
+  return `${place}, from ${from}`;
+}
+
+function clampPatch([x, y], { setup }) {
+  return [Math.min(x, setup.token_grid[1] - 1), Math.min(y, setup.token_grid[0] - 1)];
+}
+
+function predictionText(run, step, probe) {
+  const { predicted, confidence, isRight } = run.prediction(step, probe);
+  if (predicted === null) return "";
+  const sure = Number.isFinite(confidence) ? ` ${percent(confidence)}` : "";
+  return `${predicted}${sure}${isRight === null ? "" : isRight ? " (right)" : " (wrong)"}`;
+}
+
+function predictionOf(run, step, probe) {
+  const { predicted, confidence, isRight } = run.prediction(step, probe);
+  if (predicted === null) return [];
+  const state = isRight === null ? "unknown" : isRight ? "right" : "wrong";
+  const words = { right: "✓ right", wrong: "✗ wrong", unknown: "" }[state];
+  return [el(
+    "span", { class: "prediction", data: { state } },
+    el("span", { class: "prediction-class", text: predicted, title: predicted }),
+    el("span", { text: Number.isFinite(confidence) ? percent(confidence) : "" }),
+    el("span", { class: "verdict", text: words }),
+  )];
+}
+
+function noteOf(run, map, { patch }) {
+  if (map && Number.isFinite(map.others) && map.others > 0) {
+    return `${percent(map.others)} of this attention goes to tokens that are no patches.`;
+  }
+  if (patch) return "The outlined patch is the one that asks.";
+  return "Click a patch to see where its token attends.";
+}
+
+function whyMissing(shown, { run, step, probe }, missing, { goTo, pickProbe }, isSecond) {
+  const { full, probes } = run.setup;
+  const paragraph = (...parts) => el("p", {}, ...parts);
+  const button = (text, click) => el("button", { type: "button", class: "plain", text, on: { click } });
+  if (missing === "probe") {
+    return [
+      paragraph("From every patch, single layers were logged for these probes only:"),
+      paragraph(...full.probes.map((each) => button(probes[each].name, () => pickProbe(each)))),
+    ];
+  }
+  if (missing === "full") {
+    return [
+      paragraph("Where a patch attends in a single layer was not logged. Over all layers it always is. To log it for some probes, every few epochs:"),
+      el("code", { text: `AttentionRolloutCallback(probes, "logs", full_maps=[${probe}])` }),
+    ];
+  }
+  const near = shown.nearestLogged?.(run, selectionFor(shown.selection, { run, probe }), step);
+  if (missing === "step" && near !== null && near !== undefined) {
+    return [
+      paragraph("This was not logged at this epoch."),
+      paragraph(button(`Go to ${epochName(run, near)}`, () => goTo(near, isSecond))),
+    ];
+  }
+  return [paragraph("This was not logged.")];
+}
