@@ -277,6 +277,12 @@ def test_300_epochs_and_24_layers_are_drawn_with_one_on_top(modules):
     expect(modules.locator(".attention-charts-key")).to_have_text("layer 1layer 24layer 6")
 
 
+def test_the_emphasized_line_lies_on_top(modules):
+    lines = [line([0.5] * 3, f"layer {i}", emphasis=i == 1) for i in range(4)]
+    draw(modules, charts([group("Entropy", lines)]))
+    assert near(pixels(modules), EMPHASIS, within=10).any(axis=0).mean() > 0.97
+
+
 def test_the_other_run_is_dashed_on_its_own_steps(modules):
     groups = [group("Entropy", [line([0.75] * 6)])]
     other = [group("Entropy", [line([0.25] * 11)])]
@@ -376,6 +382,20 @@ def test_a_gif_has_every_frame_in_its_colors_and_time(modules):
     assert durations == [100, 70, 30, 40, 30, 100, 70]
 
 
+def test_what_stands_still_in_a_gif_does_not_flicker(modules):
+    """Though most frames of a long film are not among those that the colors are taken from."""
+    colors = [f"rgb({4 * i}, {120 - i}, 90)" for i in range(60)]
+    content, _, _ = shoot(modules, "encodeGif", count=60, colors=colors)
+    gif = Image.open(io.BytesIO(content))
+    ramps = []
+    for index in range(60):
+        gif.seek(index)
+        frame = np.asarray(gif.convert("RGB")).astype(int)
+        assert np.abs(frame[:20] - [4 * index, 120 - index, 90]).max() <= 8
+        ramps.append(frame[20:])
+    assert (np.array(ramps) == ramps[0]).all()
+
+
 def test_a_gif_of_a_frame_too_short_for_browsers_is_slowed_down(modules):
     content, _, _ = shoot(modules, "encodeGif", count=3, delays=[5])
     assert Image.open(io.BytesIO(content)).info["duration"] == 20
@@ -389,7 +409,7 @@ def test_a_film_can_be_stopped(modules, kind):
 
 @pytest.mark.parametrize("kind", ["encodeGif", "encodeWebm"])
 def test_frames_of_other_sizes_are_refused(modules, kind):
-    with pytest.raises(Exception, match=r"must have the size 60x40\. Received: 62x40 at frame 1"):
+    with pytest.raises(Exception, match=r"must have the size 60x40\. Received: 62x40"):
         shoot(modules, kind, count=2, sizes=[[60, 40], [62, 40]])
 
 

@@ -10,23 +10,46 @@ import { webm } from "./webm.js";
 
 // Browsers show a GIF's frame of less than 20 ms for 100 ms.
 const SHORTEST_GIF_DELAY = 20;
+// How many frames of a film, and how many pixels of each, the colors of a GIF are taken from.
+const PALETTE_FRAMES = 24;
+const PALETTE_PIXELS = 20_000;
 const MILLISECONDS_A_KEY_FRAME = 2000;
 
-// Returns a promise of a GIF that loops, as a Blob. Each frame has the 256 colors that suit it.
+// Returns a promise of a GIF that loops, as a Blob. All frames share one palette, so that what
+// stands still doesn't flicker; the frames that it is taken from are asked for twice.
 export async function encodeGif(film) {
+  const palette = await commonPalette(film);
   const encoder = GIFEncoder();
   const clock = gifClock();
+  let first = true;
   await eachFrame(film, (context, delay) => {
     const { width, height } = context.canvas;
-    const { data } = context.getImageData(0, 0, width, height);
-    const palette = quantize(data, 256, { format: "rgb565" });
-    encoder.writeFrame(applyPalette(data, palette, "rgb565"), width, height, {
-      palette,
-      delay: clock(delay),
-    });
+    const indices = applyPalette(pixelsOf(context), palette, "rgb565");
+    const options = { delay: clock(delay), palette: first ? palette : null };
+    encoder.writeFrame(indices, width, height, options);
+    first = false;
   });
   encoder.finish();
   return new Blob([encoder.bytesView()], { type: "image/gif" });
+}
+
+// Returns the 256 colors that suit pixels of frames from the whole film. To find them among 12 bits
+// of color took an eighth of the time of 16 bits, with the same error.
+async function commonPalette(film) {
+  const count = Math.min(film.count, PALETTE_FRAMES);
+  const index = (at) => (count > 1 ? Math.round((at * (film.count - 1)) / (count - 1)) : 0);
+  const samples = [];
+  const frame = (at) => film.frame(index(at));
+  await eachFrame({ ...film, count, frame, onProgress: null }, (context) => {
+    const pixels = new Uint32Array(pixelsOf(context).buffer);
+    const step = Math.max(1, pixels.length / PALETTE_PIXELS);
+    for (let at = 0; at < pixels.length; at += step) samples.push(pixels[Math.floor(at)]);
+  });
+  return quantize(new Uint8Array(Uint32Array.from(samples).buffer), 256, { format: "rgb444" });
+}
+
+function pixelsOf(context) {
+  return context.getImageData(0, 0, context.canvas.width, context.canvas.height).data;
 }
 
 // GIF counts hundredths of a second: what is rounded off one frame is made up for by the next.
@@ -168,7 +191,7 @@ async function eachFrame(film, take, multiple = 1) {
     size ??= [picture.width, picture.height];
     if (picture.width !== size[0] || picture.height !== size[1]) {
       const wanted = `All frames must have the size ${size.join("x")}.`;
-      const received = `${picture.width}x${picture.height} at frame ${index}`;
+      const received = `${picture.width}x${picture.height}`;
       throw new RangeError(`${wanted} Received: ${received}.`);
     }
     context ??= ownCanvas(picture, multiple);
