@@ -27,9 +27,14 @@ class Side:
         """Returns the slots that stand for no position: `(before, after)` the patches."""
         if self.grid is None:
             return self.slots, 0
-        free = np.setdiff1d(np.arange(groups * self.slots), self.owners)
+        free = self.free(groups)
         before = int(np.sum(free < self.owners.min()))
         return before, len(free) - before
+
+    def free(self, groups):
+        """Returns the numbers of the slots that stand for no position."""
+        owners = [] if self.owners is None else self.owners
+        return np.setdiff1d(np.arange(groups * self.slots), owners)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,10 +82,17 @@ def plain_place(index, shape, prefix, grid):
     return Place(index, plain_axes(shape[:2]), side, side, "self-attention", (0, 1, 2, 3))
 
 
-def kind_of(axes, queries, keys):
-    """Returns what a map is called, see `AttentionMap`."""
+def kind_of(axes, queries, keys, *, asking=()):
+    """Returns what a map is called, see `AttentionMap`.
+
+    Args:
+        axes: the map's `Axes`.
+        queries: `Side`.
+        keys: `Side`.
+        asking: numbers of the keys whose tokens ask, where the queries stand for no patches.
+    """
     if queries.grid is None:
-        return "class attention" if sum(keys.extras(axes.groups)) else "pooling"
+        return "class attention" if len(asking) else "pooling"
     if axes.groups > 1:
         return "windows" if _are_windows(queries, axes.groups) else "groups"
     return "self-attention" if queries.slots == keys.slots else "reduced keys"

@@ -185,7 +185,7 @@ class _Placer:
         queries, _, anchor = _side(gradients, anchors, "queries", slots, axes)
         if anchor is not None:
             self._anchors[index] = anchor
-        kind = kind_of(axes, queries, keys)
+        kind = kind_of(axes, queries, keys, asking=_asking(gradients, axes, queries, keys))
         if kind == "pooling" and queries.slots > 1:
             raise _NotPlacedError(
                 f"its {queries.slots} queries stand for no patches (a decoder's, for example)"
@@ -221,6 +221,17 @@ class _Placer:
             if (owners[anchor.positions] >= 0).all() if anchor.grid else (owners >= 0).all():
                 return _onto(anchor, grid, owners, tensor)
         return None
+
+
+def _asking(gradients, axes, queries, keys):
+    """Returns the keys whose tokens ask where the queries stand for no patches, or raises."""
+    further = keys.free(axes.groups)
+    if queries.grid is not None or axes.groups > 1 or not len(further):
+        return []
+    asking = gradients.asking(further)
+    if asking and asking != list(further[: queries.slots]):
+        raise _NotPlacedError("its queries are not the first of the tokens beside the patches")
+    return asking
 
 
 class _Remembered:

@@ -1,9 +1,14 @@
 """Gradients of an attention map's queries and keys, or of tokens, at a feature map's positions."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
 from keras_attnviz import graph
+
+# A gradient weaker than this share of the strongest counts as none.
+_NEGLIGIBLE = 1e-6
 
 
 class PositionGradients:
@@ -81,7 +86,7 @@ class ScoreGradients:
         self._shape = shape
         self._sizes = {"queries": shape[-2 * key_axes : -key_axes], "keys": shape[-key_axes:]}
         self._cotangent = np.random.default_rng(0).normal(size=shape).astype("float32")
-        self._found, self._arriving = {}, {}
+        self._found, self._arriving, self._sides = {}, {}, None
         # All at once, because each call for gradients goes through the whole graph.
         self._feature_maps = [*trace.feature_maps(site), *trace.float_images(site)]
         with trace.as_default():
@@ -134,6 +139,39 @@ class ScoreGradients:
 
         return gradients.grid, of_leading, of_slots
 
+    def asking(self, slots):
+        """Returns those of some keys that are computed from a token that a query comes from too.
+
+        So a class token that asks is told from a learned query beside registers. Is only known
+        after `at` has found gradients.
+
+        Args:
+            slots: numbers of keys.
+        """
+        operands = [self._site.operands[self._sides.index(side)] for side in ("queries", "keys")]
+        at_operands = [self._at_operands[self._sides.index(side)] for side in ("queries", "keys")]
+        tensors = _common_ancestors(*operands)
+        arriving = [
+            _arriving(self._trace, [operand], [cotangent], tensors)
+            for operand, cotangent in zip(operands, at_operands, strict=True)
+        ]
+        pairs = [pair for pair in zip(*arriving, strict=True) if None not in pair]
+        random = np.random.default_rng(2)
+        values = [random.normal(size=self._trace.shape_of(operand)) for operand in operands]
+        arguments = [
+            tf.constant(value, operand.dtype)
+            for value, operand in zip(values, operands, strict=True)
+        ]
+        function = self._trace.function(pairs, feeds=[*operands, *self._fed])
+        found = []
+        for slot in slots:
+            is_slot = (np.arange(math.prod(self._sizes["keys"])) == slot).astype("float32")
+            factors = {"queries": 1.0, "keys": is_slot.reshape(self._axes_of("keys"))}
+            fed = [tf.constant(self._cotangent * factors[side]) for side in self._sides]
+            if any(map(_meet, function(*self._inputs, *arguments, *fed))):
+                found.append(slot)
+        return found
+
     def _axes_of(self, side):
         """Returns the shape of one side's slots among the query and key axes."""
         own, ones = self._sizes[side], [1] * len(self._sizes[side])
@@ -166,6 +204,7 @@ class ScoreGradients:
             others=self._at_operands,
         )
         sides = self._by_side(gradients)
+        self._sides = self._sides or sides
         return (gradients, sides) if sides else (None, None)
 
     def _by_side(self, gradients):
@@ -183,6 +222,37 @@ class ScoreGradients:
             return None
         other = "keys" if side == "queries" else "queries"
         return (side, other) if reached[0] < reached[1] else (other, side)
+
+
+def _common_ancestors(first, second):
+    """Returns the tensors of tokens that both of two tensors are computed from."""
+    below = [{operation.name: operation for operation in _below(each)} for each in (first, second)]
+    outputs = [
+        output for name in below[0].keys() & below[1].keys() for output in below[0][name].outputs
+    ]
+    return [
+        tensor
+        for tensor in outputs
+        if tensor.dtype.is_floating and (tensor.shape.rank or 0) >= 3 and tensor.shape[0] is None
+    ]
+
+
+def _below(tensor):
+    """Returns the operations that a tensor is computed from."""
+    found, waiting = {}, [tensor.op]
+    while waiting:
+        operation = waiting.pop()
+        if operation.name not in found:
+            found[operation.name] = operation
+            waiting.extend(source.op for source in operation.inputs)
+    return list(found.values())
+
+
+def _meet(gradients):
+    """Tells whether two gradients arrive at one and the same position of a tensor."""
+    strengths = [np.abs(gradient.numpy().astype(float)).max(axis=-1) for gradient in gradients]
+    reached = [strength > _NEGLIGIBLE * strength.max(initial=0) for strength in strengths]
+    return bool((reached[0] & reached[1]).any())
 
 
 def token_gradients(trace, feature_map, tokens, inputs):

@@ -37,7 +37,7 @@ class Tokens:
         found = np.full(self.count, -1)
         reference = side if side.grid is not None or others is None else others
         before, after = reference.extras(groups) if groups == 1 else (0, 0)
-        free = _free(side, groups) if groups == 1 else np.array([], int)
+        free = side.free(1) if groups == 1 else np.array([], int)
         found[:before] = _padded(free[:before], before)
         if after:
             found[self.count - self.suffix :][:after] = _padded(free[before:], after)
@@ -104,12 +104,6 @@ def stacks(places, sites_below):
             stack.append(place)
             known.add(place.index)
     return [members for members, _ in found]
-
-
-def _free(side, groups):
-    """Returns the slots that stand for no patch."""
-    owners = [] if side.owners is None else side.owners
-    return np.setdiff1d(np.arange(groups * side.slots), owners)
 
 
 def _padded(slots, count):

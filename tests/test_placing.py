@@ -188,3 +188,36 @@ def test_rollout_through_reversed_tokens_is_that_of_tokens_put_back():
     found = attention_model.heatmap(maps)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     assert np.abs(expected - expected[:, ::-1, ::-1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_learned_query_that_reads_further_tokens_too_is_no_token(last):
+    images, tokens = images_and_tokens()
+    tokens = encoder_block(LearnedTokens(3, last=last)(tokens), name="attention_0")
+    attention = layers.MultiHeadAttention(2, WIDTH // 2, name="pooling")
+    model = pooled(images, attention(Objects(1)(tokens), tokens))
+    attention_model = AttentionModel(model)
+    assert [found.kind for found in attention_model.maps] == ["self-attention", "pooling"]
+    pictures = np.random.default_rng(0).normal(size=(1, 8 * ROWS, 8 * COLUMNS, 3))
+    _, maps = attention_model(pictures.astype("float32"))
+    below, top = (np.mean(attention, axis=1) for attention in maps)
+    expected = top[:, 0] @ (0.5 * (np.eye(15) + below[0]))
+    np.testing.assert_allclose(attention_model.token_rollout(maps), expected, rtol=1e-4)
+
+
+def test_a_class_token_that_is_only_learned_asks_for_itself():
+    images, tokens = images_and_tokens()
+    tokens = encoder_block(tokens, name="attention_0")
+    together = norm(LearnedTokens()(tokens))
+    attention = layers.MultiHeadAttention(2, WIDTH // 2, name="class_attention")
+    _, places, _, _ = placed(pooled(images, attention(together[:, :1], together)))
+    assert [place.kind for place in places] == ["self-attention", "class attention"]
+
+
+def test_a_class_token_that_stands_behind_registers_is_not_taken_for_one_of_them():
+    images, tokens = images_and_tokens()
+    together = norm(LearnedTokens(2)(encoder_block(tokens, name="attention_0")))
+    attention = layers.MultiHeadAttention(2, WIDTH // 2, name="class_attention")
+    _, places, left_out, _ = placed(pooled(images, attention(together[:, 1:2], together)))
+    assert [place.kind for place in places] == ["self-attention"]
+    assert "not the first of the tokens beside the patches" in left_out[0].reason
