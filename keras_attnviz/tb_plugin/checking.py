@@ -145,7 +145,7 @@ def _unpack(data):
     try:
         return unpack(data)
     except (PackingError, ArithmeticError, RecursionError) as error:
-        raise UnreadableError(str(error)) from error
+        raise UnreadableError(str(error).rstrip(".")) from error
 
 
 def _check_array(arrays, name, dtype, shape):

@@ -36,6 +36,7 @@ class AttentionPlugin(base_plugin.TBPlugin):
 
     def __init__(self, context):
         self._source = context.data_provider
+        self._setups = {}
 
     def get_plugin_apps(self):
         """Returns a dict from route to WSGI application."""
@@ -63,6 +64,7 @@ class AttentionPlugin(base_plugin.TBPlugin):
             self._source,
             context=plugin_util.context(request.environ),
             experiment=plugin_util.experiment_id(request.environ),
+            setups=self._setups,
         )
 
     def _runs(self, request):

@@ -1,6 +1,7 @@
 """What TensorBoard has loaded of the Attention tab's logs; free of HTTP."""
 
 import base64
+import concurrent.futures
 import json
 
 import grpc
@@ -22,6 +23,14 @@ from keras_attnviz.tb_plugin.packing import pack
 
 _ALL_STEPS = 2**31 - 1
 _PROBLEMS_TOLD = 5  # of each series
+_MOST_BLOBS = 100_000  # at one step; a malformed tensor may claim any number
+# TensorBoard's data server takes some 40 ms for each blob, however small, and nearly as much for
+# many at a time.
+_READERS = 8
+_QUOTED_NAMES = (
+    "If the name of the run's folder holds a quotation mark or a backslash: TensorBoard's data "
+    "server can't read it; rename the folder, or start TensorBoard with --load_fast=false."
+)
 # What TensorBoard raises when it makes an array of a tensor that is malformed.
 _MALFORMED = (ValueError, TypeError, ArithmeticError, MemoryError)
 
@@ -36,11 +45,13 @@ class AttentionLogs:
         source: a `DataProvider` of TensorBoard.
         context: the request's context, for the data provider.
         experiment: TensorBoard's id of what it shows, a text.
+        setups: dict that keeps what was read of each run's setup from one request to the next.
     """
 
-    def __init__(self, source, *, context, experiment):
+    def __init__(self, source, *, context, experiment, setups):
         self._source = source
         self._context = context
+        self._setups = setups
         self._options = {"experiment_id": experiment, "plugin_name": metadata.PLUGIN_NAME}
 
     def runs(self):
@@ -115,22 +126,28 @@ class AttentionLogs:
             InvalidArgumentError: a key is none.
             NotFoundError: a blob is no longer there, or was never this tab's.
         """
-        return [self._checked_blob(key) for key in keys]
-
-    def _checked_blob(self, key):
-        tag, index = _tag_of(key)
-        data = self._blob(key)
-        is_picture = tag == metadata.SETUP_TAG and index > 0
-        return data if is_picture or is_record(data) else b""
+        are_pictures = [_is_picture(key) for key in keys]
+        with concurrent.futures.ThreadPoolExecutor(min(len(keys), _READERS)) as readers:
+            blobs = list(readers.map(self._blob, keys))
+        known = zip(blobs, are_pictures, strict=True)
+        return [blob if is_picture or is_record(blob) else b"" for blob, is_picture in known]
 
     def _setup(self, run):
         """Returns `(setup, blobs, problems)` of the last setup that can be read."""
-        listed = self._list_blobs([metadata.SETUP_TAG], run).get(run, {})
-        if metadata.SETUP_TAG not in listed:
+        listed = self._listed_blobs(run, metadata.SETUP_TAG)
+        if listed is None:
             raise errors.NotFoundError(f"There is no run {run!r} with a setup of attention.")
+        name = (self._options["experiment_id"], run)
+        written = (listed.max_step, listed.max_wall_time, listed.max_length)
+        if self._setups.get(name, (None,))[0] != written:
+            self._setups[name] = (written, self._read_last_setup(run, listed.plugin_content))
+        setup, values, problems = self._setups[name][1]
+        return setup, values, list(problems)
+
+    def _read_last_setup(self, run, content):
         problems = []
         try:
-            check_version(_version(listed[metadata.SETUP_TAG].plugin_content))
+            check_version(_version(content))
             for datum in reversed(self._blobs(run, metadata.SETUP_TAG)):
                 try:
                     return self._read_setup(datum), datum.values, problems
@@ -140,8 +157,8 @@ class AttentionLogs:
                     problems.append(f"The setup at step {datum.step} can't be read: {error}.")
         except UnreadableError as error:
             problems.append(f"Its setup can't be read: {error}.")
-        told = " ".join(problems[:_PROBLEMS_TOLD])
-        raise errors.NotFoundError(f"The run {run!r} has no setup that can be read. {told}")
+        told = " ".join([f"The run {run!r} has no setup that can be read.", *problems])
+        raise errors.NotFoundError(told[:2000])
 
     def _read_setup(self, datum):
         if not datum.values:
@@ -192,8 +209,15 @@ class AttentionLogs:
             self._context, run_tag_filter=chosen, **self._options
         )
 
+    def _listed_blobs(self, run, tag):
+        """Returns the `BlobSequenceTimeSeries`, or None."""
+        return self._list_blobs([tag], run).get(run, {}).get(tag)
+
     def _blobs(self, run, tag):
         """Returns a list of `BlobSequenceDatum`, in the order of steps."""
+        listed = self._listed_blobs(run, tag)
+        if listed is None or not 0 < (listed.max_length or 0) <= _MOST_BLOBS:
+            return []
         chosen = provider.RunTagFilter(runs=[run], tags=[tag])
         series = self._source.read_blob_sequences(
             self._context, downsample=_ALL_STEPS, run_tag_filter=chosen, **self._options
@@ -205,6 +229,8 @@ class AttentionLogs:
             data = self._source.read_blob(self._context, blob_key=key)
         except (KeyError, IndexError) as error:
             raise errors.NotFoundError(f"The blob {key[:500]!r} isn't there.") from error
+        except errors.InvalidArgumentError as error:
+            raise errors.NotFoundError(f"{error} {_QUOTED_NAMES}") from error
         except _MALFORMED:
             return b""
         return data if isinstance(data, bytes) else b""
@@ -237,24 +263,28 @@ def _full_index(setup, probe, layer):
     return chosen.index(probe) * len(setup["layers"]) + layer
 
 
-def _tag_of(key):
-    """Returns `(tag, index)` of a blob key, if it is one of this tab's.
+def _is_picture(key):
+    """Tells whether a blob key is one of a picture rather than of a record.
 
-    Both loaders of TensorBoard make the key of experiment, plugin, run, tag, step and index, and
-    neither looks at the plugin when it reads a blob.
+    Both loaders of TensorBoard make a key of experiment, plugin (the slow one alone), run, tag,
+    step and index, and neither looks at the plugin when it reads a blob.
+
+    Raises:
+        InvalidArgumentError: it is no key.
+        NotFoundError: it isn't one of this tab's.
     """
     try:
         data = base64.b64decode(key + "=" * (-len(key) % 4), altchars="-_", validate=True)
-        _, plugin, run, tag, step, index = json.loads(data)
+        *_, run, tag, step, index = json.loads(data)
     except (ValueError, TypeError, RecursionError) as error:
         raise errors.InvalidArgumentError(
             f"`key` must be one of `setup` or `keys`. Received: {key[:500]!r}."
         ) from error
-    texts = all(isinstance(value, str) for value in (plugin, run, tag))
-    numbers = all(type(value) is int for value in (step, index))
-    if not texts or not numbers or plugin != metadata.PLUGIN_NAME or not _is_ours(tag) or index < 0:
+    texts = isinstance(run, str) and isinstance(tag, str)
+    numbers = type(step) is int and type(index) is int
+    if not texts or not numbers or not _is_ours(tag) or index < 0:
         raise errors.NotFoundError(f"The key {key[:500]!r} is none of this tab's.")
-    return tag, index
+    return tag == metadata.SETUP_TAG and index > 0
 
 
 def _is_ours(tag):
