@@ -6,9 +6,9 @@ from tensorflow import keras
 
 from keras_attnviz import graph
 from keras_attnviz._checks import message
+from keras_attnviz.calling import build, own_predictions
 from keras_attnviz.choosing import check_one_stack, choose, warn_of_gaps
 from keras_attnviz.maps import describe
-from keras_attnviz.outputs import select_output
 from keras_attnviz.placement import placed_rollout
 from keras_attnviz.placing import place_all
 from keras_attnviz.readout import find_readout, symbolic_by_group
@@ -17,7 +17,7 @@ from keras_attnviz.signature import InputSignature
 from keras_attnviz.stack import Tokens, placement_of, shared_tokens, stacks
 from keras_attnviz.summary import summary_lines
 from keras_attnviz.tokens import TokenLayout, advice, candidate_layouts
-from keras_attnviz.trace import Trace, losses_kept
+from keras_attnviz.trace import Trace
 
 
 class AttentionModel:
@@ -76,14 +76,20 @@ class AttentionModel:
         _check_layout_type(layout)
         self.model = model
         self.signature = InputSignature.of(model, image_shape=image_shape, example=inputs)
-        predict = _own_predictions(model, self.signature, output)
         probe = [tf.constant(values) for values in self.signature.random(1)]
-        # Before the trace, because a model's first call may create its variables.
-        expected = predict(probe) if self_check or not model.built else None
+        build(model, self.signature)
+        own = own_predictions(model, self.signature, probe, output=output) if self_check else None
         trace = Trace(model, self.signature, output=output)
-        places, self.left_out = place_all(
-            trace, probe, tokens=layout and layout.tokens, measure=self_check
-        )
+        chosen = self._find_maps(trace, probe, layers, layout, self_check)
+        self._find_layout(trace, chosen, probe, layout, self_check)
+        self._cut(trace, chosen)
+        if self_check:
+            check_capture(self, probe, own)
+
+    def _find_maps(self, trace, probe, layers, layout, self_check):
+        """Returns the `Place`s of the maps that are taken; keeps what is told about all."""
+        tokens = layout and layout.tokens
+        places, self.left_out = place_all(trace, probe, tokens=tokens, measure=self_check)
         if not places:
             raise ValueError(_none_placed(self.left_out))
         chosen = choose(places, [trace.sites[place.index].layer for place in places], layers)
@@ -91,19 +97,24 @@ class AttentionModel:
         self.maps = describe(chosen, towers, trace.sites)
         check_one_stack(chosen, towers, trace)
         if layers is None:
-            warn_of_gaps(chosen, self.left_out, trace, stacklevel=2)
+            warn_of_gaps(chosen, self.left_out, trace, stacklevel=3)
+        return chosen
+
+    def _find_layout(self, trace, chosen, probe, layout, self_check):
+        """Keeps where the maps stand among the tokens, and which tokens the head reads."""
         tokens = _tokens(chosen, layout, self_check=self_check)
         self._placements = [placement_of(place, tokens) for place in chosen]
         self.layout, self._query = find_readout(
             trace, chosen, self._placements, probe, tokens=tokens, layout=layout, check=self_check
         )
+
+    def _cut(self, trace, chosen):
+        """Keeps functions to the predictions, the maps and the rollout."""
         self.activation = graph.last_activation(trace.predictions)
         with trace.as_default():
             attentions = [symbolic_by_group(trace.sites[p.index].weights, p) for p in chosen]
         self._forward = trace.function([trace.predictions, *attentions])
         self._rollout = tf.function(self._rollout_graph, reduce_retracing=True)
-        if self_check:
-            check_capture(self, probe, expected)
 
     def __call__(self, inputs):
         """Returns the predictions and the attention maps.
@@ -209,25 +220,6 @@ def _tokens(chosen, layout, *, self_check):
     return given
 
 
-def _own_predictions(model, signature, output):
-    """Returns a function from flat inputs to the model's own predictions."""
-
-    def predict(flat):
-        try:
-            with losses_kept(model):
-                outputs = model(signature.pack(flat), training=False)
-        except tf.errors.InvalidArgumentError as error:
-            shapes = dict(zip(signature.names, [tuple(t.shape) for t in flat], strict=True))
-            reason = " ".join(str(error).split())[:300]
-            raise ValueError(
-                "`model` must take the inputs that it declares. Received an error for random ones "
-                f"of the shapes {shapes}: {reason}. Pass an example of what it takes as `inputs`."
-            ) from error
-        return select_output(outputs, output, getattr(model, "output_names", None))
-
-    return predict
-
-
 def _none_placed(left_out):
     listed = "; ".join(f"{item.layer} {item.shape}: {item.reason}" for item in left_out)
     sizes = [item.shape[-1] for item in left_out if len(item.shape) == 4]
@@ -241,6 +233,12 @@ def _none_placed(left_out):
 def _check_model(model):
     if not isinstance(model, keras.Model):
         raise TypeError(message("model", "a Keras model", model))
+    if type(model).call is keras.Model.call:
+        raise ValueError(
+            "`model` must be a model that can be called. Received: "
+            f"model {model.name!r} of class {type(model).__name__}, which has no `call`. Write its "
+            "`call` from images to predictions, or pass the model in it that has them."
+        )
     backend = keras.backend.backend()
     if backend != "tensorflow":
         raise ValueError(

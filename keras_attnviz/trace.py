@@ -7,6 +7,7 @@ import itertools
 import tensorflow as tf
 
 from keras_attnviz import graph
+from keras_attnviz.calling import all_layers, losses_kept
 from keras_attnviz.cutting import cut
 from keras_attnviz.outputs import select_output
 from keras_attnviz.sites import find_attention
@@ -194,7 +195,7 @@ def _sum_deviations(weights):
 
 
 def _no_attention(model, hidden):
-    layers = [f"{layer.name} ({type(layer).__name__})" for layer in _all_layers(model)]
+    layers = [f"{layer.name} ({type(layer).__name__})" for layer in all_layers(model)]
     shown = ", ".join(layers[:30]) + (f" and {len(layers) - 30} more" if len(layers) > 30 else "")
     if hidden:
         return (
@@ -210,10 +211,6 @@ def _no_attention(model, hidden):
     )
 
 
-def _all_layers(model):
-    return list(model._flatten_layers(include_self=False, recursive=True))
-
-
 @contextlib.contextmanager
 def _functions_inlined():
     """Lets functions decorated with `tf.function` be traced as if they were not."""
@@ -223,24 +220,3 @@ def _functions_inlined():
         yield
     finally:
         tf.config.run_functions_eagerly(before)
-
-
-@contextlib.contextmanager
-def losses_kept(model):
-    """Gives each layer back its list of losses, which a call in another graph replaces.
-
-    Left there, the symbolic tensors of our graph would stand in `model.losses` until the next
-    call of the model.
-    """
-    # Keras 2 has one list for eager calls and one for calls in a graph.
-    kept = [
-        (layer, name, list(getattr(layer, name)))
-        for layer in [model, *_all_layers(model)]
-        for name in ("_losses", "_eager_losses")
-        if hasattr(layer, name)
-    ]
-    try:
-        yield
-    finally:
-        for layer, name, losses in kept:
-            getattr(layer, name)[:] = losses

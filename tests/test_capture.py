@@ -337,10 +337,18 @@ def convolutional():
     )
 
 
+class Trained(keras.Model):
+    """A model that can be trained and not called."""
+
+    def train_step(self, data):
+        return {"loss": 0.0}
+
+
 @pytest.mark.parametrize(
     ("build", "options", "error", "text"),
     [
         (lambda: "vit", {}, TypeError, r"`model` must be a Keras model\. Received: model='vit'"),
+        (Trained, {}, ValueError, r"can be called\. Received: model 'trained' .* has no `call`\."),
         (convolutional, {}, ValueError, r"must compute attention.*Layers seen: .*stem \(Conv2D\)"),
         (
             two_outputs,

@@ -1,0 +1,92 @@
+"""A Keras model is built and called without leaving a trace of that in it."""
+
+import contextlib
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attnviz.outputs import select_output
+
+
+def build(model, signature):
+    """Builds a model that isn't built yet for any batch size, as `fit` would.
+
+    Args:
+        model: a Keras model.
+        signature: its `InputSignature`.
+    """
+    if model.built:
+        return
+
+    def call(*flat):
+        return model(signature.pack(list(flat)), training=False)
+
+    with losses_kept(model):
+        tf.function(call).get_concrete_function(*signature.specs)
+
+
+def own_predictions(model, signature, inputs, *, output=None):
+    """Returns the predictions that a model itself gives in inference mode.
+
+    Args:
+        model: a built Keras model.
+        signature: its `InputSignature`.
+        inputs: flat list of tensors, the model's inputs.
+        output: which of its outputs holds the predictions, see `select_output`.
+
+    Raises:
+        ValueError: the model doesn't take these values.
+    """
+    try:
+        with losses_kept(model), variables_kept(model):
+            outputs = model(signature.pack(inputs), training=False)
+    except tf.errors.InvalidArgumentError as error:
+        shapes = {
+            name: tuple(tensor.shape) for name, tensor in zip(signature.names, inputs, strict=True)
+        }
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(
+            "`model` must take the inputs that it declares. Received an error for made-up ones "
+            f"of the shapes {shapes}: {reason}. Pass an example of what it takes as `inputs`: "
+            "pictures are made up, the values of all other inputs are taken from there."
+        ) from error
+    return select_output(outputs, output, getattr(model, "output_names", None))
+
+
+@contextlib.contextmanager
+def variables_kept(model):
+    """Gives each variable back the value that it had, counters and random states for example."""
+    # Reading doesn't copy.
+    kept = [(variable, tf.convert_to_tensor(variable)) for variable in model.variables]
+    try:
+        yield
+    finally:
+        for variable, before in kept:
+            if not np.array_equal(before, tf.convert_to_tensor(variable)):
+                variable.assign(before)
+
+
+@contextlib.contextmanager
+def losses_kept(model):
+    """Gives each layer back its list of losses, which a call in another graph replaces.
+
+    Left there, the symbolic tensors of our graph would stand in `model.losses` until the next
+    call of the model.
+    """
+    # Keras 2 has one list for eager calls and one for calls in a graph.
+    kept = [
+        (layer, name, list(getattr(layer, name)))
+        for layer in [model, *all_layers(model)]
+        for name in ("_losses", "_eager_losses")
+        if hasattr(layer, name)
+    ]
+    try:
+        yield
+    finally:
+        for layer, name, losses in kept:
+            getattr(layer, name)[:] = losses
+
+
+def all_layers(model):
+    """Returns all layers of a model, those within layers too."""
+    return list(model._flatten_layers(include_self=False, recursive=True))
