@@ -30,6 +30,7 @@ class _Anchor:
 
     Args:
         tensor: symbolic, `[batch, height, width, channels]` or `[batch, tokens, channels]`.
+        images: which of the model's image inputs the feature map is computed from.
         grid: `(height, width)` of the feature map that positions are counted on, or None where
             that is the tensor itself.
         positions: integer array `[height * width]`; for each position of that feature map the
@@ -37,6 +38,7 @@ class _Anchor:
     """
 
     tensor: object
+    images: frozenset
     grid: tuple | None = None
     positions: np.ndarray | None = None
 
@@ -114,6 +116,7 @@ class _Placer:
     def __init__(self, trace, inputs):
         self._trace, self._inputs = trace, inputs
         self._anchors, self._followed = {}, {}
+        self._reads = graph.Dependence(trace.predictions.graph.get_operations(), trace.inputs)
 
     def followed(self, index):
         """Returns the place of a map that was found to have the tokens of one below, or None."""
@@ -180,9 +183,11 @@ class _Placer:
             return _by_size(trace, index, shape, self._inputs)
         anchors = _Remembered(self._candidates(index))
         slots = math.prod(shape[-key_axes:])
-        keys, axes, _ = _side(gradients, anchors, "keys", slots)
+        keys, axes, of_keys = _side(gradients, anchors, "keys", slots)
         slots = math.prod(shape[-2 * key_axes : -key_axes])
         queries, _, anchor = _side(gradients, anchors, "queries", slots, axes)
+        if anchor is not None and anchor.images != of_keys.images:
+            raise _NotPlacedError("its queries are patches of one image, its keys of another")
         if anchor is not None:
             self._anchors[index] = anchor
         kind = kind_of(axes, queries, keys, asking=_asking(gradients, axes, queries, keys))
@@ -199,8 +204,8 @@ class _Placer:
         if below is not None:
             relay = self._relay(site, below)
             yield relay or self._anchors[below]
-        yield from map(_Anchor, reversed(trace.feature_maps(site)))
-        yield from map(_Anchor, trace.float_images(site))
+        for tensor in [*reversed(trace.feature_maps(site)), *trace.float_images(site)]:
+            yield _Anchor(tensor, frozenset(self._reads.of(tensor) & set(trace.signature.images)))
 
     def _relay(self, site, below):
         """Returns an anchor between map `below` and `site`, or None."""
@@ -250,8 +255,8 @@ class _Remembered:
 def _onto(anchor, grid, owners, tensor):
     """Returns the anchor of a tensor that is known by its positions on another anchor."""
     if anchor.grid is None:
-        return _Anchor(tensor, grid, owners)
-    return _Anchor(tensor, anchor.grid, owners[anchor.positions])
+        return _Anchor(tensor, anchor.images, grid, owners)
+    return _Anchor(tensor, anchor.images, anchor.grid, owners[anchor.positions])
 
 
 def _side(gradients, anchors, side, slots, axes=None):
@@ -287,19 +292,21 @@ def _owners(of_slots, axes, slots, leading):
 
 
 def _by_size(trace, index, shape, inputs):
-    """Returns the place of a map without gradients: a feature map of the right size is taken."""
+    """Returns the place of a map without gradients where it has as many tokens as a feature map.
+
+    Of more tokens it can't be known which are the patches.
+    """
     if not _is_plain(shape):
         raise _NotPlacedError("it has no gradients that would tell where its tokens stand")
     site = trace.sites[index]
     with trace.as_default():
         sizes = [tf.gather(tf.shape(f), graph.spatial_axes(f)) for f in trace.feature_maps(site)]
     grids = [tuple(map(int, size)) for size in trace.function(sizes)(*inputs)] if sizes else []
-    fitting = [g for g in grids if 0 <= shape[-1] - g[0] * g[1] <= MAX_PREFIX]
+    fitting = [grid for grid in grids if grid[0] * grid[1] == shape[-1]]
     if not fitting:
         raise _NotPlacedError(
-            f"it has {shape[-1]} tokens, and no feature map leaves 0 to {MAX_PREFIX} prefix tokens "
-            f"(seen: {list(dict.fromkeys(grids)) or 'none'})"
+            f"no product of queries and keys was found that would tell which of its {shape[-1]} "
+            f"tokens stand for patches (feature maps: {list(dict.fromkeys(grids)) or 'none'}); "
+            "`layout` can tell it"
         )
-    grid = fitting[-1]
-    prefix = shape[-1] - grid[0] * grid[1]
-    return plain_place(index, shape, prefix, grid)
+    return plain_place(index, shape, 0, fitting[-1])

@@ -16,7 +16,7 @@ from zoo.blocks import (
 from zoo.several import Objects
 from zoo.weights import randomize
 
-from keras_attnviz import AttentionModel
+from keras_attnviz import AttentionModel, TokenLayout
 from keras_attnviz.following import followers
 from keras_attnviz.placing import place_all
 from keras_attnviz.signature import InputSignature
@@ -221,3 +221,42 @@ def test_a_class_token_that_stands_behind_registers_is_not_taken_for_one_of_them
     _, places, left_out, _ = placed(pooled(images, attention(together[:, 1:2], together)))
     assert [place.kind for place in places] == ["self-attention"]
     assert "not the first of the tokens beside the patches" in left_out[0].reason
+
+
+class Additive(layers.Layer):
+    """Attention whose scores are sums of hyperbolic tangents, without a product."""
+
+    def call(self, tokens):
+        scores = tf.reduce_sum(tf.tanh(tokens[:, :, tf.newaxis] + tokens[:, tf.newaxis]), -1)
+        weights = tf.nn.softmax(scores[:, tf.newaxis])
+        return tokens + tf.matmul(weights, tokens[:, tf.newaxis])[:, 0]
+
+
+def test_further_tokens_without_a_product_of_queries_and_keys_are_not_guessed():
+    images, tokens = images_and_tokens()
+    model = pooled(images, Additive(name="additive")(LearnedTokens(last=True)(tokens)))
+    with pytest.raises(ValueError, match=r"which of its 13 tokens stand for patches .* `layout`"):
+        AttentionModel(model)
+    layout = TokenLayout(0, (ROWS, COLUMNS), readout=(12,), suffix=1)
+    assert AttentionModel(model, layout=layout).layout == layout
+
+
+def test_as_many_tokens_as_patches_without_a_product_are_taken_for_them():
+    images, tokens = images_and_tokens()
+    _, (place,), _, _ = placed(pooled(images, Additive(name="additive")(tokens)))
+    assert owners(place) == (PATCHES.tolist(), PATCHES.tolist())
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_attention_of_one_image_to_another_is_left_out(depth):
+    first, tokens = images_and_tokens()
+    second, others = images_and_tokens()
+    for index in range(depth):
+        tokens = encoder_block(tokens, name=f"first_{index}")
+        others = encoder_block(others, name=f"second_{index}")
+    cross = layers.MultiHeadAttention(2, WIDTH // 2, name="cross")
+    tokens = tokens + cross(norm(tokens), norm(others))
+    _, places, left_out, _ = placed(pooled([first, second], tokens))
+    assert [place.index for place in places] == list(range(2 * depth))
+    (item,) = left_out
+    assert item.reason == "its queries are patches of one image, its keys of another"
