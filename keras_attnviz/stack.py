@@ -1,11 +1,12 @@
 """Placed attention maps to one stack of layers over the same tokens."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 
 from keras_attnviz.placement import Placement
-from keras_attnviz.tokens import TokenLayout
+from keras_attnviz.tokens import MAX_PREFIX, TokenLayout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,17 +56,49 @@ class Tokens:
         return (rows[:, np.newaxis] * grid[1] + columns).ravel()
 
 
-def shared_tokens(places):
+def shared_tokens(places, *, stacklevel=4):
     """Returns the `Tokens` of a stack of `Place`s: the finest grid, the most further tokens.
 
-    None where no map is placed, because the layout is given.
+    None where no map is placed, because the layout is given. Warns where there are more further
+    tokens than class tokens and registers.
+
+    Args:
+        places: sequence of `Place`, bottom first.
+        stacklevel: as in `warnings.warn`, of the function that calls this one.
+
+    Raises:
+        ValueError: further tokens that are added, taken away or moved from one map to the next.
     """
     sides = [(side, p.axes.groups) for p in places for side in (p.queries, p.keys) if side.grid]
     if not sides:
         return None
     grid = max((side.grid for side, _ in sides), key=lambda grid: grid[0] * grid[1])
     extras = [side.extras(groups) for side, groups in sides if groups == 1] or [(0, 0)]
-    return Tokens(max(before for before, _ in extras), grid, max(after for _, after in extras))
+    _check_same_extras(extras)
+    before, after = (max(counts) for counts in zip(*extras, strict=True))
+    if before + after > MAX_PREFIX:
+        warnings.warn(
+            f"Heatmaps show {grid[0]} x {grid[1]} patches of one feature map. Beside them stand "
+            f"{before + after} further tokens, {before} before and {after} after, which are not "
+            "shown: prompts, a text, or patches of another image or scale.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
+    return Tokens(before, grid, after)
+
+
+def _check_same_extras(extras):
+    """Raises where it can't be known which of the further tokens are the same in two maps."""
+    found = sorted(set(extras) - {(0, 0)})
+    counts = [{pair[end] for pair in found} - {0} for end in (0, 1)]
+    is_moved = any(not after for _, after in found) and any(not before for before, _ in found)
+    if max(map(len, counts)) > 1 or is_moved:
+        listed = " and ".join(f"{before} before and {after} after" for before, after in found)
+        raise ValueError(
+            "The maps of one stack must have the same further tokens (class tokens, registers, "
+            f"prompts) beside the patches. Received: {listed} them; which of these are the same "
+            "can't be known. Choose maps of equal tokens with `layers`."
+        )
 
 
 def placement_of(place, tokens):

@@ -22,6 +22,7 @@ PATCHES = side(6, (2, 3), range(6))
 BEHIND_CLASS = side(7, (2, 3), range(1, 7))
 BEFORE_CLASS = side(7, (2, 3), range(6))
 BETWEEN = side(9, (2, 3), range(2, 8))
+BETWEEN_REGISTERS = side(9, (2, 3), range(1, 7))
 # A class token and a 1 x 2 grid.
 COARSE = side(3, (1, 2), [1, 2])
 # Windows of one row each, the lower one first.
@@ -39,11 +40,37 @@ PADDED = side(4, (2, 3), [1, 2, 3, 5, 6, 7])
         ([BETWEEN], Tokens(2, (2, 3), 1)),
         # The finest grid, the most further tokens.
         ([PATCHES, COARSE], Tokens(1, (2, 3), 0)),
-        ([COARSE, BEFORE_CLASS], Tokens(1, (2, 3), 1)),
+        ([COARSE, BETWEEN_REGISTERS], Tokens(1, (2, 3), 2)),
     ],
 )
 def test_shared_tokens(sides, expected):
     assert shared_tokens([place(each) for each in sides]) == expected
+
+
+@pytest.mark.parametrize(
+    ("sides", "counts"),
+    [
+        # Registers before the class token, from the second block on.
+        ([BEHIND_CLASS, side(9, (2, 3), range(3, 9))], "1 before and 0 after and 3 before and 0"),
+        ([BEFORE_CLASS, side(9, (2, 3), range(6))], "0 before and 1 after and 0 before and 3"),
+        # A class token that has moved to the end.
+        ([BEHIND_CLASS, BEFORE_CLASS], "0 before and 1 after and 1 before and 0 after"),
+    ],
+)
+def test_further_tokens_that_can_not_be_told_apart(sides, counts):
+    with pytest.raises(ValueError, match=f"Received: {counts}.* with `layers`"):
+        shared_tokens([place(each) for each in sides])
+
+
+def test_a_key_that_no_query_asks_for_can_not_be_told_from_the_class_token():
+    with pytest.raises(ValueError, match="1 before and 0 after and 2 before and 0 after"):
+        shared_tokens([place(BEHIND_CLASS, side(8, (2, 3), range(2, 8)))])
+
+
+def test_tokens_of_another_image_are_not_passed_by_in_silence():
+    second = side(16, (2, 3), range(6))
+    with pytest.warns(UserWarning, match="2 x 3 patches .* 10 further tokens, 0 before and 10"):
+        assert shared_tokens([place(second)]) == Tokens(0, (2, 3), 10)
 
 
 def test_free_slots_of_windows_are_padding_and_no_tokens():
