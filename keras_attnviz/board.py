@@ -45,7 +45,8 @@ def free_port(port=None, *, default=DEFAULT_PORT, host="localhost"):
 def serve(log_dir, *, port=None, host="localhost"):
     """Replaces this process by TensorBoard on a log directory; does not return.
 
-    By default TensorBoard keeps ten pictures of a series, chosen at random; here it keeps all.
+    By default TensorBoard keeps ten pictures of a series, chosen at random; here it keeps all. Of
+    the Attention tab's data it keeps all in any case: `tb_plugin.loader` sees to that.
 
     Args:
         log_dir: path of an existing directory.
