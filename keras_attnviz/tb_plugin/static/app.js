@@ -1,6 +1,6 @@
 /** The page's state and data: what changes it, what is loaded for it, when it is drawn. */
 
-import { fetchRuns } from "./api.js";
+import { ApiError, fetchRuns } from "./api.js";
 import { Blobs } from "./blobs.js";
 import { el } from "./dom.js";
 import { FilmDialog } from "./filmdialog.js";
@@ -172,8 +172,8 @@ export class App {
     const promise = this.screen.show(shown, this.runs);
     this.drawn = `${shown.a.run.name}|${shown.a.step}`;
     this.isReady = !this.screen.views.some(({ isLoading }) => isLoading);
-    this.isGridReady = !this.screen.heads.view.isLoading;
-    if (!this.isReady || !this.isGridReady) this._drawAfter(promise);
+    this.isGridReady = this.screen.isGridReady;
+    this._drawAfter(promise);
     this.screen.probes.fill?.();
     if (this.isReady) this._lookAhead(shown);
     this._write(shown);
@@ -296,7 +296,7 @@ export class App {
 
   savePicture() {
     const { a } = this.shown;
-    const heads = { canvas: this.screen.heads.canvas, title: "Layers and heads" };
+    const heads = { canvas: this.screen.grids[0].heads.canvas, title: "Layers and heads" };
     const canvas = this._page(this.shown, this.screen.views, { heads, width: PICTURE_WIDTH });
     const name = fileName("attention", a.run.setup.probes[a.probe].name, `step ${a.step}`);
     savePng(canvas, `${name}.png`).catch((error) => this._fail(error));
@@ -334,7 +334,7 @@ export class App {
   _fail(error) {
     this.failed = true;
     const retry = el("button", { type: "button", class: "plain", text: "Try now", on: { click: () => this.load() } });
-    if (error.status === undefined) {
+    if (error instanceof ApiError && error.status === undefined) {
       this._say([`${error.message} Trying again every few seconds. `, retry]);
       clearTimeout(this.retry);
       this.retry = setTimeout(() => this.load(), RETRY_MS);

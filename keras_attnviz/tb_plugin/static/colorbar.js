@@ -42,10 +42,12 @@ export class ColorBar {
 /** Returns `[{share, text}]`; uniform attention always has its number; the ends say "and more". */
 export function scaleTicks(low, high, isFull) {
   const values = new Set(ticks(low, high, 4));
-  if (low < 1 && high > 1.3 && high <= 8) values.add(1);
+  if (low === 0 && high > 1.3 && high <= 8) values.add(1);
   if (!values.has(high)) {
-    for (const value of values) if (high - value < 0.13 * (high - low)) values.delete(value);
-    values.add(high);
+    for (const value of values) {
+      if (Math.min(high - value, value - low || high) < 0.13 * (high - low)) values.delete(value);
+    }
+    [low, high].forEach((value) => values.add(value));
   }
   const all = [...values].sort((a, b) => a - b);
   return all.map((value) => {

@@ -83,7 +83,7 @@ export class Looks {
     });
     this.limitField = el(
       "label", { class: "field", for: "limit", title: "The value of the highest color, in times uniform attention" },
-      el("span", { text: "up to" }), this.limit, el("span", { text: "× uniform" }),
+      el("span", { text: "Up to" }), this.limit, el("span", { id: "limit-unit", text: "× uniform" }),
     );
     container.append(
       el("label", { class: "field", for: "opacity" }, el("span", { text: "Opacity" }), this.opacity),

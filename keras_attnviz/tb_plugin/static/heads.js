@@ -9,24 +9,31 @@ const TOP = 18;
 const GAP = 2;
 const MEAN_GAP = 8;
 const BAR = 5;
+const SMALL = 26; // pixels of a map's width; smaller ones only where there is no room
+
+/** Returns the width that the maps of a run need at least to be looked at. */
+export function smallestGrid({ setup }) {
+  const columns = Math.max(...setup.layers.map(({ heads }) => heads)) + 1;
+  return LABEL + MEAN_GAP + columns * (SMALL + GAP);
+}
 
 export class HeadsGrid {
   /** @param {{onPick: function, tip: Tip}} handlers `onPick(layer, head)`; head null is the mean. */
-  constructor(container, { onPick, tip }) {
+  constructor(container, name, { onPick, tip }) {
     this.onPick = onPick;
     this.tip = tip;
     this.atlas = document.createElement("canvas");
     this.canvas = el("canvas", { class: "heads-canvas", "aria-hidden": "true", data: { part: "heads" } });
     this.cells = el("div", { class: "heads-cells", role: "grid", "aria-label": "Layers and heads" });
     this.body = el("div", { class: "heads-body" }, this.canvas, this.cells);
-    this.scroller = el("div", { class: "heads-scroller" }, this.body);
+    this.scroller = el("div", { class: "heads-scroller", data: { pane: name } }, this.body);
     container.append(this.scroller);
     this._listen();
   }
 
   /**
    * Draws a view: `{run, record, other, difference, look, aspect, selection, frozen, changed,
-   * measure, height, isLoading}`; without a record the old one stays, dimmed.
+   * measure, height, room, isLoading}`; without a record the old one stays, dimmed.
    */
   show(view) {
     this.scroller.classList.toggle("is-loading", Boolean(view.isLoading));
@@ -54,26 +61,27 @@ export class HeadsGrid {
     return { title: parts.join(" · "), text: run.setup.layers[layer].path };
   }
 
-  _build({ run, aspect, height, measure }) {
+  _build({ run, aspect, height, room, hasBars }) {
     const counts = run.setup.layers.map(({ heads }) => heads);
     const columns = Math.max(...counts);
-    const room = this.scroller.clientWidth - 4;
-    const bar = measure ? BAR : 0;
+    const bar = hasBars ? BAR : 0;
     const signature = `${counts} ${room} ${height} ${aspect.toFixed(3)} ${bar}`;
     if (signature === this.signature) return;
     this.signature = signature;
     const widest = (room - LABEL - MEAN_GAP) / (columns + 1) - GAP;
     const fitting = ((height - TOP) / counts.length - GAP - bar) / aspect;
-    const width = Math.floor(Math.max(16, Math.min(widest, Math.max(fitting, Math.min(26, widest)), 96)));
+    const width = Math.floor(Math.max(16, Math.min(widest, Math.max(fitting, SMALL), 96)));
     const tall = Math.max(10, Math.round(width * aspect));
     this.size = { width, tall, bar, columns };
     const labels = Array.from({ length: columns + 1 }, (_, c) => this._label(
       c ? String(c) : "mean", "heads-column", this._x(c), 0, width, TOP,
     ));
     const rows = counts.map((heads, layer) => this._row(layer, heads));
-    this.cells.replaceChildren(...labels, ...rows);
+    const corner = this._label("layer", "heads-corner", 0, 0, LABEL - 6, TOP);
+    this.cells.replaceChildren(corner, ...labels, ...rows);
     const total = [this._x(columns) + width + 2, this._y(counts.length)];
     Object.assign(this.body.style, { width: `${total[0]}px`, height: `${total[1]}px` });
+    this.width = Math.min(room, total[0]);
     const ratio = window.devicePixelRatio || 1;
     Object.assign(this.canvas, { width: total[0] * ratio, height: total[1] * ratio });
     Object.assign(this.canvas.style, { width: `${total[0]}px`, height: `${total[1]}px` });
@@ -165,7 +173,7 @@ export class HeadsGrid {
     context.fillRect(x, y + tall + 1, width, BAR - 2);
     if (!Number.isFinite(value) || high <= low) return;
     const share = Math.min(1, Math.max(0, (value - low) / (high - low)));
-    context.fillStyle = style.getPropertyValue("--emphasis");
+    context.fillStyle = style.getPropertyValue("--bar");
     context.fillRect(x, y + tall + 1, Math.max(1, width * share), BAR - 2);
   }
 

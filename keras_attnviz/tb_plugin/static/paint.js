@@ -26,9 +26,10 @@ export function colorTable(name) {
  *
  * @param {HTMLCanvasElement} canvas whose size is set.
  * @param {{values: Float32Array, grid: number[]}} map
- * @param {{colors: string, low: number, high: number, smooth: boolean}} look
+ * @param {{colors: string, low: number, high: number, smooth: boolean, fades: boolean}} look where it
+ *     fades, small magnitudes are transparent.
  */
-export function paintMap(canvas, { values, grid }, { colors, low, high, smooth }) {
+export function paintMap(canvas, { values, grid }, { colors, low, high, smooth, fades }) {
   const [rows, columns] = grid;
   const factor = smooth ? Math.max(1, Math.floor(SMOOTH_CELLS / Math.max(rows, columns))) : 1;
   const [width, height] = [columns * factor, rows * factor];
@@ -38,6 +39,11 @@ export function paintMap(canvas, { values, grid }, { colors, low, high, smooth }
   const image = context.createImageData(width, height);
   const shown = factor > 1 ? enlarge(values, rows, columns, factor) : values;
   colorize(shown, new Uint32Array(image.data.buffer), { colors, low, high });
+  if (fades) {
+    for (let i = 0; i < shown.length; i += 1) {
+      image.data[4 * i + 3] = 255 * Math.sqrt(Math.min(1, Math.abs(shown[i]) / high));
+    }
+  }
   context.putImageData(image, 0, 0);
 }
 

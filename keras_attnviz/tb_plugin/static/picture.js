@@ -59,7 +59,7 @@ export class PicturePane {
   fit(height) {
     const { picture } = this.view ?? {};
     if (!picture) return;
-    const room = this.stage.clientWidth;
+    const room = this.room ?? this.stage.clientWidth;
     const scale = Math.min(room / picture.width, Math.max(SMALLEST, height) / picture.height);
     const [width, tall] = [picture.width, picture.height].map((n) => Math.max(1, Math.round(n * scale)));
     const ratio = window.devicePixelRatio || 1;
@@ -67,6 +67,7 @@ export class PicturePane {
     if (this.canvas.width !== pixels || this.canvas.height !== lines) {
       Object.assign(this.canvas, { width: pixels, height: lines });
       Object.assign(this.canvas.style, { width: `${width}px`, height: `${tall}px` });
+      this.root.style.width = `${Math.max(width, SMALLEST)}px`;
     }
   }
 

@@ -30,7 +30,6 @@ export function resolve(state, run, other) {
     linked: state.linked ?? state.compare === "run",
     display: state.display,
     scale: state.scale,
-    grid: isCompared ? state.grid : "a",
     measure: state.measure,
     wrong: state.wrong,
     speed: bounded(state.speed, 0.1, 60),

@@ -3,18 +3,23 @@
 import { createCharts } from "./charts.js";
 import { Choosers, Looks } from "./controls.js";
 import { el, fillSelect, setText } from "./dom.js";
-import { HeadsGrid } from "./heads.js";
+import { HeadsGrid, smallestGrid } from "./heads.js";
 import { keysOf } from "./maps.js";
 import { PicturePane } from "./picture.js";
 import { ProbeStrip } from "./probes.js";
-import { chartGroups, measureAt, measures, mostChanged } from "./series.js";
-import { short } from "./paint.js";
+import { chartGroups, hasDrift, measureAt, measures, mostChanged } from "./series.js";
+import { DIFFERENCE_MAP, short } from "./paint.js";
 import { Timeline, epochName } from "./timeline.js";
 import { Tip } from "./tip.js";
 import { describe, paneViews, selectionFor } from "./views.js";
 
 const AHEAD = 24;
 const BEHIND = 8;
+const CHARTS = 290; // pixels at least, where the charts stand beside the pictures
+const GAP = 28;
+const AROUND = 150; // pixels for a pane's title, read-out and color bar
+const TALLEST = 640;
+const SHORTEST = 280;
 
 export class Screen {
   /** @param {App} app whose `change(changes)` and actions the controls call. */
@@ -33,7 +38,13 @@ export class Screen {
       onPatch: (patch, map) => app.ask(patch, map),
       onHover: (patch) => this.panes.forEach((pane) => pane.hover(patch)),
     }));
-    this.heads = new HeadsGrid(parts.grid, { onPick: (layer, head) => app.pickHead(layer, head), tip });
+    this.grids = ["a", "b", "difference"].map((name) => {
+      const letter = el("span", { class: "grid-letter" });
+      const root = el("div", { class: "grid-part" }, letter);
+      parts.grid.append(root);
+      const onPick = (layer, head) => app.pickHead(layer, head);
+      return { root, letter, heads: new HeadsGrid(root, name, { onPick, tip }) };
+    });
     this.timeline = new Timeline(parts.timeline, app.timelineHandlers);
     this.charts = createCharts(parts.charts, { onStep: (step) => app.goTo(step, false) });
     this._gridHead();
@@ -49,53 +60,111 @@ export class Screen {
     this.choosers.show({ ...this.app.state, ...selection }, runs, a.run);
     this.looks.show(shown);
     this.probes.show(a.run, a.step, a.probe, shown.wrong);
-    this.parts.view.classList.toggle("is-comparison", Boolean(b));
-    const promises = [this._showPanes(shown), this._showHeads(shown)].filter(Boolean);
+    this._showProblems(b && b.run !== a.run ? [a.run, b.run] : [a.run]);
     this.timeline.show(a, b, { isPlaying: this.app.isPlaying, speed: shown.speed, isLinked: shown.linked });
     setText(this.askingText, describe(a.run, selection));
-    setText(this.back, `Back to the ${a.run.setup.readout ?? "read-out"} (Esc)`);
+    setText(this.back, `Back to the ${readoutOf(a.run)} (Esc)`);
     this.back.hidden = !selection.patch;
+    this.sizes = this._arrange(shown);
+    const promises = [this._showPanes(shown), ...this._showGrids(shown)].filter(Boolean);
     this._showCharts(shown);
-    this._showProblems(b && b.run !== a.run ? [a.run, b.run] : [a.run]);
     return promises.length ? Promise.all(promises) : null;
   }
 
-  get paneHeight() {
-    return Math.round(Math.min(window.innerHeight * 0.56, 620));
+  /** Decides what stands beside what; returns the pixels that a pane and a grid may take. */
+  _arrange({ a, b }) {
+    const { view, charts, page, side } = this.parts;
+    const width = view.clientWidth;
+    const height = this._height();
+    const pane = Math.round(Math.min(width * 0.45, height / this._aspect(a)));
+    const rest = width - pane - 2 * GAP - CHARTS;
+    const isBeside = !b && rest >= smallestGrid(a.run);
+    view.classList.toggle("is-comparison", Boolean(b));
+    view.classList.toggle("has-charts", isBeside);
+    if (isBeside !== (charts.parentNode === view)) (isBeside ? view : page).append(charts);
+    if (b) {
+      const column = Math.floor((width - 2 * GAP) / 3);
+      side.style.width = "";
+      return { height, pane: column, grid: column, gridHeight: height };
+    }
+    return { height, pane, grid: isBeside ? rest : width - pane - GAP, gridHeight: height + 34 };
+  }
+
+  /** Returns the height of a picture with which all of the view stands on the screen. */
+  _height() {
+    const above = this.parts.panes.getBoundingClientRect().top + window.scrollY;
+    const room = window.innerHeight - above - this.parts.timeline.offsetHeight - AROUND;
+    return Math.round(Math.min(TALLEST, Math.max(SHORTEST, room)));
   }
 
   _showPanes(shown) {
-    const { views, promise } = paneViews({ ...shown, nearestLogged: nearestLogged }, {
+    const { views, promise } = paneViews({ ...shown, nearestLogged }, {
       goTo: (step, isSecond) => this.app.goTo(step, isSecond),
       pickProbe: (probe) => this.app.change({ probe }),
     });
     this.views = views;
-    const panes = shown.b ? this.panes : this.panes.slice(0, 1);
-    this.panes.forEach((pane) => Object.assign(pane.root, { hidden: !panes.includes(pane) }));
-    panes.forEach((pane, i) => {
-      pane.height = this.paneHeight;
+    this.panes.forEach((pane, i) => {
+      pane.root.hidden = i >= views.length;
+      if (pane.root.hidden) return;
+      Object.assign(pane, { height: this.sizes.height, room: this.sizes.pane });
       pane.show(views[i]);
     });
     return promise;
   }
 
-  _showHeads(shown) {
-    const sides = { a: [shown.a], b: [shown.b], difference: [shown.a, shown.b] }[shown.grid];
-    const [side, other] = sides;
-    const records = sides.map((each) => headsRecord(each.run, each.probe, each.step));
-    const baseline = side.run.baseline === null ? null : headsRecord(side.run, side.probe, side.run.baseline);
-    const changed = mostChanged(side.run, side.step, records[0].record, baseline?.record);
-    const measure = other ? null : measureAt(side.run, shown.measure, side.step);
-    const isReady = records.every(({ record }) => record);
-    const isComparable = !other || sameHeads(side.run, other.run);
-    this.heads.show({
-      id: `${side.run.name}|${side.step}|${side.probe}|${shown.grid}`,
+  /** Shows the small multiples: of A, and in a comparison of B and of their difference. */
+  _showGrids(shown) {
+    const { a, b } = shown;
+    const sides = b ? [a, b] : [a];
+    const records = sides.map((side) => headsRecord(side.run, side.probe, side.step));
+    const isComparable = !b || sameHeads(a.run, b.run);
+    const grids = sides.map((side, i) => ({ side, record: records[i].record, isLoading: records[i].promise, letter: "AB"[i] }));
+    if (b) {
+      grids.push({
+        side: a,
+        record: records[0].record,
+        other: records[1].record,
+        isLoading: records.some(({ promise }) => promise),
+        letter: "A − B",
+      });
+    }
+    const marks = grids.map((grid) => this._marks(shown, grid));
+    this.grids.forEach((grid, i) => {
+      grid.root.hidden = i >= grids.length;
+      const isDifference = i === 2;
+      if (grid.root.hidden || (isDifference && !isComparable)) {
+        grid.root.hidden = true;
+        return;
+      }
+      setText(grid.letter, b ? grids[i].letter : "");
+      this._showGrid(shown, grid.heads, grids[i], marks[i], isDifference);
+    });
+    const { heads } = this.grids[0];
+    if (!b) this.parts.side.style.width = `${Math.max(heads.width, 300)}px`;
+    this._tell(a.run, marks[0], isComparable, records);
+    this.isGridReady = records.every(({ promise }) => !promise);
+    return [...records.map(({ promise }) => promise), ...marks.map(({ promise }) => promise)];
+  }
+
+  _marks(shown, { side, record, other }) {
+    const { run, probe, step } = side;
+    const baseline = run.baseline === null || hasDrift(run) ? null : headsRecord(run, probe, run.baseline);
+    return {
+      changed: mostChanged(run, step, record, baseline?.record),
+      measure: other !== undefined ? null : measureAt(run, shown.measure, step),
+      promise: baseline?.promise,
+    };
+  }
+
+  _showGrid(shown, heads, { side, record, other, isLoading }, { changed, measure }, isDifference) {
+    heads.show({
+      id: `${side.run.name}|${side.step}|${side.probe}`,
       run: side.run,
-      record: isReady && isComparable ? records[0].record : null,
-      other: records[1]?.record ?? null,
-      difference: Boolean(other),
+      record: isDifference && !other ? null : record,
+      other: isDifference ? other : null,
+      difference: isDifference,
       look: {
-        colors: other ? "coolwarm" : shown.colors,
+        colors: isDifference ? DIFFERENCE_MAP : shown.colors,
         scale: shown.scale,
         limit: shown.limit,
         smooth: shown.display === "smooth",
@@ -106,26 +175,23 @@ export class Screen {
       changed: changed?.layer ?? null,
       best: measure?.best ?? null,
       measure,
-      height: this.paneHeight + 48,
-      isLoading: !isReady && records.some(({ promise }) => promise),
+      hasBars: Boolean(shown.measure),
+      height: this.sizes.gridHeight,
+      room: this.sizes.grid,
+      isLoading,
     });
-    this._tell(shown, side, changed, measure, isComparable, records);
-    return Promise.all(records.map(({ promise }) => promise).filter(Boolean)).then(() => isReady);
   }
 
   _aspect({ run, picture }) {
     const [rows, columns] = run.setup.grid;
-    return Math.min(2.2, Math.max(0.45, picture ? picture.height / picture.width : rows / columns));
+    return Math.min(3, Math.max(0.35, picture ? picture.height / picture.width : rows / columns));
   }
 
   _gridHead() {
     this.gridTitle = el("h2", { text: "Layers and heads" });
-    this.side = el("select", { id: "grid-side", on: { change: () => this.app.change({ grid: this.side.value }) } });
-    fillSelect(this.side, [{ value: "a", label: "A" }, { value: "b", label: "B" }, { value: "difference", label: "A − B" }], "a");
-    this.sideField = el("label", { class: "field", for: "grid-side" }, el("span", { text: "of" }), this.side);
     this.measure = el("select", { id: "measure", on: { change: () => this.app.change({ measure: this.measure.value }) } });
     this.measureField = el("label", { class: "field", for: "measure" }, el("span", { text: "Bars" }), this.measure);
-    this.parts.gridHead.append(this.gridTitle, this.sideField, el("span", { class: "space" }), this.measureField);
+    this.parts.gridHead.append(this.gridTitle, el("span", { class: "space" }), this.measureField);
   }
 
   _legend() {
@@ -139,15 +205,15 @@ export class Screen {
     this.parts.legend.append(this.changed, this.best, this.frozen, this.gridNote);
   }
 
-  _tell(shown, { run }, changed, measure, isComparable, records) {
-    this.sideField.hidden = !shown.b;
-    this.side.value = shown.grid;
+  _tell(run, { changed, measure }, isComparable, records) {
+    const from = this.app.state.patch ? `, from the ${readoutOf(run)}` : "";
+    setText(this.gridTitle, `Layers and heads${from}`);
     const choices = measures(run);
     fillSelect(this.measure, [
       { value: "", label: "none" },
       ...choices.map(({ name, title, description }) => ({ value: name, label: title, title: description })),
-    ], choices.some(({ name }) => name === shown.measure) ? shown.measure : "");
-    this.measureField.hidden = !choices.length || shown.grid === "difference";
+    ], measure?.name ?? "");
+    this.measureField.hidden = !choices.length;
     this.changed.hidden = !changed;
     if (changed) {
       this.changedLayer = changed.layer;
@@ -211,6 +277,10 @@ export class Screen {
       el("ul", {}, ...problems.map((text) => el("li", { text }))),
     );
   }
+}
+
+function readoutOf({ setup }) {
+  return setup.readout ?? "read-out";
 }
 
 /** Returns the keys of blobs worth having soon: those of the epochs ahead, then those behind. */

@@ -119,16 +119,25 @@ function bounds(run, { name, range }) {
   return { low, high };
 }
 
+/** Returns whether the log says how far each layer has drifted. */
+export function hasDrift(run) {
+  return Boolean(driftSeries(run));
+}
+
+function driftSeries(run) {
+  const drifts = measures(run).filter(({ name }) => name.includes("drift"));
+  return drifts.find(({ name }) => name.includes("baseline")) ?? drifts[0];
+}
+
 /**
- * Returns `{layer, value, unit}` of the layer that changed most since the baseline, or null.
+ * Returns `{layer, value, title}` of the layer that changed most since the baseline, or null.
  *
  * @param {?Object} heads record of the step, and of the baseline: what is compared where the log
  *     has no drift by layer.
  */
 export function mostChanged(run, step, heads, baselineHeads) {
   if (run.isBaseline(step)) return null;
-  const drifts = measures(run).filter(({ name }) => name.includes("drift"));
-  const series = drifts.find(({ name }) => name.includes("baseline")) ?? drifts[0];
+  const series = driftSeries(run);
   const array = series && run.array(step, `series/${series.name}`);
   let values = null;
   if (array) values = run.setup.layers.map((_, layer) => valueOf(array, layer, null));

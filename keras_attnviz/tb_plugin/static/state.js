@@ -17,7 +17,6 @@ export const DEFAULTS = Object.freeze({
   display: "smooth", // or "patches"
   scale: "fixed", // or "image", "shared"
   limit: null,
-  grid: "a", // "a", "b" or "difference" in the small multiples
   measure: "", // series whose values stand under the small multiples
   wrong: false, // whether only wrongly predicted probes are in the strip
   speed: 4,
@@ -29,7 +28,6 @@ const CHOICES = {
   compare: ["", "epoch", "run"],
   display: ["smooth", "patches"],
   scale: ["fixed", "image", "shared"],
-  grid: ["a", "b", "difference"],
 };
 
 /** Returns the pairs of what differs from the defaults, as an object of strings. */

@@ -80,7 +80,7 @@ function differenceView(shown, [a, b], [first, second]) {
     map,
     isLoading: (a.isLoading || b.isLoading) && !isMissing,
     isDifference: true,
-    opacity: Math.max(shown.opacity, 0.75),
+    opacity: shown.opacity > 0 ? Math.max(shown.opacity, 0.85) : 0,
     query: a.query,
     queryGrid: map,
     look: lookOf(shown, map, [map], true),
@@ -98,6 +98,7 @@ function lookOf({ scale, limit, colors, display }, map, maps, isDifference = fal
     high,
     smooth: display === "smooth",
     isFull: scale !== "fixed",
+    fades: isDifference,
   };
 }
 
