@@ -1,11 +1,10 @@
 /** The page's state and data: what changes it, what is loaded for it, when it is drawn. */
 
 import { ApiError, fetchRuns } from "./api.js";
-import { Blobs } from "./blobs.js";
 import { el } from "./dom.js";
 import { FilmDialog } from "./filmdialog.js";
 import { savePng } from "./film.js";
-import { address, followAddress, followReloads, followTheme, readAddress, writeAddress } from "./host.js";
+import { address, followAddress, followReloads, followTheme, writeAddress } from "./host.js";
 import { listenToKeys } from "./keyboard.js";
 import { layout } from "./layout.js";
 import { grayPicture } from "./picture.js";
@@ -23,9 +22,11 @@ const FILM_WIDTH = 420;
 const PICTURE_WIDTH = 640;
 
 export class App {
-  constructor() {
-    this.state = fromPairs(readAddress());
-    this.blobs = new Blobs();
+  /** @param {Object} early what was asked for beforehand, see early.js. */
+  constructor(early) {
+    this.early = early;
+    this.state = early.state;
+    this.blobs = early.blobs;
     this.runs = [];
     this.opened = new Map();
     this.pictures = new Map();
@@ -77,12 +78,12 @@ export class App {
   async _load() {
     clearTimeout(this.retry);
     try {
-      this.runs = await fetchRuns();
+      await this._takeEarly();
       const follows = this.shown && this.shown.a.step === this.shown.a.run.lastStep;
       const followsSecond = this.shown?.b && this.shown.b.step === this.shown.b.run.lastStep;
       const held = [...this.opened.keys()].filter((name) => this.runs.some(({ run }) => run === name));
       this.opened.forEach((run, name) => held.includes(name) || this.opened.delete(name));
-      await Promise.all(held.map((name) => this.opened.get(name).refresh()));
+      if (this.shown) await Promise.all(held.map((name) => this.opened.get(name).refresh()));
       if (follows && this.state.step !== null) this.state.step = this.opened.get(this.state.run)?.lastStep ?? null;
       if (followsSecond && this.state.step2 !== null) this.state.step2 = this._second()?.lastStep ?? null;
       await this._open();
@@ -92,6 +93,19 @@ export class App {
     }
     this.parts.waiting.hidden = true;
     this.draw();
+  }
+
+  /** Takes what was asked for early, the first time; asks for the list of runs else. */
+  async _takeEarly() {
+    const { early } = this;
+    this.early = null;
+    if (!early) {
+      this.runs = await fetchRuns();
+      return;
+    }
+    const [runs, opened] = await Promise.all([early.runs, early.opened.catch(() => null)]);
+    this.runs = runs;
+    if (opened && runs.some(({ run }) => run === opened.name)) this.opened.set(opened.name, opened);
   }
 
   /** Opens the runs that the state names; the first one where it names none that is there. */
@@ -174,8 +188,12 @@ export class App {
     this.isReady = !this.screen.views.some(({ isLoading }) => isLoading);
     this.isGridReady = this.screen.isGridReady;
     this._drawAfter(promise);
-    this.screen.probes.fill?.();
-    if (this.isReady) this._lookAhead(shown);
+    if (this.isReady) {
+      if (!this.wasReady) performance.mark("first picture");
+      this.wasReady = true;
+      this._lookAhead(shown);
+      this.screen.probes.fill();
+    }
     this._write(shown);
   }
 

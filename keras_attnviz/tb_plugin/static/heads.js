@@ -141,7 +141,7 @@ export class HeadsGrid {
     const [width, height] = [columns * count, rows * maps.length];
     if (this.atlas.width !== width) this.atlas.width = width;
     if (this.atlas.height !== height) this.atlas.height = height;
-    const painter = this.atlas.getContext("2d");
+    const painter = this.atlas.getContext("2d", { willReadFrequently: true });
     const context = this.canvas.getContext("2d");
     const ratio = window.devicePixelRatio || 1;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -178,6 +178,10 @@ export class HeadsGrid {
   }
 
   _mark({ selection, frozen, changed, best }) {
+    const { layer: chosen, head: chosenHead } = selection;
+    const signature = JSON.stringify([chosen, chosenHead, frozen, changed, best?.layer, best?.head, this.signature]);
+    if (signature === this.marked) return;
+    this.marked = signature;
     const focus = this.cells.contains(document.activeElement) ? document.activeElement : null;
     for (const row of this.cells.querySelectorAll(".heads-row")) {
       const layer = Number(row.dataset.layer);

@@ -1,9 +1,11 @@
 /** The Attention tab: TensorBoard calls `render` in a frame of its own. */
 
-import { App } from "./app.js";
 import { el } from "./dom.js";
+import { askEarly } from "./early.js";
 
 export async function render() {
+  const early = askEarly();
+  const page = import("./app.js");
   document.title = "Attention";
   document.documentElement.lang = "en";
   const styles = el("link", { rel: "stylesheet", href: new URL("style.css", import.meta.url).href });
@@ -12,9 +14,9 @@ export async function render() {
     styles.addEventListener("error", resolve);
   });
   document.head.append(el("meta", { name: "viewport", content: "width=device-width" }), styles);
-  const app = new App();
-  const data = app.load();
+  const { App } = await page;
+  const app = new App(early);
   await styled;
   app.mount(document.body);
-  await data;
+  await app.load();
 }

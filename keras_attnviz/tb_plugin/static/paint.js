@@ -35,7 +35,7 @@ export function paintMap(canvas, { values, grid }, { colors, low, high, smooth, 
   const [width, height] = [columns * factor, rows * factor];
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   const image = context.createImageData(width, height);
   const shown = factor > 1 ? enlarge(values, rows, columns, factor) : values;
   colorize(shown, new Uint32Array(image.data.buffer), { colors, low, high });

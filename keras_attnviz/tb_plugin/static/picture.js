@@ -74,12 +74,12 @@ export class PicturePane {
   _draw() {
     const { view, canvas } = this;
     if (!view?.picture) return;
+    const { map } = view;
     this.fit(this.height ?? SMALLEST);
     drawPicture(canvas.getContext("2d"), 0, 0, canvas.width, canvas.height, view, this.heat);
-    const { map } = view;
     if (view.query) this._outline(view.query, view.queryGrid, 2.5);
     if (this.patch && map) this._outline(this.patch, map, 1.5);
-    this.canvas.dataset.drawn = view.id ?? "";
+    this.canvas.dataset.drawn = map && !view.isLoading ? view.id : "";
     this.canvas.setAttribute("aria-label", view.label ?? "");
   }
 

@@ -18,6 +18,7 @@ const BEHIND = 8;
 const CHARTS = 290; // pixels at least, where the charts stand beside the pictures
 const GAP = 28;
 const AROUND = 150; // pixels for a pane's title, read-out and color bar
+const CHART_MS = 60;
 const TALLEST = 640;
 const SHORTEST = 280;
 
@@ -67,13 +68,19 @@ export class Screen {
     this.back.hidden = !selection.patch;
     this.sizes = this._arrange(shown);
     const promises = [this._showPanes(shown), ...this._showGrids(shown)].filter(Boolean);
-    this._showCharts(shown);
+    this._chartSoon(shown);
     return promises.length ? Promise.all(promises) : null;
   }
 
   /** Decides what stands beside what; returns the pixels that a pane and a grid may take. */
   _arrange({ a, b }) {
-    const { view, charts, page, side } = this.parts;
+    const { view, charts, page, side, problems, asking } = this.parts;
+    // Measuring makes the browser lay out the page: only after what can change the result.
+    const signature = JSON.stringify([
+      window.innerWidth, window.innerHeight, problems.hidden, this._aspect(a), Boolean(b), a.run.name, asking.textContent.length,
+    ]);
+    if (signature === this.arranged) return this.sizes;
+    this.arranged = signature;
     const width = view.clientWidth;
     const height = this._height();
     const pane = Math.round(Math.min(width * 0.45, height / this._aspect(a)));
@@ -92,8 +99,9 @@ export class Screen {
 
   /** Returns the height of a picture with which all of the view stands on the screen. */
   _height() {
-    const above = this.parts.panes.getBoundingClientRect().top + window.scrollY;
-    const room = window.innerHeight - above - this.parts.timeline.offsetHeight - AROUND;
+    const { panes, timeline } = this.parts;
+    const above = panes.getBoundingClientRect().top + window.scrollY;
+    const room = window.innerHeight - above - timeline.offsetHeight - AROUND;
     return Math.round(Math.min(TALLEST, Math.max(SHORTEST, room)));
   }
 
@@ -232,6 +240,15 @@ export class Screen {
     if (!isComparable) note = "The two runs differ in layers, heads or grid.";
     else if (records.some(({ isMissing }) => isMissing)) note = "Single heads were not logged at this epoch.";
     setText(this.gridNote, note);
+  }
+
+  /** The charts come after the pictures, and while a person scrubs not for every epoch. */
+  _chartSoon(shown) {
+    this.toChart = shown;
+    this.charting ??= setTimeout(() => {
+      this.charting = null;
+      this._showCharts(this.toChart);
+    }, CHART_MS);
   }
 
   _showCharts(shown) {

@@ -1,0 +1,40 @@
+/** What the first picture needs, asked for while the rest of the page is still on its way. */
+
+import { fetchRuns } from "./api.js";
+import { Blobs } from "./blobs.js";
+import { readAddress } from "./host.js";
+import { Run } from "./run.js";
+import { fromPairs } from "./state.js";
+
+/** Returns `{state, blobs, runs, opened}`; `runs` and `opened` are promises, `opened` of a Run or null. */
+export function askEarly() {
+  const state = fromPairs(readAddress());
+  const blobs = new Blobs();
+  const runs = fetchRuns();
+  const opened = open(state, blobs, runs);
+  // The page asks again, and tells of what goes wrong.
+  runs.catch(() => {});
+  opened.catch(() => {});
+  return { state, blobs, runs, opened };
+}
+
+async function open(state, blobs, runs) {
+  // With a run in the address there is no need to wait for the list.
+  if (state.run) return begin(await Run.open(state.run, blobs), state);
+  const [first] = await runs;
+  return first ? begin(await Run.open(first.run, blobs), state) : null;
+}
+
+/** Asks for the probe's picture and maps; what is asked for again later is the same answer. */
+function begin(run, { probe, method, layer }) {
+  const { setup } = run;
+  const first = probe < setup.probes.length ? probe : 0;
+  const ignore = () => {};
+  if (!setup.probes.length) return run;
+  run.picture(first).catch(ignore);
+  if (layer === null) {
+    run.heat(setup.methods.includes(method) ? method : setup.methods[0], first).promise.catch(ignore);
+  }
+  run.keys("heads", first).promise.catch(ignore);
+  return run;
+}
