@@ -33,6 +33,7 @@ async function shoot(kind, { count, width, height, colors, delays, abortAt = nul
   [canvas.width, canvas.height] = [width, height];
   const controller = new AbortController();
   const progress = [];
+  window.progress = progress;
   const frame = async (i) => {
     if (sizes) [canvas.width, canvas.height] = sizes[i];
     paint(canvas.getContext("2d"), colors[i % colors.length]);
