@@ -113,6 +113,7 @@ function options(chart) {
         gap: 4,
         space: 44,
         incrs: WHOLE_STEPS,
+        splits: (_, axisIndex, low, high, distance) => roundTicks(chart, low, high, distance),
         grid: { show: false },
         values: (_, ticks) => ticks.map((tick) => (steps.length > 1 ? view.nameTick(tick) : "")),
       },
@@ -129,6 +130,14 @@ function options(chart) {
     series: [{}, ...lines.map((line) => series(line, lines, view.dark))],
     hooks: { draw: [() => show(chart)], setCursor: [() => hover(chart)] },
   };
+}
+
+// Returns the steps whose names are multiples of `distance`, for names that count from 1, say.
+function roundTicks({ steps, view }, low, high, distance) {
+  const offset = Number(view.nameTick(steps.at(-1))) - steps.at(-1) || 0;
+  const first = Math.ceil((low + offset) / distance) * distance - offset;
+  const count = Math.max(0, Math.floor((high - first) / distance) + 1);
+  return Array.from({ length: count }, (_, i) => first + i * distance);
 }
 
 function series(line, lines, dark) {
