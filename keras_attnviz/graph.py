@@ -6,6 +6,14 @@ import tensorflow as tf
 
 _CONVOLUTIONS = frozenset(["Conv2D", "DepthwiseConv2dNative"])
 _POOLINGS = frozenset(["AvgPool", "MaxPool"])
+_FEATURE_MAPS = _CONVOLUTIONS | _POOLINGS | frozenset(["ExtractImagePatches"])
+# Operations of a statistic of an image's positions, on the way to what is normalized with it.
+_SUMS = frozenset(["EuclideanNorm", "Max", "Mean", "Min", "Sum"])
+_NORMALIZING = frozenset(["Add", "AddV2", "Mul", "RealDiv", "SquaredDifference", "Sub"])
+_ROOTS = frozenset(["Maximum", "Neg", "Reciprocal", "Rsqrt", "Sqrt", "Square"])
+_OF_STATISTICS = _NORMALIZING | _ROOTS | frozenset(["Cast", "Identity", "Reshape", "Squeeze"])
+_MAX_STEPS = 8
+_MASKS = frozenset(["Select", "SelectV2"])
 # Operations that read a tensor's shape, not its values.
 _SHAPE_READERS = frozenset(["OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike"])
 # Operations that only change a tensor's form, and activations of a model's output.
@@ -46,7 +54,7 @@ def hidden_calls(operations):
 
 
 def feature_maps(operations, before):
-    """Returns the outputs of convolutions and patch extractions that precede tensor `before`.
+    """Returns outputs of convolutions, poolings and patch extractions that precede `before`.
 
     Each is a symbolic tensor `[batch, height, width, channels]`, or channels first as its
     operation's `data_format` says; `spatial_axes` tells which axes are height and width.
@@ -55,14 +63,28 @@ def feature_maps(operations, before):
     for operation in operations:
         if operation is before.op:
             break
-        if operation.type in _CONVOLUTIONS or operation.type == "ExtractImagePatches":
+        if operation.type in _FEATURE_MAPS:
             outputs.append(operation.outputs[0])
     return outputs
 
 
+def as_floats(image):
+    """Returns an image itself where it is of floats, else what it is cast to."""
+    if image.dtype.is_floating:
+        return [image]
+    casts = [operation.outputs[0] for operation in image.consumers() if operation.type == "Cast"]
+    return [tensor for tensor in casts if tensor.dtype.is_floating]
+
+
 def mixes_positions(tensor):
-    """Tells whether a tensor is the output of a convolution or pooling whose windows overlap."""
+    """Tells whether a tensor mixes positions that keep their places beside it.
+
+    It is the output of a convolution or pooling whose windows overlap, or a statistic of positions
+    that all of them are normalized with.
+    """
     operation = tensor.op
+    if operation.type in _SUMS:
+        return _sums_positions(operation) and _normalizes(tensor)
     if operation.type in _CONVOLUTIONS:
         window = operation.inputs[1].shape.as_list()[:2]
     elif operation.type in _POOLINGS:
@@ -75,6 +97,37 @@ def mixes_positions(tensor):
         size is None or size > strides[axis]
         for size, axis in zip(window, spatial_axes(tensor), strict=True)
     )
+
+
+def _sums_positions(operation):
+    """Tells whether a reduction goes over more than the last axis, the channels'."""
+    axes = tf.get_static_value(operation.inputs[1])
+    rank = operation.inputs[0].shape.rank
+    return axes is not None and bool(rank) and bool({int(a) % rank for a in axes.flat} - {rank - 1})
+
+
+def _normalizes(tensor):
+    """Tells whether a statistic meets, perhaps after a root, a tensor of more positions."""
+    frontier = [tensor]
+    for _ in range(_MAX_STEPS):
+        following = []
+        for item in frontier:
+            for consumer in item.consumers():
+                if consumer.type in _NORMALIZING and any(
+                    _is_larger(other, item) for other in consumer.inputs
+                ):
+                    return True
+                if consumer.type in _OF_STATISTICS or consumer.type == "StopGradient":
+                    following.extend(consumer.outputs)
+        frontier = following
+    return False
+
+
+def _is_larger(tensor, other):
+    """Tells whether a tensor, computed from a batch of images, has more entries than another."""
+    sizes = tensor.shape.rank and tensor.shape[1:].num_elements()
+    others = other.shape.rank and other.shape[1:].num_elements()
+    return bool(sizes and others) and tensor.shape[0] is None and sizes > others
 
 
 def spatial_axes(tensor):
@@ -113,6 +166,23 @@ def tensors_between(source, target):
         and operation.outputs[0].shape.rank in (3, 4)
         and operation.outputs[0].shape[0] is None
     ]
+
+
+def masks_between(source, target):
+    """Returns where other numbers are put in the place of some on the way between two tensors.
+
+    Returns:
+        list, in graph order, of `(masked, unmasked)`, tensors of one shape.
+    """
+    between = _operations_between(source.op, target.op)
+    passed, found = {source.op, *between}, []
+    for operation in between:
+        if operation.type in _MASKS:
+            (masked,), shape = operation.outputs, operation.outputs[0].shape.as_list()
+            unmasked = [tensor for tensor in operation.inputs[1:] if tensor.op in passed]
+            if len(unmasked) == 1 and unmasked[0].shape.as_list() == shape:
+                found.append((masked, unmasked[0]))
+    return found
 
 
 def _operations_between(source, target):

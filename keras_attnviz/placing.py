@@ -204,7 +204,9 @@ class _Placer:
         if below is not None:
             relay = self._relay(site, below)
             yield relay or self._anchors[below]
-        for tensor in [*reversed(trace.feature_maps(site)), *trace.float_images(site)]:
+        images = [trace.inputs[number] for number in sorted(trace.images_of(site))]
+        floats = [tensor for image in images for tensor in graph.as_floats(image)]
+        for tensor in [*reversed(trace.feature_maps(site)), *floats]:
             yield _Anchor(tensor, frozenset(self._reads.of(tensor) & set(trace.signature.images)))
 
     def _relay(self, site, below):
@@ -261,7 +263,7 @@ def _onto(anchor, grid, owners, tensor):
 
 def _side(gradients, anchors, side, slots, axes=None):
     """Returns the `Side`, the map's `Axes`, and the anchor that the side was found on."""
-    mixed = 0
+    mixed, is_reached = 0, False
     for anchor in anchors:
         arriving = gradients.at(anchor.tensor, side)
         if arriving is None:
@@ -269,6 +271,7 @@ def _side(gradients, anchors, side, slots, axes=None):
         grid, of_leading, of_slots = arriving
         here = axes or split_axes(of_leading, gradients.leading, np.random.default_rng(0))
         owners = _owners(of_slots, here, slots, gradients.leading)
+        is_reached |= owners is None or (owners >= 0).any()
         if owners is None:
             mixed += 1
             if mixed == _MOST_MIXED:
@@ -280,6 +283,11 @@ def _side(gradients, anchors, side, slots, axes=None):
             return Side(slots, *patch_grid(grid, owners)), here, anchor
     if mixed:
         raise _NotPlacedError(f"its {side} stand for no single patches (channels, for example)")
+    if side == "keys" and not is_reached:
+        raise _NotPlacedError(
+            f"its {slots} keys stand for no patches of the image, or are computed with weights "
+            "that are all zero"
+        )
     if side == "keys" or slots > MAX_PREFIX:
         raise _NotPlacedError(f"its {slots} {side} stand for no patches of the image")
     return Side(slots, None, None), axes, None

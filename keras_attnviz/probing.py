@@ -9,6 +9,8 @@ from keras_attnviz import graph
 
 # A gradient weaker than this share of the strongest counts as none.
 _NEGLIGIBLE = 1e-6
+# How far a quotient of gradients may be from a number; half precision needs this much.
+_TOLERANCE = 0.03
 
 
 class PositionGradients:
@@ -29,7 +31,7 @@ class PositionGradients:
 
     def __init__(self, trace, feature_map, arriving, fed, inputs, *, randomized=(), others=()):
         self._axes = graph.position_axes(feature_map)
-        names = {tensor.name for tensor in trace.inputs}
+        names = _images(trace)
         random = [t for t in (feature_map, *randomized) if t.name not in names]
         generator = np.random.default_rng(2)
         self._arguments = [tf.constant(values) for values in inputs]
@@ -56,6 +58,12 @@ class PositionGradients:
         return [values.numpy().astype(float) for values in found]
 
 
+def _images(trace):
+    """Returns the names of the model's inputs, and of what they are cast to."""
+    casts = [tensor for image in trace.inputs for tensor in graph.as_floats(image)]
+    return {tensor.name for tensor in [*trace.inputs, *casts]}
+
+
 def _arriving(trace, outputs, cotangents, feature_maps):
     """Returns the gradients at feature maps, symbolic, None where there are none.
 
@@ -66,6 +74,19 @@ def _arriving(trace, outputs, cotangents, feature_maps):
         return graph.gradients(
             outputs, feature_maps, grad_ys=cotangents, stop_gradients=trace.mixing()
         )
+
+
+def _past_masks(outputs, cotangent, operand, scores, options):
+    """Returns the gradient at an operand as if no scores were masked, or None.
+
+    Otherwise a query that may see no key, or a key that no query sees, would have no gradient.
+    """
+    for masked, unmasked in reversed(graph.masks_between(operand, scores)):
+        (cotangent,) = graph.gradients(outputs, [masked], grad_ys=cotangent, **options)
+        outputs = unmasked
+        if cotangent is None:
+            return None
+    return graph.gradients(outputs, [operand], grad_ys=cotangent, **options)[0]
 
 
 class ScoreGradients:
@@ -88,7 +109,7 @@ class ScoreGradients:
         self._cotangent = np.random.default_rng(0).normal(size=shape).astype("float32")
         self._found, self._arriving, self._sides = {}, {}, None
         # All at once, because each call for gradients goes through the whole graph.
-        self._feature_maps = [*trace.feature_maps(site), *trace.float_images(site)]
+        self._feature_maps = trace.feature_maps(site)
         with trace.as_default():
             self._fed = [tf.compat.v1.placeholder(tf.float32, shape) for _ in site.operands]
             scores = tf.transpose(site.scores, order)
@@ -96,7 +117,7 @@ class ScoreGradients:
             constant = {"stop_gradients": list(site.operands)}
             cotangents = [tf.cast(fed, scores.dtype) for fed in self._fed]
             self._at_operands = [
-                graph.gradients(scores, [operand], grad_ys=cotangent, **constant)[0]
+                _past_masks(scores, cotangent, operand, site.scores, constant)
                 for operand, cotangent in zip(site.operands, cotangents, strict=True)
             ]
         names = {operand.name for operand in site.operands}
@@ -188,7 +209,7 @@ class ScoreGradients:
             names = [tensor.name for tensor in together]
             self._arriving.update(zip(names, found, strict=True))
         arriving = self._arriving[feature_map.name]
-        names = {tensor.name for tensor in self._trace.inputs}
+        names = _images(self._trace)
         shape = self._trace.shape_of(feature_map) or [int(feature_map.name in names)]
         if arriving is None or shape[0] != 1:
             return None, None
@@ -210,18 +231,29 @@ class ScoreGradients:
     def _by_side(self, gradients):
         """Returns which operand holds the queries and which the keys, or None.
 
-        The gradient of some rows of scores reaches those queries and all keys.
+        Where the rows of scores are multiplied by 1 or 2 each, so are the gradients of the queries;
+        those of the keys are mixtures, also under a mask.
         """
         side = "queries" if np.prod(self._sizes["queries"]) > 1 else "keys"
-        some = np.zeros(self._sizes[side])
-        some.flat[: some.size // 2] = 1
-        row = self._cotangent * some.reshape(self._axes_of(side))
-        found = gradients.others(row, row)
-        reached = [np.count_nonzero(gradient) / gradient.size for gradient in found]
-        if not all(np.isfinite(gradient).all() for gradient in found) or reached[0] == reached[1]:
+        factors = 1.0 + np.random.default_rng(1).permutation(np.prod(self._sizes[side])) % 2
+        coded = self._cotangent * factors.reshape(self._axes_of(side))
+        bases = gradients.others(self._cotangent, self._cotangent)
+        pairs = list(zip(gradients.others(coded, coded), bases, strict=True))
+        if not all(np.isfinite(values).all() for pair in pairs for values in pair):
+            return None
+        shares = [_share_multiplied(found, base) for found, base in pairs]
+        if shares[0] == shares[1]:
             return None
         other = "keys" if side == "queries" else "queries"
-        return (side, other) if reached[0] < reached[1] else (other, side)
+        return (side, other) if shares[0] > shares[1] else (other, side)
+
+
+def _share_multiplied(gradient, base):
+    """Returns the share of the entries of a gradient that are its base's, or double."""
+    is_there = np.abs(base) > _NEGLIGIBLE * np.abs(base).max()
+    quotient = gradient[is_there] / base[is_there]
+    nearest = np.clip(np.round(quotient), 1, 2)
+    return np.mean(np.abs(quotient - nearest) < _TOLERANCE) if is_there.any() else 0.0
 
 
 def _common_ancestors(first, second):

@@ -58,8 +58,9 @@ def test_feature_maps_before_a_tensor():
         stem = conv(images, 3, 1)
         patches = tf.image.extract_patches(stem, [1, 2, 2, 1], [1, 2, 2, 1], [1, 1, 1, 1], "VALID")
         wide = conv(patches, 3, 1, depthwise=True)
-        mixed = tf.nn.softmax(tf.nn.avg_pool2d(wide, 2, 2, "VALID"))
-        return stem, patches, wide, mixed, conv(mixed, 1, 1)
+        pooled = tf.nn.avg_pool2d(wide, 2, 2, "VALID")
+        mixed = tf.nn.softmax(pooled)
+        return stem, patches, wide, pooled, mixed, conv(mixed, 1, 1)
 
     _, (*before, mixed, _), operations = traced(model, [None, 12, 16, 3])
     assert [each.name for each in graph.feature_maps(operations, mixed)] == [
@@ -97,11 +98,42 @@ def test_axes_of_height_and_width():
         (lambda images: tf.nn.max_pool2d(images, 3, 2, "SAME"), True),
         (tf.tanh, False),
         (lambda images: tf.matmul(images, tf.ones([3, 3])), False),
+        # A token that is the mean of the others is not what they are normalized with.
+        (lambda images: tf.reduce_mean(images, [1, 2], keepdims=True), False),
     ],
 )
 def test_overlapping_windows_mix_positions(function, expected):
     _, output, _ = traced(function, [None, 16, 16, 3])
     assert graph.mixes_positions(output) is expected
+
+
+def statistics(axes):
+    """Returns a function to the mean and the variance that images are normalized with."""
+
+    def function(images):
+        mean, variance = tf.nn.moments(images, axes, keepdims=True)
+        return mean, variance, (images - mean) * tf.math.rsqrt(variance + 1e-3)
+
+    return function
+
+
+@pytest.mark.parametrize(("axes", "expected"), [([1, 2], True), ([1, 2, 3], True), ([3], False)])
+def test_statistics_that_all_positions_are_normalized_with_mix_them(axes, expected):
+    _, _, operations = traced(statistics(axes), [None, 8, 8, 3])
+    found = [o.outputs[0] for o in operations if o.outputs and graph.mixes_positions(o.outputs[0])]
+    assert {tensor.op.type for tensor in found} == ({"Mean"} if expected else set())
+    assert len(found) == (2 if expected else 0)
+
+
+def test_masks_between_two_tensors():
+    def model(images):
+        doubled = 2.0 * images
+        masked = tf.where(images[:1] > 0.0, doubled, -1e9)
+        return doubled, masked, masked + tf.where(images > 0.0, 1.0, 0.0)
+
+    _, (doubled, masked, last), _ = traced(model, [None, 4, 4, 3])
+    ((found, unmasked),) = graph.masks_between(doubled, last)
+    assert (found.name, unmasked.name) == (masked.name, doubled.name)
 
 
 @pytest.mark.parametrize(("size", "stride", "expected"), [(4, 4, False), (3, 2, True)])

@@ -7,12 +7,14 @@ from tensorflow import keras
 from zoo.blocks import (
     FeatureMap,
     LearnedTokens,
+    Tokens,
     classifier,
     encoder_block,
     norm,
     patches,
     perceptron,
 )
+from zoo.handwritten import ReshapedPatches
 from zoo.several import Objects
 from zoo.weights import randomize
 
@@ -260,3 +262,72 @@ def test_attention_of_one_image_to_another_is_left_out(depth):
     assert [place.index for place in places] == list(range(2 * depth))
     (item,) = left_out
     assert item.reason == "its queries are patches of one image, its keys of another"
+
+
+def overlapping_pools(images):
+    features = layers.Conv2D(WIDTH, 3, 4, "same", activation="relu")(images)
+    return Tokens()(layers.MaxPool2D(3, 2, "same")(features))
+
+
+def normalized_groups(images):
+    features = layers.Conv2D(WIDTH, 9, 8, "same")(images)
+    features = layers.GroupNormalization(4)(features)
+    return Tokens()(features)
+
+
+def standardized(images):
+    return ReshapedPatches()(Rearranged(tf.image.per_image_standardization)(images))
+
+
+def rescaled(images):
+    return ReshapedPatches()(layers.Rescaling(1 / 255)(images))
+
+
+STEMS = {
+    "overlapping pools": (overlapping_pools, "float32"),
+    "normalized groups": (normalized_groups, "float32"),
+    "standardized images": (standardized, "float32"),
+    "rescaled bytes": (rescaled, "uint8"),
+}
+
+
+@pytest.mark.parametrize("name", STEMS)
+def test_patches_of_a_stem(name):
+    stem, dtype = STEMS[name]
+    images = keras.Input((8 * ROWS, 8 * COLUMNS, 3), dtype=dtype)
+    tokens = encoder_block(layers.Dense(WIDTH)(stem(images)), name="attention_0")
+    _, (place,), left_out, _ = placed(pooled(images, tokens))
+    assert left_out == ()
+    assert owners(place) == (PATCHES.tolist(), PATCHES.tolist())
+
+
+EVERY = np.ones((12, 12), bool)
+MASKS = {
+    "causal": np.tril(EVERY),
+    "only what comes": np.triu(EVERY),
+    "two halves": np.kron(np.eye(2, dtype=bool), np.ones((6, 6), bool)),
+    "a query that sees nothing": EVERY & (PATCHES != 5)[:, np.newaxis],
+    "a key that nothing sees": EVERY & (PATCHES != 7),
+    "few keys for the first half": EVERY & ((PATCHES >= 6)[:, np.newaxis] | (PATCHES < 2)),
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_masked_attention(name):
+    images, tokens = images_and_tokens()
+    # Other keys than queries show which side is which.
+    attention = layers.MultiHeadAttention(2, WIDTH // 2, name="attention")
+    turned = Rearranged(lambda tensor: tensor[:, ::-1])(norm(tokens))
+    mask = tf.constant(MASKS[name][np.newaxis])
+    tokens = tokens + attention(norm(tokens), turned, attention_mask=mask)
+    _, (place,), _, _ = placed(pooled(images, tokens))
+    assert owners(place) == (PATCHES.tolist(), PATCHES[::-1].tolist())
+
+
+def test_kernels_of_zeros_are_named_as_a_reason():
+    images, tokens = images_and_tokens()
+    attention = layers.MultiHeadAttention(2, WIDTH // 2, kernel_initializer="zeros")
+    tokens = tokens + attention(norm(tokens), norm(tokens))
+    model = classifier(images, layers.GlobalAveragePooling1D()(tokens))
+    with pytest.raises(ValueError, match=r"its 12 keys .* computed with weights that are all zero"):
+        AttentionModel(model)
