@@ -1,4 +1,4 @@
-"""Models whose keys or tokens get fewer: PVT, CvT, MobileViT; and a convolution stem."""
+"""Models whose keys or tokens get fewer: PVT, CvT, MobileViT; and convolution stems."""
 
 import tensorflow as tf
 from tensorflow import keras
@@ -138,3 +138,31 @@ def hybrid():
     features = residual(features, 16, strides=2)
     tokens = Positions()(LearnedTokens()(Tokens()(layers.Conv2D(16, 1)(features))))
     return classifier(images, Take(0)(encoder(tokens)))
+
+
+class SequencePooling(layers.Layer):
+    """The tokens' sum, weighted by a softmax over the tokens, `[batch, channels]`."""
+
+    def build(self, shape):
+        self.weighting = layers.Dense(1)
+        self.weighting.build(shape)
+
+    def call(self, tokens):
+        weights = tf.nn.softmax(self.weighting(tokens), axis=1)
+        return tf.matmul(weights, tokens, transpose_a=True)[:, 0]
+
+
+def compact():
+    """A compact convolutional transformer: overlapping pools make the tokens.
+
+    References:
+        Hassani et al. 2021, "Escaping the Big Data Paradigm with Compact Transformers",
+        arXiv 2104.05704, section 3.
+    """
+    images = keras.Input((32, 24, 3))
+    features = layers.Conv2D(8, 3, 2, padding="same", activation="relu")(images)
+    for width in (8, 16):
+        features = layers.Conv2D(width, 3, padding="same", activation="relu")(features)
+        features = layers.MaxPool2D(3, 2, "same")(features)
+    tokens = encoder(Positions()(Tokens()(features)))
+    return classifier(images, SequencePooling(name="pooling")(tokens))

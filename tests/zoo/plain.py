@@ -65,6 +65,14 @@ def masked():
     return classifier(images, Take(0)(encoder(tokens, mask=tf.constant(mask[np.newaxis]))))
 
 
+def causal():
+    """Each token sees itself and those before it; the class token is the last."""
+    images = keras.Input((32, 24, 3))
+    tokens = LearnedTokens(last=True)(patches(images, 16))
+    mask = tf.constant(np.tril(np.ones((1, 13, 13), bool)))
+    return classifier(images, Take(-1)(encoder(tokens, mask=mask)))
+
+
 def with_dropout():
     images = keras.Input((32, 24, 3))
     tokens = LearnedTokens()(patches(images, 16))

@@ -144,6 +144,14 @@ def learned_query_pooling():
     return classifier(images, Take(0)(pooled))
 
 
+def pooling_with_registers():
+    """Registers before the patches, and a learned query that pools both."""
+    images = keras.Input((32, 24, 3))
+    tokens = encoder(LearnedTokens(4)(patches(images, 16)))
+    pooled = layers.MultiHeadAttention(2, 8, name="pooling")(Objects(1)(tokens), tokens)
+    return classifier(images, Take(0)(pooled))
+
+
 def segmentation():
     """Class probabilities for each pixel: a softmax of rank 4 that is no attention."""
     images = keras.Input((32, 24, 3))
