@@ -3,7 +3,9 @@
 import itertools
 import warnings
 
-from keras_attnviz._checks import message
+import numpy as np
+
+from keras_attnviz._checks import is_integer, message
 
 # So many maps are named in a warning.
 _MOST_LISTED = 3
@@ -18,16 +20,20 @@ def choose(places, paths, layers=None):
         layers: sequence of indices into `places` and of parts of layer paths; all unless given.
 
     Raises:
-        TypeError: `layers` is no sequence.
+        TypeError: `layers` is no sequence, or holds something else.
         ValueError: a layer that is not there, or none at all.
     """
     if layers is None:
         return places
-    if isinstance(layers, (str, int)):
-        must = "a list of indices of attention maps or of parts of their layer paths"
-        raise TypeError(message("layers", must, layers, f"Pass [{layers!r}]."))
+    must = "a list of indices of attention maps or of parts of their layer paths"
+    if isinstance(layers, (str, dict)) or not np.iterable(layers):
+        is_one = isinstance(layers, str) or is_integer(layers)
+        remedy = f"Pass [{layers!r}]." if is_one else ""
+        raise TypeError(message("layers", must, layers, remedy))
     indices = set()
     for layer in layers:
+        if not isinstance(layer, str) and not is_integer(layer):
+            raise TypeError(message("layers", must, layer))
         matches = _matches(layer, paths)
         if not matches:
             must = "indices of attention maps or parts of their layer paths"
@@ -38,22 +44,24 @@ def choose(places, paths, layers=None):
     return [places[index] for index in sorted(indices)]
 
 
-def check_one_stack(chosen, towers, trace):
+def check_one_stack(chosen, places, towers, trace):
     """Raises a `ValueError` unless each chosen place is computed from the one below.
 
     Args:
         chosen: sequence of `Place`, bottom first.
+        places: sequence of `Place`, all of the model.
         towers: lists of `Place`, all stacks of the model.
         trace: the model's `Trace`.
     """
     for below, above in itertools.pairwise(chosen):
         if below.index not in trace.sites_below(above.index):
-            listed = "; ".join(_tower_text(trace, tower) for tower in towers)
+            listed = "; ".join(_tower_text(trace, tower, places) for tower in towers)
+            indices = [places.index(place) for place in towers[0]]
             raise ValueError(
                 "The attention maps must belong to one stack of layers, each reading the one "
                 f"below. Received: {trace.sites[above.index].layer} doesn't read "
                 f"{trace.sites[below.index].layer}; they may be two towers, or two calls of one. "
-                f"Found: {listed}. Choose the maps of one of them with `layers`."
+                f"Found: {listed}. Choose the maps of one of them, with `layers={indices}` say."
             )
 
 
@@ -87,13 +95,18 @@ def warn_of_gaps(chosen, left_out, trace, *, stacklevel):
 
 def _matches(layer, paths):
     if isinstance(layer, str):
-        return [index for index, path in enumerate(paths) if layer in path]
+        return [] if not layer else [index for index, path in enumerate(paths) if layer in path]
     return [layer % len(paths)] if -len(paths) <= layer < len(paths) else []
 
 
-def _tower_text(trace, tower):
+def _tower_text(trace, tower, places):
+    indices = [places.index(place) for place in tower]
     first, last = (trace.sites[place.index].layer for place in (tower[0], tower[-1]))
-    return f"{len(tower)} maps from {first} to {last}" if len(tower) > 1 else first
+    if len(tower) == 1:
+        return f"map {indices[0]}: {first}"
+    is_run = indices == list(range(indices[0], indices[-1] + 1))
+    numbers = f"{indices[0]}-{indices[-1]}" if is_run else ", ".join(map(str, indices))
+    return f"maps {numbers}: {first}" + (f" to {last}" if last != first else "")
 
 
 def _are_connected(item, place, trace):

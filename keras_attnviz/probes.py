@@ -122,6 +122,14 @@ def _checked_inputs(given, display):
     if not _are_several(given):
         images = _checked_images(given)
         return images, images
+    paths = member_paths(given, "images")
+    for path, (_, member) in zip(paths, members(given), strict=True):
+        if member is None:
+            remedy = (
+                "Inputs that are left out can't be followed. Pass arrays for all inputs, or attach "
+                "to a model without that input."
+            )
+            raise ValueError(message(path, "an array, one entry a probe", member, remedy))
     inputs = _as_arrays(given)
     paths = member_paths(inputs, "images")
     arrays = [array for _, array in members(inputs)]

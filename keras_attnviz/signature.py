@@ -111,6 +111,9 @@ class InputSignature:
         flat = _arranged(self._structure, inputs, name)
         paths = member_paths(self._structure, name)
         for path, member, spec in zip(paths, flat, self.specs, strict=True):
+            if member is None:
+                remedy = "Inputs that are left out can't be followed."
+                raise ValueError(message(path, "an array", member, remedy))
             if not spec.shape.is_compatible_with(shape_of(member)):
                 must = f"of shape {tuple(spec.shape)}"
                 remedy = "Resize the images to that." if spec.shape.rank == 4 else ""
@@ -226,6 +229,9 @@ def _spec_of_input(tensor):
 
 def _spec_of_example(example):
     """Returns the spec of an array or of a spec, with an open batch size."""
+    if example is None:
+        remedy = "Inputs that are left out can't be followed."
+        raise ValueError(message("inputs", "arrays, none of them None", example, remedy))
     if isinstance(example, tf.TensorSpec):
         dtype = example.dtype
     else:

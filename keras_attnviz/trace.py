@@ -14,6 +14,7 @@ from keras_attnviz.sites import find_attention
 
 # Reductions of an attention map's last axes: one key axis, or two or three (height, width).
 _MAX_KEY_AXES = 3
+_CONTROL_FLOW = frozenset(["Case", "If", "StatelessCase", "StatelessIf", "StatelessWhile", "While"])
 
 
 class Trace:
@@ -45,7 +46,9 @@ class Trace:
         reads_inputs = graph.Dependence(everything, self.inputs)
         self.sites = find_attention(self.operations, model.name, reads_inputs)
         if not self.sites:
-            raise ValueError(_no_attention(model, graph.hidden_calls(self.operations)))
+            branches = _branches_with_softmax(self._wrapped.graph, self.operations)
+            hidden = graph.hidden_calls(self.operations)
+            raise ValueError(_no_attention(model, hidden, branches))
         self._reads_inputs = reads_inputs
         self._reads_sites = graph.Dependence(everything, [site.weights for site in self.sites])
 
@@ -194,7 +197,15 @@ def _sum_deviations(weights):
     return [tf.reduce_max(tf.abs(total - 1)) for total in sums]
 
 
-def _no_attention(model, hidden):
+def _branches_with_softmax(whole, operations):
+    """Returns the names of conditions and loops, where one of them runs a softmax."""
+    library = whole.as_graph_def().library.function
+    if not any(node.op == "Softmax" for function in library for node in function.node_def):
+        return []
+    return [operation.name for operation in operations if operation.type in _CONTROL_FLOW]
+
+
+def _no_attention(model, hidden, branches):
     layers = [f"{layer.name} ({type(layer).__name__})" for layer in all_layers(model)]
     shown = ", ".join(layers[:30]) + (f" and {len(layers) - 30} more" if len(layers) > 30 else "")
     if hidden:
@@ -203,6 +214,13 @@ def _no_attention(model, hidden):
             f"model {model.name!r}, which runs functions of a SavedModel ({hidden[0]}); what "
             "happens inside them can't be read. Load the model from a .keras or .h5 file, or "
             f"build it from code and load its weights. Layers seen: {shown}."
+        )
+    if branches:
+        return (
+            "`model` must compute attention outside of conditions and loops. Received: model "
+            f"{model.name!r}, which runs a softmax within `tf.cond` or `tf.while_loop` "
+            f"({branches[0]}); what happens inside can't be read. Compute both branches and choose "
+            f"with `tf.where`, or write the loop in Python. Layers seen: {shown}."
         )
     return (
         "`model` must compute attention: a softmax that is multiplied with values. Received: "

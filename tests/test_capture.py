@@ -337,6 +337,22 @@ def convolutional():
     )
 
 
+class Conditional(keras.layers.Layer):
+    """Attention in a branch, and a loop beside it."""
+
+    def call(self, tokens):
+        def attend():
+            return tf.matmul(tf.nn.softmax(tf.matmul(tokens, tokens, transpose_b=True)), tokens)
+
+        return tf.cond(tf.reduce_sum(tokens) < 9.0, attend, lambda: tokens)
+
+
+def conditional():
+    images = keras.Input((24, 24, 3))
+    tokens = keras.layers.Reshape((9, 4))(keras.layers.Conv2D(4, 8, 8)(images))
+    return keras.Model(images, Conditional(name="gated")(tokens))
+
+
 class Trained(keras.Model):
     """A model that can be trained and not called."""
 
@@ -349,6 +365,7 @@ class Trained(keras.Model):
     [
         (lambda: "vit", {}, TypeError, r"`model` must be a Keras model\. Received: model='vit'"),
         (Trained, {}, ValueError, r"can be called\. Received: model 'trained' .* has no `call`\."),
+        (conditional, {}, ValueError, r"outside of conditions and loops.*`tf\.cond`.*gated"),
         (convolutional, {}, ValueError, r"must compute attention.*Layers seen: .*stem \(Conv2D\)"),
         (
             two_outputs,

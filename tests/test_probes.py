@@ -147,6 +147,12 @@ BROKEN[1, 0, 0, 0] = np.nan
             {},
             r"`images` must be of one shape .* 2 images of shapes \[\(48, 64, 3\), \(47, 64, 3\)\]",
         ),
+        (
+            {"image": PICTURES, "table": None},
+            {},
+            r"`images\['table'\]` must be an array, one entry a probe\. Received: .*=None\. Inputs "
+            "that are left out can't be followed",
+        ),
         (PICTURES, {"labels": [0, 2], "class_names": ["a", "b"]}, r"class indices in \[0, 2\)"),
         (PICTURES, {"names": ["a", "a"]}, "`names` must be 2 unique texts"),
         (PICTURES, {"masks": np.zeros((2, 3, 3))}, r"`masks` must be of shape \[2, 48, 64\]"),

@@ -350,6 +350,15 @@ def test_a_probing_run_takes_from_an_example_what_is_no_picture():
             assert found[name].dtype == spec.dtype.as_numpy_dtype
 
 
+def test_inputs_that_are_left_out_are_refused():
+    signature = InputSignature.of(model_of({"image": image_input(), "table": table_input()}))
+    text = r"`inputs\['table'\]` must be an array\. Received: .*=None\. Inputs that are left out"
+    with pytest.raises(ValueError, match=text):
+        signature.flatten({"image": IMAGE, "table": None})
+    with pytest.raises(ValueError, match="`inputs` must be arrays, none of them None"):
+        InputSignature.of(Pair(), example={"image": IMAGE, "ids": None})
+
+
 def test_specs_and_empty_arrays_are_no_example():
     model = model_of({"image": image_input(), "table": table_input()})
     for table in (tf.TensorSpec([None, 5]), TABLE[:0]):
