@@ -94,7 +94,7 @@ class AttentionModel:
             raise ValueError(_none_placed(self.left_out))
         chosen = choose(places, [trace.sites[place.index].layer for place in places], layers)
         towers = stacks(places, trace.sites_below)
-        self.maps = describe(chosen, towers, trace.sites)
+        self.maps = describe(chosen, towers, trace)
         check_one_stack(chosen, places, towers, trace)
         if layers is None:
             warn_of_gaps(chosen, self.left_out, trace, stacklevel=3)

@@ -22,7 +22,8 @@ class AttentionMap:
             pooling; None where it isn't known because the layout was given.
         prefix: number of keys before the patches; 0 where there are groups.
         suffix: number of keys after the patches.
-        trainable: whether training changes how the layer computes its scores.
+        trainable: whether training can change the map, because it is computed from weights that
+            are not frozen.
     """
 
     layer: str
@@ -38,27 +39,27 @@ class AttentionMap:
     trainable: bool = True
 
 
-def describe(places, towers, sites):
+def describe(places, towers, trace):
     """Returns an `AttentionMap` for each `Place`.
 
     Args:
         places: sequence of `Place`.
         towers: lists of `Place`, the stacks of layers that these belong to.
-        sites: the graph's attention sites, which places hold the indices of.
+        trace: the model's `Trace`.
     """
-    return tuple(_described(place, _tower_of(place, towers), sites) for place in places)
+    return tuple(_described(place, _tower_of(place, towers), trace) for place in places)
 
 
 def _tower_of(place, towers):
     return next(number for number, tower in enumerate(towers) if place in tower)
 
 
-def _described(place, tower, sites):
+def _described(place, tower, trace):
     side = place.queries if place.queries.grid else place.keys
     is_plain = place.axes.groups == 1 and side.grid is not None
     prefix, suffix = place.keys.extras(1) if is_plain else (0, 0)
     return AttentionMap(
-        layer=sites[place.index].layer,
+        layer=trace.sites[place.index].layer,
         tower=tower,
         kind=place.kind,
         groups=place.axes.groups,
@@ -68,4 +69,5 @@ def _described(place, tower, sites):
         grid=side.grid,
         prefix=prefix,
         suffix=suffix,
+        trainable=trace.is_trained(trace.sites[place.index]),
     )

@@ -51,6 +51,11 @@ class Trace:
             raise ValueError(_no_attention(model, hidden, branches))
         self._reads_inputs = reads_inputs
         self._reads_sites = graph.Dependence(everything, [site.weights for site in self.sites])
+        handles = {
+            id(handle) for variable in model.trainable_variables for handle in _handles(variable)
+        }
+        trained = [inner for outer, inner in self._wrapped.graph.captures if id(outer) in handles]
+        self._reads_trained = graph.Dependence(everything, trained)
 
     def function(self, outputs, *, feeds=()):
         """Returns a function cut out of the graph.
@@ -82,6 +87,10 @@ class Trace:
     def sites_of(self, tensor):
         """Returns the indices of the attention maps that a tensor is computed from."""
         return self._reads_sites.of(tensor)
+
+    def is_trained(self, site):
+        """Tells whether training can change an attention map for the same inputs."""
+        return bool(self._reads_trained.of(site.weights))
 
     def feature_maps(self, site):
         """Returns the feature maps that precede an attention map, in the graph's order."""
@@ -238,3 +247,9 @@ def _functions_inlined():
         yield
     finally:
         tf.config.run_functions_eagerly(before)
+
+
+def _handles(variable):
+    """Returns the resources of a Keras variable; those of several devices are several."""
+    variable = getattr(variable, "_value", variable)  # Keras 3 wraps TensorFlow's
+    return [part.handle for part in getattr(variable, "values", (variable,))]

@@ -255,6 +255,9 @@ def mirrored_fit(log_dir):
     check_fit(model, data, log_dir)
     with strategy.scope():
         check_maps(model, data[0][:3])
+        assert all(found.trainable for found in AttentionModel(model).maps)
+        model.trainable = False
+        assert not any(found.trainable for found in AttentionModel(model).maps)
 
 
 def test_mirrored_replicas(tmp_path):
