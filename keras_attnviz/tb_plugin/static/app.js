@@ -314,7 +314,8 @@ export class App {
 
   savePicture() {
     const { a } = this.shown;
-    const heads = { canvas: this.screen.grids[0].heads.canvas, title: "Layers and heads" };
+    const color = getComputedStyle(document.body).color;
+    const heads = this.screen.grids.filter(({ root }) => !root.hidden).map((grid) => grid.heads.picture(3, color));
     const canvas = this._page(this.shown, this.screen.views, { heads, width: PICTURE_WIDTH });
     const name = fileName("attention", a.run.setup.probes[a.probe].name, `step ${a.step}`);
     savePng(canvas, `${name}.png`).catch((error) => this._fail(error));
@@ -335,7 +336,7 @@ export class App {
         await found.promise;
         found = paneViews(shown, {});
       }
-      return this._page(shown, found.views, { heads: null, width: FILM_WIDTH });
+      return this._page(shown, found.views, { heads: [], width: FILM_WIDTH });
     };
     return { count: a.run.steps.length, frame, speed, name: fileName("attention", a.run.setup.probes[a.probe].name) };
   }

@@ -40,6 +40,7 @@ export class HeadsGrid {
     this.scroller.setAttribute("aria-busy", String(Boolean(view.isLoading)));
     this._build(view);
     if (view.record) this._paint(view);
+    else view.maps = this.view?.maps;
     this._mark(view);
     this.view = view;
   }
@@ -121,9 +122,31 @@ export class HeadsGrid {
     return row;
   }
 
+  /** Returns a canvas of what is shown, with the numbers of layers and heads, drawn `scale` times as fine. */
+  picture(scale, color) {
+    const { view } = this;
+    const canvas = document.createElement("canvas");
+    const width = this._x(this.size.columns) + this.size.width + 2;
+    Object.assign(canvas, { width: width * scale, height: this._y(view.run.setup.layers.length) * scale });
+    if (!view.maps) return canvas;
+    this._draw(canvas, scale, view);
+    const context = canvas.getContext("2d");
+    Object.assign(context, { font: "11px system-ui, sans-serif", fillStyle: color, textBaseline: "middle" });
+    context.textAlign = "center";
+    for (let column = 0; column <= this.size.columns; column += 1) {
+      context.fillText(column ? String(column) : "mean", this._x(column) + this.size.width / 2, TOP / 2);
+    }
+    context.textAlign = "right";
+    view.run.setup.layers.forEach((_, layer) => {
+      const mark = layer === view.changed ? "◆ " : "";
+      context.fillText(`${mark}${layer + 1}`, LABEL - 6, this._y(layer) + this.size.tall / 2);
+    });
+    return canvas;
+  }
+
+  /** Works the maps out, and draws them. */
   _paint(view) {
-    const { run, record, other, look, frozen, measure } = view;
-    const [rows, columns] = run.setup.head_grid;
+    const { run, record, other } = view;
     const maps = run.setup.layers.map(({ heads }, layer) =>
       Array.from({ length: heads + 1 }, (_, column) => {
         const map = headsOf(run, record, layer, column ? column - 1 : null);
@@ -136,21 +159,27 @@ export class HeadsGrid {
       }),
     );
     view.maps = maps;
+    this._draw(this.canvas, window.devicePixelRatio || 1, view);
+    this.canvas.dataset.drawn = view.id;
+  }
+
+  _draw(canvas, ratio, { run, maps, other, look, frozen, measure }) {
+    const [rows, columns] = run.setup.head_grid;
     const most = Math.max(...maps.flat().map((map) => map.highest));
     const count = this.size.columns + 1;
     const [width, height] = [columns * count, rows * maps.length];
     if (this.atlas.width !== width) this.atlas.width = width;
     if (this.atlas.height !== height) this.atlas.height = height;
     const painter = this.atlas.getContext("2d", { willReadFrequently: true });
-    const context = this.canvas.getContext("2d");
-    const ratio = window.devicePixelRatio || 1;
+    const context = canvas.getContext("2d");
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    context.clearRect(0, 0, canvas.width, canvas.height);
     context.imageSmoothingEnabled = look.smooth;
     const image = painter.createImageData(columns, rows);
     const pixels = new Uint32Array(image.data.buffer);
     maps.forEach((row, layer) => row.forEach((map, column) => {
-      const high = { fixed: look.limit, shared: most, image: map.highest }[look.scale];
+      const fixed = other ? look.limit / 2 : look.limit;
+      const high = { fixed, shared: most, image: map.highest }[look.scale];
       const colors = frozen[layer] && !other ? "gray" : look.colors;
       colorize(map.values, pixels, { colors, low: other ? -high : 0, high });
       painter.putImageData(image, column * columns, layer * rows);
@@ -163,7 +192,6 @@ export class HeadsGrid {
       context.globalAlpha = 1;
       if (measure) this._bar(context, measure, measure.at(layer, column ? column - 1 : null), x, y);
     }));
-    this.canvas.dataset.drawn = view.id;
   }
 
   _bar(context, { low, high }, value, x, y) {

@@ -67,7 +67,7 @@ export class PicturePane {
     if (this.canvas.width !== pixels || this.canvas.height !== lines) {
       Object.assign(this.canvas, { width: pixels, height: lines });
       Object.assign(this.canvas.style, { width: `${width}px`, height: `${tall}px` });
-      this.root.style.width = `${Math.max(width, SMALLEST)}px`;
+      this.root.style.setProperty("--shown", `${Math.max(width, SMALLEST)}px`);
     }
   }
 
@@ -77,22 +77,14 @@ export class PicturePane {
     const { map } = view;
     this.fit(this.height ?? SMALLEST);
     drawPicture(canvas.getContext("2d"), 0, 0, canvas.width, canvas.height, view, this.heat);
-    if (view.query) this._outline(view.query, view.queryGrid, 2.5);
     if (this.patch && map) this._outline(this.patch, map, 1.5);
     this.canvas.dataset.drawn = map && !view.isLoading ? view.id : "";
     this.canvas.setAttribute("aria-label", view.label ?? "");
   }
 
-  _outline([x, y], { grid, span }, thickness) {
-    const context = this.canvas.getContext("2d");
-    const width = (this.canvas.width * span[1]) / grid[1];
-    const height = (this.canvas.height * span[0]) / grid[0];
-    const ratio = window.devicePixelRatio || 1;
-    for (const [color, line] of [["rgba(0,0,0,.65)", thickness + 2], ["#fff", thickness]]) {
-      context.strokeStyle = color;
-      context.lineWidth = line * ratio;
-      context.strokeRect(x * width, y * height, width, height);
-    }
+  _outline(patch, map, thickness) {
+    const { width, height } = this.canvas;
+    outline(this.canvas.getContext("2d"), 0, 0, width, height, patch, map, thickness);
   }
 
   _say() {
@@ -154,8 +146,9 @@ export class PicturePane {
   }
 }
 
-/** Draws a picture in gray and the heatmap over it into a rectangle of a canvas. */
-export function drawPicture(context, left, top, width, height, { picture, map, look, opacity }, heat) {
+/** Draws a picture in gray, the heatmap over it and the patch that asks into a part of a canvas. */
+export function drawPicture(context, left, top, width, height, view, heat) {
+  const { picture, map, look, opacity, query } = view;
   context.save();
   context.beginPath();
   context.rect(left, top, width, height);
@@ -169,6 +162,18 @@ export function drawPicture(context, left, top, width, height, { picture, map, l
     context.drawImage(heat, left, top, width * map.span[1], height * map.span[0]);
   }
   context.restore();
+  if (query && map) outline(context, left, top, width, height, query, map, 2.5);
+}
+
+function outline(context, left, top, width, height, [x, y], { grid, span }, thickness) {
+  const wide = (width * span[1]) / grid[1];
+  const tall = (height * span[0]) / grid[0];
+  const ratio = window.devicePixelRatio || 1;
+  for (const [color, line] of [["rgba(0,0,0,.65)", thickness + 2], ["#fff", thickness]]) {
+    context.strokeStyle = color;
+    context.lineWidth = line * ratio;
+    context.strokeRect(left + x * wide, top + y * tall, wide, tall);
+  }
 }
 
 /** Returns a canvas with a picture in gray. */

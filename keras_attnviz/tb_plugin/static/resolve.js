@@ -43,7 +43,6 @@ export function moved(shown, step, isSecond) {
   const changes = isSecond ? { step2: step } : { step };
   if (other && linked) {
     const along = other.run.nearest(other.step + step - own.step);
-    // From an end, both go on together only once the first is back at its place.
     changes[isSecond ? "step" : "step2"] = along;
   }
   return changes;

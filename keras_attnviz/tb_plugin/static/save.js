@@ -12,16 +12,25 @@ const FONT = "system-ui, 'Segoe UI', Roboto, sans-serif";
  * Returns a canvas with the panes side by side, their titles and color bars, and the heads.
  *
  * @param {Object} page `{title, subtitle, panes: [{heading, detail, view}], heads, dark, width}`;
- *     `heads` is `{canvas, title}` or null, `width` is a pane's.
+ *     `heads` are canvases, beside one pane or below several; `width` is a pane's.
  */
 export function composePage({ title, subtitle, panes, heads, dark, width }) {
   const paint = dark ? ["#303030", "#f1f3f4", "#b4b8bd"] : ["#ffffff", "#202124", "#5f6368"];
   const { picture } = panes[0].view;
   const height = Math.round((width * picture.height) / picture.width);
-  const headsWidth = heads ? Math.round((heads.canvas.width * (height + 40)) / heads.canvas.height) : 0;
+  const isBeside = heads.length === 1;
+  const fit = (each) => (isBeside ? (height + 44) / each.height : width / each.width);
+  const scale = Math.min(...heads.map(fit));
+  const [headsWidth, headsHeight] = heads.length
+    ? [heads[0].width * scale, Math.max(...heads.map((each) => each.height)) * scale]
+    : [0, 0];
   const top = MARGIN + 58;
-  const total = panes.length * (width + MARGIN) + MARGIN + (heads ? headsWidth + MARGIN : 0);
-  const canvas = el("canvas", { width: even(Math.max(total, 480)), height: even(top + 44 + height + 58) });
+  const bottom = top + 44 + height + 58;
+  const total = panes.length * (width + MARGIN) + MARGIN + (isBeside ? headsWidth + MARGIN : 0);
+  const canvas = el("canvas", {
+    width: even(Math.max(total, 480)),
+    height: even(bottom + (heads.length && !isBeside ? headsHeight + MARGIN : 0)),
+  });
   const context = canvas.getContext("2d");
   context.fillStyle = paint[0];
   context.fillRect(0, 0, canvas.width, canvas.height);
@@ -36,11 +45,11 @@ export function composePage({ title, subtitle, panes, heads, dark, width }) {
     drawPicture(context, left, top + 44, width, height, view, heat);
     if (view.map) bar(context, view, left, top + 44 + height + 12, width, paint);
   });
-  if (heads) {
-    const left = MARGIN + panes.length * (width + MARGIN);
-    text(context, heads.title, left, top + 14, 16, paint[1], headsWidth, 600);
-    context.drawImage(heads.canvas, left, top + 26, headsWidth, height + 40);
-  }
+  context.imageSmoothingQuality = "high";
+  heads.forEach((each, i) => {
+    const left = MARGIN + (isBeside ? panes.length : i) * (width + MARGIN);
+    context.drawImage(each, left, isBeside ? top : bottom, each.width * scale, each.height * scale);
+  });
   return canvas;
 }
 

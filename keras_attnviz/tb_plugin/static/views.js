@@ -61,7 +61,6 @@ function paneView(shown, side, { map, promise }, letter) {
     isLoading: Boolean(promise) || !picture,
     opacity: shown.opacity,
     query: patch && map ? clampPatch(patch, run) : null,
-    queryGrid: map,
     note: noteOf(run, map, shown.selection),
     unit: UNIT,
   };
@@ -81,8 +80,7 @@ function differenceView(shown, [a, b], [first, second]) {
     isLoading: (a.isLoading || b.isLoading) && !isMissing,
     isDifference: true,
     opacity: shown.opacity > 0 ? Math.max(shown.opacity, 0.85) : 0,
-    query: a.query,
-    queryGrid: map,
+    query: map ? a.query : null,
     look: lookOf(shown, map, [map], true),
     unit: `A − B, in ${UNIT}`,
     note: "",
@@ -91,7 +89,9 @@ function differenceView(shown, [a, b], [first, second]) {
 }
 
 function lookOf({ scale, limit, colors, display }, map, maps, isDifference = false) {
-  const high = scale === "fixed" ? limit : highest(...(scale === "shared" ? maps : [map]));
+  // Differences are smaller than what they are of.
+  const fixed = isDifference ? limit / 2 : limit;
+  const high = scale === "fixed" ? fixed : highest(...(scale === "shared" ? maps : [map]));
   return {
     colors: isDifference ? DIFFERENCE_MAP : colors,
     low: isDifference ? -high : 0,
