@@ -15,6 +15,7 @@ def mapped(function, structure):
 
 
 def is_sequence(value):
+    """Tells whether `value` is a list or tuple of members; a shape is none."""
     return isinstance(value, (list, tuple)) and not isinstance(value, tf.TensorShape)
 
 
@@ -35,6 +36,7 @@ def member_paths(structure, name):
 
 
 def shape_of(member):
+    """Returns the shape of an array, tensor or spec, or of what NumPy makes of a list."""
     shape = getattr(member, "shape", None)
     return np.shape(member) if shape is None else shape
 

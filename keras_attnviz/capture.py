@@ -24,23 +24,27 @@ class AttentionModel:
     """Gives a Keras model's predictions together with its attention maps.
 
     The model is traced once, in inference mode, and its attention maps are looked up in that
-    graph; the model itself is not changed. Variables are captured by reference, so later
-    weight updates are seen without tracing again. One random image is run through at
-    construction, to learn where the maps' rows and columns stand among the patches, and which
-    tokens the head reads.
+    graph; the model itself is not changed: one that isn't built is built for any batch size, and
+    variables keep their values. They are captured by reference, so later weight updates are seen
+    without tracing again. One random image is run through at construction, to learn where the
+    maps' rows and columns stand among the patches, and which tokens the head reads.
 
     Args:
         model: a built Keras model that takes images `[batch, height, width, channels]`, alone or
             among other inputs.
         layers: which attention maps to take, bottom first: indices into all maps that are placed
             on the images, or parts of layer paths; all of them unless given.
-        layout: the `TokenLayout`; inferred unless given.
+        layout: the `TokenLayout`; inferred unless given. A read-out that it doesn't name is
+            measured.
         image_shape: `(height, width, channels)`, where the model doesn't declare it.
-        inputs: example of what the model takes, arrays or `tf.TensorSpec` objects, for subclassed
-            models with several inputs.
+        inputs: example of what the model takes, arrays or `tf.TensorSpec` objects: for subclassed
+            models with several inputs, and for models that ask for certain values. Beside the
+            random image, its rows are run through at construction.
         output: which output holds the predictions, its index, key or name, where there are
             several.
-        self_check: whether one batch is run at construction to verify what was found.
+        self_check: whether one batch is run at construction to verify what was found. Without
+            it, a `layout` is also believed: maps of its number of tokens are not measured, and
+            its read-out is not held against what the output depends on.
 
     Attributes:
         maps: tuple of `AttentionMap`, bottom layer first.
@@ -51,9 +55,10 @@ class AttentionModel:
 
     Raises:
         TypeError: `model` is not a Keras model.
-        ValueError: the Keras backend is not TensorFlow; the image size is not known; several
-            outputs and none chosen; no attention found; two towers and no `layers`; a token
-            layout that can't be inferred or doesn't fit; what was found doesn't pass the check.
+        ValueError: the Keras backend is not TensorFlow; a model without a `call`; the image size
+            is not known; several outputs and none chosen; no attention found; two towers and no
+            `layers`; a token layout that can't be inferred or doesn't fit; what was found doesn't
+            pass the check.
 
     Example:
         >>> attention_model = AttentionModel(model)
@@ -138,6 +143,10 @@ class AttentionModel:
     def rollout(self, inputs, **options):
         """Returns attention rollout on the patch grid, for the tokens that the head reads.
 
+        Where `layers` leaves out the model's last maps, these are the tokens that the output
+        depends on at the last map that was taken: all tokens as a rule, because the layers above
+        mix them.
+
         Args:
             inputs: as for a call of this object.
             **options: `head_fusion`, `discard_ratio`, `residual`, `start_layer`, as in
@@ -146,18 +155,28 @@ class AttentionModel:
         Returns:
             float32 tensor `[batch, grid_height, grid_width]`, values >= 0. Together with the
             prefix and suffix tokens, which are left out, they sum to 1.
+
+        Raises:
+            TypeError: an unknown option, or one of the wrong type.
+            ValueError: inputs that don't fit, or an option out of its range.
         """
         flat = self.signature.flatten(inputs, name="images")
         return self._rollout(flat, tuple(sorted(options.items())))
 
     def heatmap(self, attentions, **options):
-        """Returns `rollout` from attention maps that this object has given before."""
+        """Returns `rollout` from attention maps that this object has given before.
+
+        Raises:
+            TypeError: an unknown option, or one of the wrong type.
+            ValueError: another number of maps, or an option out of its range.
+        """
         return self.layout.to_grid(self.token_rollout(attentions, **options))
 
     def token_rollout(self, attentions, **options):
         """Returns rollout over all tokens, float32 `[batch, tokens]`, rows sum to 1.
 
-        `attentions` are those that this object has given before; options as in `rollout`.
+        `attentions` are those that this object has given before; options as in `rollout`, and
+        it raises what `heatmap` raises.
         """
         return placed_rollout(attentions, self._placements, query=self._query, **options)
 
@@ -172,6 +191,10 @@ class AttentionModel:
             list, bottom layer first, of float32 tensors `[batch, tokens, tokens]`, rows sum to 1.
             Rows of tokens that a layer leaves as they are hold a 1 on the diagonal; a pooling
             layer's map is `[batch, queries, tokens]`.
+
+        Raises:
+            TypeError: an unknown option, or one of the wrong type.
+            ValueError: another number of maps, or an option out of its range.
         """
         return [
             placement.token_map(attention, **options)
