@@ -98,7 +98,7 @@ class ProbeMonitor:
         entropy = self.by_layer(found["entropy"].mean(axis=0))
         return Snapshot(
             relative=found.pop("relative"),
-            entropy=np.float32([np.nanmean(heads) for heads in entropy]),
+            entropy=np.float32([heads.mean() for heads in entropy]),
             **_predictions(probabilities, self._labels),
             measures=found,
         )

@@ -163,7 +163,7 @@ def test_the_probe_pass_is_traced_once_for_a_whole_fit(faces, probes, tmp_path):
 
     # Batches of 3 and of 1, in four epochs and at the baseline.
     traces = []
-    fit(faces, tmp_path, probes, epochs=4, batch_size=3, layout=CountedLayout(1, (6, 6)))
+    fit(faces, tmp_path, probes, epochs=4, batch_size=3, layout=CountedLayout(1, (6, 6), (0,)))
     assert len(traces) == 1
 
 
