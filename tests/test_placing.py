@@ -14,6 +14,7 @@ from zoo.blocks import (
     patches,
     perceptron,
 )
+from zoo.family import TF_KERAS, TF_KERAS_2, this_stack
 from zoo.handwritten import ReshapedPatches
 from zoo.several import Objects
 from zoo.weights import randomize
@@ -293,6 +294,8 @@ STEMS = {
 
 @pytest.mark.parametrize("name", STEMS)
 def test_patches_of_a_stem(name):
+    if name == "normalized groups" and this_stack() in (TF_KERAS, TF_KERAS_2):
+        pytest.skip("these versions of Keras hide the shapes of groups; see docs/limits.md")
     stem, dtype = STEMS[name]
     images = keras.Input((8 * ROWS, 8 * COLUMNS, 3), dtype=dtype)
     tokens = encoder_block(layers.Dense(WIDTH)(stem(images)), name="attention_0")
