@@ -304,7 +304,7 @@ export class App {
     const { a, selection } = shown;
     return composePage({
       title: `${a.run.setup.probes[a.probe].name}`,
-      subtitle: `${describe(a.run, selection)} · ${a.run.name}`,
+      subtitle: `${describe(a.run, selection)} · ${a.run.title}`,
       panes: views.map((view) => ({ heading: view.heading, detail: view.detail, view })),
       heads,
       dark: document.documentElement.dataset.theme === "dark",

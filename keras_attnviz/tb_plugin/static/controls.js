@@ -2,6 +2,7 @@
 
 import { el, fillSelect } from "./dom.js";
 import { MAP_NAMES } from "./paint.js";
+import { runTitle } from "./run.js";
 
 const SCALES = [
   { value: "fixed", label: "fixed over epochs" },
@@ -36,15 +37,13 @@ export class Choosers {
 
   show(state, runs, run) {
     const names = runs.map(({ run: name }) => name);
-    const shared = names.length > 1 && names.every((name) => name.endsWith("/attention"));
-    const short = (name) => (shared ? name.slice(0, -"/attention".length) : name);
-    fillSelect(this.run.select, names.map((name) => ({ value: name, label: short(name) })), run.name);
+    fillSelect(this.run.select, names.map((name) => ({ value: name, label: runTitle(name) })), run.name);
     this.run.select.title = run.name;
     fillSelect(this.compare.select, [
       { value: "", label: "nothing" },
       { value: "epoch", label: "another epoch", disabled: run.steps.length < 2 },
       ...names.filter((name) => name !== run.name)
-        .map((name) => ({ value: `run:${name}`, label: short(name), group: "Another run" })),
+        .map((name) => ({ value: `run:${name}`, label: runTitle(name), group: "Another run" })),
     ], state.compare === "run" ? `run:${state.run2}` : state.compare);
     fillSelect(this.method.select, run.setup.methods.map((value) => ({ value, label: methodName(value) })), state.method);
     this.method.root.classList.toggle("is-aside", state.layer !== null);

@@ -76,10 +76,25 @@ export class PicturePane {
     if (!view?.picture) return;
     const { map } = view;
     this.fit(this.height ?? SMALLEST);
-    drawPicture(canvas.getContext("2d"), 0, 0, canvas.width, canvas.height, view, this.heat);
+    const ready = { ...view, picture: this._enlarged(view.picture) };
+    drawPicture(canvas.getContext("2d"), 0, 0, canvas.width, canvas.height, ready, this.heat);
     if (this.patch && map) this._outline(this.patch, map, 1.5);
     this.canvas.dataset.drawn = map && !view.isLoading ? view.id : "";
     this.canvas.setAttribute("aria-label", view.label ?? "");
+  }
+
+  /** Returns the picture in the canvas's size: well enlarged once, not at every epoch. */
+  _enlarged(picture) {
+    const { width, height } = this.canvas;
+    const { base } = this;
+    if (!base || base.picture !== picture || base.canvas.width !== width || base.canvas.height !== height) {
+      const canvas = el("canvas", { width, height });
+      const context = canvas.getContext("2d");
+      context.imageSmoothingQuality = "high";
+      context.drawImage(picture, 0, 0, width, height);
+      this.base = { picture, canvas };
+    }
+    return this.base.canvas;
   }
 
   _outline(patch, map, thickness) {
@@ -154,7 +169,6 @@ export function drawPicture(context, left, top, width, height, view, heat) {
   context.rect(left, top, width, height);
   context.clip();
   context.imageSmoothingEnabled = true;
-  context.imageSmoothingQuality = "high";
   context.drawImage(picture, left, top, width, height);
   if (map) {
     context.globalAlpha = opacity;

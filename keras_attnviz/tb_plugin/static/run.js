@@ -40,6 +40,11 @@ export class Run {
     this.firstHeads.push(rows);
   }
 
+  /** What people call the run: the callback writes into `attention` in its log directory. */
+  get title() {
+    return runTitle(this.name);
+  }
+
   get lastStep() {
     return this.steps.length ? this.steps[this.steps.length - 1] : null;
   }
@@ -142,4 +147,8 @@ export class Run {
       this.pictures.set(probe, promise);
     });
   }
+}
+
+export function runTitle(name) {
+  return name.replace(/\/attention$/, "");
 }

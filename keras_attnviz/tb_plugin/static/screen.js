@@ -18,7 +18,8 @@ const BEHIND = 8;
 const CHARTS = 290; // pixels at least, where the charts stand beside the pictures
 const GAP = 28;
 const AROUND = 150; // pixels for a pane's title, read-out and color bar
-const CHART_MS = 60;
+const CHART_MS = 80;
+const GRIDS_MS = 45;
 const TALLEST = 640;
 const SHORTEST = 280;
 
@@ -67,7 +68,7 @@ export class Screen {
     setText(this.back, `Back to the ${readoutOf(a.run)} (Esc)`);
     this.back.hidden = !selection.patch;
     this.sizes = this._arrange(shown);
-    const promises = [this._showPanes(shown), ...this._showGrids(shown)].filter(Boolean);
+    const promises = [this._showPanes(shown), ...this._gridsSoon(shown)].filter(Boolean);
     this._chartSoon(shown);
     return promises.length ? Promise.all(promises) : null;
   }
@@ -120,8 +121,18 @@ export class Screen {
     return promise;
   }
 
+  /** Shows the small multiples, for fast scrubbing not at every epoch: the picture goes first. */
+  _gridsSoon(shown) {
+    const wait = this.gridsAt + GRIDS_MS - performance.now();
+    clearTimeout(this.gridding);
+    if (!(wait > 0)) return this._showGrids(shown);
+    this.gridding = setTimeout(() => this.app.draw(), wait);
+    return [];
+  }
+
   /** Shows the small multiples: of A, and in a comparison of B and of their difference. */
   _showGrids(shown) {
+    this.gridsAt = performance.now();
     const { a, b } = shown;
     const sides = b ? [a, b] : [a];
     const records = sides.map((side) => headsRecord(side.run, side.probe, side.step));
@@ -275,7 +286,7 @@ export class Screen {
       compare: b ? {
         steps: b.run.steps,
         step: b.step,
-        label: b.run.name,
+        label: b.run.title,
         ...(other ? { groups: chartGroups(other, { ...pick, probe: b.probe }) } : {}),
       } : null,
     });

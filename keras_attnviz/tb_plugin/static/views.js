@@ -51,7 +51,7 @@ function paneView(shown, side, { map, promise }, letter) {
     title: [
       ...(letter ? [el("span", { class: "badge", text: letter })] : []),
       el("strong", { text: name.charAt(0).toUpperCase() + name.slice(1) }),
-      ...(shown.b && shown.b.run !== shown.a.run ? [el("span", { class: "pane-run", text: run.name, title: run.name })] : []),
+      ...(shown.b && shown.b.run !== shown.a.run ? [el("span", { class: "pane-run", text: run.title, title: run.name })] : []),
       ...predictionOf(run, step, probe),
     ],
     heading: [letter, name].filter(Boolean).join(": "),
@@ -156,7 +156,7 @@ function whyMissing(shown, { run, step, probe }, missing, { goTo, pickProbe }, i
   if (missing === "full") {
     return [
       paragraph("Where a patch attends in a single layer was not logged. Over all layers it always is. To log it for some probes, every few epochs:"),
-      el("code", { text: `AttentionRolloutCallback(probes, "logs", full_maps=[${probe}])` }),
+      el("code", { text: `AttentionRolloutCallback(probes, "logs", full_probes=[${JSON.stringify(probes[probe].name)}])` }),
     ];
   }
   const near = shown.nearestLogged?.(run, selectionFor(shown.selection, { run, probe }), step);
