@@ -100,11 +100,6 @@ class Trace:
             if self._reads_inputs.of(tensor) & set(self.signature.images)
         ]
 
-    def float_images(self, site):
-        """Returns the images that an attention map is computed from, where they are floats."""
-        images = [self.inputs[number] for number in sorted(self.images_of(site))]
-        return [image for image in images if image.dtype.is_floating]
-
     @functools.cached_property
     def _mixing(self):
         outputs = [operation.outputs[0] for operation in self.operations if operation.outputs]
