@@ -17,7 +17,7 @@ export function findMap(run, selection, step) {
   const { probe, method, layer, head, patch } = selection;
   if (!patch && layer === null) return fromHeat(run, run.heat(method, probe), step);
   if (!patch) {
-    return fromBlob(run, run.keys("heads", probe), step, (record) => ({
+    return fromBlob(run, keysEntry(run, selection), step, (record) => ({
       ...geometry(setup.grid, setup.head_grid),
       ...headsOf(run, record, layer, head),
     }));
@@ -26,7 +26,7 @@ export function findMap(run, selection, step) {
   const [x, y] = [Math.min(patch[0], width - 1), Math.min(patch[1], height - 1)];
   const query = y * width + x;
   if (layer === null) {
-    return fromBlob(run, run.keys("tokens", probe, { method }), step, ({ arrays }) => ({
+    return fromBlob(run, keysEntry(run, selection), step, ({ arrays }) => ({
       ...geometry(setup.grid, setup.token_grid),
       values: dequantizeRow(arrays.tokens, arrays["tokens/highest"], query),
     }));
@@ -34,21 +34,30 @@ export function findMap(run, selection, step) {
   if (!setup.full?.probes.includes(probe)) {
     return { map: null, promise: null, missing: setup.full ? "probe" : "full" };
   }
-  const keys = run.keys("full", probe, { layer });
-  return fromBlob(run, keys, step, ({ arrays }) => ({
+  return fromBlob(run, keysEntry(run, selection), step, ({ arrays }) => ({
     ...geometry(setup.grid, setup.token_grid),
     values: fullRow(arrays, head, query, height * width),
   }));
 }
 
+/** Returns the blob keys of a selection by step, as `run.keys` does; null where it needs none. */
+function keysEntry(run, { probe, method, layer, patch }) {
+  if (!patch) return layer === null ? null : run.keys("heads", probe);
+  if (layer === null) return run.keys("tokens", probe, { method });
+  return run.setup.full?.probes.includes(probe) ? run.keys("full", probe, { layer }) : null;
+}
+
 /** Returns the keys that a selection needs at some steps, as far as they are known. */
 export function keysOf(run, selection, steps) {
-  const { probe, method, layer, patch } = selection;
-  let entry = null;
-  if (patch && layer === null) entry = run.keys("tokens", probe, { method });
-  else if (patch && run.setup.full?.probes.includes(probe)) entry = run.keys("full", probe, { layer });
-  else if (!patch && layer !== null) entry = run.keys("heads", probe);
-  return steps.map((step) => entry?.value?.get(step)).filter(Boolean);
+  const keys = keysEntry(run, selection)?.value;
+  return steps.map((step) => keys?.get(step)).filter(Boolean);
+}
+
+/** Returns the step nearest to `step` at which what a selection needs was logged, or null. */
+export function nearestLogged(run, selection, step) {
+  const steps = [...(keysEntry(run, selection)?.value?.keys() ?? [])];
+  if (!steps.length) return null;
+  return steps.reduce((best, each) => (Math.abs(each - step) < Math.abs(best - step) ? each : best));
 }
 
 /**

@@ -107,7 +107,7 @@ export class Screen {
   }
 
   _showPanes(shown) {
-    const { views, promise } = paneViews({ ...shown, nearestLogged }, {
+    const { views, promise } = paneViews(shown, {
       goTo: (step, isSecond) => this.app.goTo(step, isSecond),
       pickProbe: (probe) => this.app.change({ probe }),
     });
@@ -334,14 +334,6 @@ function headsRecord(run, probe, step) {
   if (!key) return { record: null, promise: null, isMissing: true };
   const record = run.blobs.peek(key);
   return { record, promise: record ? null : run.blobs.get(key) };
-}
-
-/** Returns the step nearest to `step` at which what a selection needs was logged, or null. */
-function nearestLogged(run, { probe, method, layer, patch }, step) {
-  const kind = patch ? (layer === null ? "tokens" : "full") : "heads";
-  const steps = [...(run.keys(kind, probe, { method, layer }).value?.keys() ?? [])];
-  if (!steps.length) return null;
-  return steps.reduce((best, each) => (Math.abs(each - step) < Math.abs(best - step) ? each : best));
 }
 
 function sameHeads(a, b) {

@@ -1,7 +1,7 @@
 /** What each pane shows: the map, its colors, and the words around it. */
 
 import { el } from "./dom.js";
-import { difference, findMap } from "./maps.js";
+import { difference, findMap, nearestLogged } from "./maps.js";
 import { methodName } from "./controls.js";
 import { DIFFERENCE_MAP, highest } from "./paint.js";
 import { percent } from "./probes.js";
@@ -159,8 +159,8 @@ function whyMissing(shown, { run, step, probe }, missing, { goTo, pickProbe }, i
       el("code", { text: `AttentionRolloutCallback(probes, "logs", full_probes=[${JSON.stringify(probes[probe].name)}])` }),
     ];
   }
-  const near = shown.nearestLogged?.(run, selectionFor(shown.selection, { run, probe }), step);
-  if (missing === "step" && near !== null && near !== undefined) {
+  const near = nearestLogged(run, selectionFor(shown.selection, { run, probe }), step);
+  if (missing === "step" && near !== null) {
     return [
       paragraph("This was not logged at this epoch."),
       paragraph(button(`Go to ${epochName(run, near)}`, () => goTo(near, isSecond))),
