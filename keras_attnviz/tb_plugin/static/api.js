@@ -44,13 +44,21 @@ export async function fetchEpochs(run) {
 
 /** Returns `{steps, heat, "heat/highest"}` of all steps. */
 export async function fetchHeat(run, method, probe) {
-  const query = [["run", run], ["method", method], ["probe", probe]];
+  const query = [
+    ["run", run],
+    ["method", method],
+    ["probe", probe],
+  ];
   return unpack(await bytes("heat", query)).arrays;
 }
 
 /** Returns a map from step to blob key. */
 export async function fetchKeys(run, kind, probe, { method, layer }) {
-  const query = [["run", run], ["kind", kind], ["probe", probe]];
+  const query = [
+    ["run", run],
+    ["kind", kind],
+    ["probe", probe],
+  ];
   if (kind === "tokens") query.push(["method", method]);
   if (kind === "full") query.push(["layer", layer]);
   const { steps, keys } = await json("keys", query);
@@ -59,5 +67,10 @@ export async function fetchKeys(run, kind, probe, { method, layer }) {
 
 /** Returns the blobs of some keys, in their order. */
 export async function fetchBlobs(keys) {
-  return splitFrames(await bytes("blobs", keys.map((key) => ["key", key])));
+  return splitFrames(
+    await bytes(
+      "blobs",
+      keys.map((key) => ["key", key]),
+    ),
+  );
 }

@@ -81,11 +81,15 @@ export class App {
       await this._takeEarly();
       const follows = this.shown && this.shown.a.step === this.shown.a.run.lastStep;
       const followsSecond = this.shown?.b && this.shown.b.step === this.shown.b.run.lastStep;
-      const held = [...this.opened.keys()].filter((name) => this.runs.some(({ run }) => run === name));
+      const held = [...this.opened.keys()].filter((name) =>
+        this.runs.some(({ run }) => run === name),
+      );
       this.opened.forEach((run, name) => held.includes(name) || this.opened.delete(name));
       if (this.shown) await Promise.all(held.map((name) => this.opened.get(name).refresh()));
-      if (follows && this.state.step !== null) this.state.step = this.opened.get(this.state.run)?.lastStep ?? null;
-      if (followsSecond && this.state.step2 !== null) this.state.step2 = this._second()?.lastStep ?? null;
+      if (follows && this.state.step !== null)
+        this.state.step = this.opened.get(this.state.run)?.lastStep ?? null;
+      if (followsSecond && this.state.step2 !== null)
+        this.state.step2 = this._second()?.lastStep ?? null;
       await this._open();
       this._say(null);
     } catch (error) {
@@ -115,9 +119,11 @@ export class App {
     if (!names.includes(this.state.run)) this.state.run = names[0];
     if (this.state.compare === "run" && !names.includes(this.state.run2)) this.state.compare = "";
     const wanted = [this.state.run, ...(this.state.compare === "run" ? [this.state.run2] : [])];
-    await Promise.all(wanted.map(async (name) => {
-      if (!this.opened.has(name)) this.opened.set(name, await Run.open(name, this.blobs));
-    }));
+    await Promise.all(
+      wanted.map(async (name) => {
+        if (!this.opened.has(name)) this.opened.set(name, await Run.open(name, this.blobs));
+      }),
+    );
   }
 
   _second() {
@@ -127,7 +133,8 @@ export class App {
 
   /** Changes the state as a person has asked, and draws. */
   change(changes) {
-    if ("layer" in changes && !("head" in changes)) changes.head = this.shown?.selection.head ?? null;
+    if ("layer" in changes && !("head" in changes))
+      changes.head = this.shown?.selection.head ?? null;
     if ("run" in changes && changes.run !== this.state.run) {
       Object.assign(changes, this._carriedOver(changes.run));
       this.stop();
@@ -158,7 +165,11 @@ export class App {
     const { run, run2, compare } = this.state;
     const wanted = [run, ...(compare === "run" ? [run2] : [])];
     if (wanted.every((name) => this.opened.has(name))) this.draw();
-    else this._open().then(() => this.draw(), (error) => this._fail(error));
+    else
+      this._open().then(
+        () => this.draw(),
+        (error) => this._fail(error),
+      );
   }
 
   /** Draws soon; any number of calls within a frame draw once. */
@@ -198,7 +209,10 @@ export class App {
   }
 
   _drawAfter(promise) {
-    promise?.then(() => this.draw(), (error) => this._fail(error));
+    promise?.then(
+      () => this.draw(),
+      (error) => this._fail(error),
+    );
   }
 
   _lookAhead(shown) {
@@ -212,10 +226,14 @@ export class App {
     if (!this.pictures.has(key)) {
       const entry = { canvas: null };
       this.pictures.set(key, entry);
-      run.picture(probe).then(grayPicture).catch(() => plainPicture(run)).then((canvas) => {
-        entry.canvas = canvas;
-        this.draw();
-      });
+      run
+        .picture(probe)
+        .then(grayPicture)
+        .catch(() => plainPicture(run))
+        .then((canvas) => {
+          entry.canvas = canvas;
+          this.draw();
+        });
     }
     return this.pictures.get(key).canvas;
   }
@@ -315,7 +333,9 @@ export class App {
   savePicture() {
     const { a } = this.shown;
     const color = getComputedStyle(document.body).color;
-    const heads = this.screen.grids.filter(({ root }) => !root.hidden).map((grid) => grid.heads.picture(3, color));
+    const heads = this.screen.grids
+      .filter(({ root }) => !root.hidden)
+      .map((grid) => grid.heads.picture(3, color));
     const canvas = this._page(this.shown, this.screen.views, { heads, width: PICTURE_WIDTH });
     const name = fileName("attention", a.run.setup.probes[a.probe].name, `step ${a.step}`);
     savePng(canvas, `${name}.png`).catch((error) => this._fail(error));
@@ -338,7 +358,12 @@ export class App {
       }
       return this._page(shown, found.views, { heads: [], width: FILM_WIDTH });
     };
-    return { count: a.run.steps.length, frame, speed, name: fileName("attention", a.run.setup.probes[a.probe].name) };
+    return {
+      count: a.run.steps.length,
+      frame,
+      speed,
+      name: fileName("attention", a.run.setup.probes[a.probe].name),
+    };
   }
 
   async copyLink() {
@@ -352,7 +377,12 @@ export class App {
 
   _fail(error) {
     this.failed = true;
-    const retry = el("button", { type: "button", class: "plain", text: "Try now", on: { click: () => this.load() } });
+    const retry = el("button", {
+      type: "button",
+      class: "plain",
+      text: "Try now",
+      on: { click: () => this.load() },
+    });
     if (error instanceof ApiError && error.status === undefined) {
       this._say([`${error.message} Trying again every few seconds. `, retry]);
       clearTimeout(this.retry);

@@ -84,7 +84,8 @@ export class Blobs {
     while (!keys.length || (keys.length < most && this.running === 0)) {
       const key = this.idle.shift();
       if (key === undefined) break;
-      if (!this.kept.has(key) && !this.waiting.get(key)?.sent && !keys.includes(key)) keys.push(key);
+      if (!this.kept.has(key) && !this.waiting.get(key)?.sent && !keys.includes(key))
+        keys.push(key);
     }
     return keys;
   }

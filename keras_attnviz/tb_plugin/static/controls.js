@@ -22,42 +22,73 @@ export class Choosers {
   /** @param {function} onChange called with what a person has changed in the state. */
   constructor(container, onChange) {
     this.run = chooser("run", "Run", (run) => onChange({ run }));
-    this.compare = chooser("compare", "Compare with", (value) => onChange(
-      value.startsWith("run:")
-        ? { compare: "run", run2: value.slice(4), step2: null, linked: null }
-        : { compare: value, run2: "", step2: null, linked: null },
-    ));
-    this.method = chooser("method", "Method", (method) => onChange({ method, layer: null, head: null }));
-    this.layer = chooser("layer", "Layer", (value) => onChange(
-      value === "" ? { layer: null, head: null } : { layer: Number(value) },
-    ));
-    this.head = chooser("head", "Head", (value) => onChange({ head: value === "" ? null : Number(value) }));
-    container.append(...[this.run, this.compare, this.method, this.layer, this.head].map(({ root }) => root));
+    this.compare = chooser("compare", "Compare with", (value) =>
+      onChange(
+        value.startsWith("run:")
+          ? { compare: "run", run2: value.slice(4), step2: null, linked: null }
+          : { compare: value, run2: "", step2: null, linked: null },
+      ),
+    );
+    this.method = chooser("method", "Method", (method) =>
+      onChange({ method, layer: null, head: null }),
+    );
+    this.layer = chooser("layer", "Layer", (value) =>
+      onChange(value === "" ? { layer: null, head: null } : { layer: Number(value) }),
+    );
+    this.head = chooser("head", "Head", (value) =>
+      onChange({ head: value === "" ? null : Number(value) }),
+    );
+    container.append(
+      ...[this.run, this.compare, this.method, this.layer, this.head].map(({ root }) => root),
+    );
   }
 
   show(state, runs, run) {
     const names = runs.map(({ run: name }) => name);
-    fillSelect(this.run.select, names.map((name) => ({ value: name, label: runTitle(name) })), run.name);
+    fillSelect(
+      this.run.select,
+      names.map((name) => ({ value: name, label: runTitle(name) })),
+      run.name,
+    );
     this.run.select.title = run.name;
-    fillSelect(this.compare.select, [
-      { value: "", label: "nothing" },
-      { value: "epoch", label: "another epoch", disabled: run.steps.length < 2 },
-      ...names.filter((name) => name !== run.name)
-        .map((name) => ({ value: `run:${name}`, label: runTitle(name), group: "Another run" })),
-    ], state.compare === "run" ? `run:${state.run2}` : state.compare);
-    fillSelect(this.method.select, run.setup.methods.map((value) => ({ value, label: methodName(value) })), state.method);
+    fillSelect(
+      this.compare.select,
+      [
+        { value: "", label: "nothing" },
+        { value: "epoch", label: "another epoch", disabled: run.steps.length < 2 },
+        ...names
+          .filter((name) => name !== run.name)
+          .map((name) => ({ value: `run:${name}`, label: runTitle(name), group: "Another run" })),
+      ],
+      state.compare === "run" ? `run:${state.run2}` : state.compare,
+    );
+    fillSelect(
+      this.method.select,
+      run.setup.methods.map((value) => ({ value, label: methodName(value) })),
+      state.method,
+    );
     this.method.root.classList.toggle("is-aside", state.layer !== null);
-    fillSelect(this.layer.select, [
-      { value: "", label: "all layers" },
-      ...run.setup.layers.map(({ path, trainable }, i) => ({
-        value: i, label: `${i + 1}${trainable ? "" : " (frozen)"}`, title: path,
-      })),
-    ], state.layer ?? "");
+    fillSelect(
+      this.layer.select,
+      [
+        { value: "", label: "all layers" },
+        ...run.setup.layers.map(({ path, trainable }, i) => ({
+          value: i,
+          label: `${i + 1}${trainable ? "" : " (frozen)"}`,
+          title: path,
+        })),
+      ],
+      state.layer ?? "",
+    );
     const heads = state.layer === null ? 0 : run.setup.layers[state.layer].heads;
-    fillSelect(this.head.select, [
-      { value: "", label: state.layer === null ? "all heads" : "mean of heads" },
-      ...Array.from({ length: heads }, (_, i) => ({ value: i, label: String(i + 1) })),
-    ], state.head ?? "");
+    fillSelect(
+      this.head.select,
+      [
+        { value: "", label: state.layer === null ? "all heads" : "mean of heads" },
+        ...Array.from({ length: heads }, (_, i) => ({ value: i, label: String(i + 1) })),
+      ],
+      state.head ?? "",
+    );
     this.head.select.disabled = state.layer === null;
   }
 }
@@ -68,11 +99,19 @@ export class Looks {
     this.opacity = el("input", { type: "range", id: "opacity", min: 0, max: 1, step: 0.05 });
     this.opacity.addEventListener("input", () => onChange({ opacity: this.opacity.valueAsNumber }));
     this.colors = chooser("colors", "Colors", (colors) => onChange({ colors }));
-    fillSelect(this.colors.select, MAP_NAMES.map((value) => ({ value, label: value })), "");
+    fillSelect(
+      this.colors.select,
+      MAP_NAMES.map((value) => ({ value, label: value })),
+      "",
+    );
     this.display = ["smooth", "patches"].map((value) => {
       const input = el("input", { type: "radio", name: "display", value, id: `display-${value}` });
       input.addEventListener("change", () => onChange({ display: value }));
-      return { value, input, root: el("label", { for: `display-${value}` }, input, el("span", { text: value })) };
+      return {
+        value,
+        input,
+        root: el("label", { for: `display-${value}` }, input, el("span", { text: value })),
+      };
     });
     this.scale = chooser("scale", "Scale", (scale) => onChange({ scale }));
     fillSelect(this.scale.select, SCALES, "fixed");
@@ -81,13 +120,29 @@ export class Looks {
       if (this.limit.valueAsNumber > 0) onChange({ limit: this.limit.valueAsNumber });
     });
     this.limitField = el(
-      "label", { class: "field", for: "limit", title: "The value of the highest color, in times uniform attention" },
-      el("span", { text: "Up to" }), this.limit, el("span", { id: "limit-unit", text: "× uniform" }),
+      "label",
+      {
+        class: "field",
+        for: "limit",
+        title: "The value of the highest color, in times uniform attention",
+      },
+      el("span", { text: "Up to" }),
+      this.limit,
+      el("span", { id: "limit-unit", text: "× uniform" }),
     );
     container.append(
-      el("label", { class: "field", for: "opacity" }, el("span", { text: "Opacity" }), this.opacity),
+      el(
+        "label",
+        { class: "field", for: "opacity" },
+        el("span", { text: "Opacity" }),
+        this.opacity,
+      ),
       this.colors.root,
-      el("div", { class: "segments", role: "radiogroup", "aria-label": "Heatmap" }, ...this.display.map(({ root }) => root)),
+      el(
+        "div",
+        { class: "segments", role: "radiogroup", "aria-label": "Heatmap" },
+        ...this.display.map(({ root }) => root),
+      ),
       this.scale.root,
       this.limitField,
     );

@@ -33,7 +33,9 @@ function begin(run, { probe, method, layer }) {
   if (!setup.probes.length) return run;
   run.picture(first).catch(ignore);
   if (layer === null) {
-    run.heat(setup.methods.includes(method) ? method : setup.methods[0], first).promise.catch(ignore);
+    run
+      .heat(setup.methods.includes(method) ? method : setup.methods[0], first)
+      .promise.catch(ignore);
   }
   run.keys("heads", first).promise.catch(ignore);
   return run;

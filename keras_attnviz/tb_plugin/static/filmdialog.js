@@ -7,20 +7,42 @@ export class FilmDialog {
   /** @param {function} onOpen returns `{count, frame, speed, name, seconds}` of the film to make. */
   constructor(onOpen) {
     this.onOpen = onOpen;
-    this.format = ["gif", "webm"].map((value) => el("input", { type: "radio", name: "film-format", id: `film-${value}`, value }));
+    this.format = ["gif", "webm"].map((value) =>
+      el("input", { type: "radio", name: "film-format", id: `film-${value}`, value }),
+    );
     this.format[0].checked = true;
     this.text = el("p", { class: "muted" });
     this.note = el("p", { class: "muted", hidden: true });
     this.progress = el("progress", { max: 1, value: 0, "aria-label": "Progress" });
     this.status = el("p", { role: "status" });
-    this.save = el("button", { type: "button", class: "primary", id: "film-save", text: "Save film", on: { click: () => this._make() } });
-    this.cancel = el("button", { type: "button", id: "film-cancel", text: "Close", on: { click: () => this.root.close() } });
+    this.save = el("button", {
+      type: "button",
+      class: "primary",
+      id: "film-save",
+      text: "Save film",
+      on: { click: () => this._make() },
+    });
+    this.cancel = el("button", {
+      type: "button",
+      id: "film-cancel",
+      text: "Close",
+      on: { click: () => this.root.close() },
+    });
     this.root = el(
-      "dialog", { id: "film-dialog", "aria-labelledby": "film-title" },
+      "dialog",
+      { id: "film-dialog", "aria-labelledby": "film-title" },
       el("h2", { id: "film-title", text: "Save the film" }),
       this.text,
-      el("div", { class: "choices" }, ...["GIF", "WebM video"].map((words, i) => el("label", { for: this.format[i].id }, this.format[i], ` ${words}`))),
-      this.note, this.progress, this.status,
+      el(
+        "div",
+        { class: "choices" },
+        ...["GIF", "WebM video"].map((words, i) =>
+          el("label", { for: this.format[i].id }, this.format[i], ` ${words}`),
+        ),
+      ),
+      this.note,
+      this.progress,
+      this.status,
       el("div", { class: "actions" }, this.cancel, this.save),
     );
     this.root.addEventListener("close", () => this.controller?.abort());
@@ -37,9 +59,10 @@ export class FilmDialog {
     const support = await webmSupport();
     this.format[1].disabled = support === null;
     this.note.hidden = support === "codecs";
-    this.note.textContent = support === null
-      ? "This browser can't make WebM videos."
-      : "Here a WebM video takes as long to make as it lasts.";
+    this.note.textContent =
+      support === null
+        ? "This browser can't make WebM videos."
+        : "Here a WebM video takes as long to make as it lasts.";
   }
 
   _busy(isBusy) {

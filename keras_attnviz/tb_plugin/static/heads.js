@@ -23,8 +23,16 @@ export class HeadsGrid {
     this.onPick = onPick;
     this.tip = tip;
     this.atlas = document.createElement("canvas");
-    this.canvas = el("canvas", { class: "heads-canvas", "aria-hidden": "true", data: { part: "heads" } });
-    this.cells = el("div", { class: "heads-cells", role: "grid", "aria-label": "Layers and heads" });
+    this.canvas = el("canvas", {
+      class: "heads-canvas",
+      "aria-hidden": "true",
+      data: { part: "heads" },
+    });
+    this.cells = el("div", {
+      class: "heads-cells",
+      role: "grid",
+      "aria-label": "Layers and heads",
+    });
     this.body = el("div", { class: "heads-body" }, this.canvas, this.cells);
     this.scroller = el("div", { class: "heads-scroller", data: { pane: name } }, this.body);
     container.append(this.scroller);
@@ -56,7 +64,8 @@ export class HeadsGrid {
     }
     if (measure) {
       const value = measure.at(layer, head);
-      if (Number.isFinite(value)) parts.push(`${measure.title.toLowerCase()} ${short(value)} ${measure.unit}`.trim());
+      if (Number.isFinite(value))
+        parts.push(`${measure.title.toLowerCase()} ${short(value)} ${measure.unit}`.trim());
     }
     if (frozen[layer]) parts.push("frozen");
     return { title: parts.join(" · "), text: run.setup.layers[layer].path };
@@ -74,9 +83,16 @@ export class HeadsGrid {
     const width = Math.floor(Math.max(16, Math.min(widest, Math.max(fitting, SMALL), 96)));
     const tall = Math.max(10, Math.round(width * aspect));
     this.size = { width, tall, bar, columns };
-    const labels = Array.from({ length: columns + 1 }, (_, c) => this._label(
-      c ? String(c) : "mean", "heads-column", this._x(c), 0, width, TOP,
-    ));
+    const labels = Array.from({ length: columns + 1 }, (_, c) =>
+      this._label(
+        c ? String(c) : width < SMALL ? "all" : "mean",
+        "heads-column",
+        this._x(c),
+        0,
+        width,
+        TOP,
+      ),
+    );
     const rows = counts.map((heads, layer) => this._row(layer, heads));
     const corner = this._label("layer", "heads-corner", 0, 0, LABEL - 6, TOP);
     this.cells.replaceChildren(corner, ...labels, ...rows);
@@ -104,7 +120,14 @@ export class HeadsGrid {
 
   _row(layer, heads) {
     const row = el("div", { role: "row", class: "heads-row", data: { layer } });
-    const mark = this._label(String(layer + 1), "heads-layer", 0, this._y(layer), LABEL - 6, this.size.tall);
+    const mark = this._label(
+      String(layer + 1),
+      "heads-layer",
+      0,
+      this._y(layer),
+      LABEL - 6,
+      this.size.tall,
+    );
     row.append(mark);
     for (let column = 0; column <= heads; column += 1) {
       const head = column ? column - 1 : null;
@@ -127,14 +150,25 @@ export class HeadsGrid {
     const { view } = this;
     const canvas = document.createElement("canvas");
     const width = this._x(this.size.columns) + this.size.width + 2;
-    Object.assign(canvas, { width: width * scale, height: this._y(view.run.setup.layers.length) * scale });
+    Object.assign(canvas, {
+      width: width * scale,
+      height: this._y(view.run.setup.layers.length) * scale,
+    });
     if (!view.maps) return canvas;
     this._draw(canvas, scale, view);
     const context = canvas.getContext("2d");
-    Object.assign(context, { font: "11px system-ui, sans-serif", fillStyle: color, textBaseline: "middle" });
+    Object.assign(context, {
+      font: "11px system-ui, sans-serif",
+      fillStyle: color,
+      textBaseline: "middle",
+    });
     context.textAlign = "center";
     for (let column = 0; column <= this.size.columns; column += 1) {
-      context.fillText(column ? String(column) : "mean", this._x(column) + this.size.width / 2, TOP / 2);
+      context.fillText(
+        column ? String(column) : "mean",
+        this._x(column) + this.size.width / 2,
+        TOP / 2,
+      );
     }
     context.textAlign = "right";
     view.run.setup.layers.forEach((_, layer) => {
@@ -177,21 +211,36 @@ export class HeadsGrid {
     context.imageSmoothingEnabled = look.smooth;
     const image = painter.createImageData(columns, rows);
     const pixels = new Uint32Array(image.data.buffer);
-    maps.forEach((row, layer) => row.forEach((map, column) => {
-      const fixed = other ? look.limit / 2 : look.limit;
-      const high = { fixed, shared: most, image: map.highest }[look.scale];
-      const colors = frozen[layer] && !other ? "gray" : look.colors;
-      colorize(map.values, pixels, { colors, low: other ? -high : 0, high });
-      painter.putImageData(image, column * columns, layer * rows);
-    }));
-    maps.forEach((row, layer) => row.forEach((map, column) => {
-      const { width: wide, tall } = this.size;
-      const [x, y] = [this._x(column), this._y(layer)];
-      context.globalAlpha = frozen[layer] ? 0.55 : 1;
-      context.drawImage(this.atlas, column * columns, layer * rows, columns, rows, x, y, wide, tall);
-      context.globalAlpha = 1;
-      if (measure) this._bar(context, measure, measure.at(layer, column ? column - 1 : null), x, y);
-    }));
+    maps.forEach((row, layer) =>
+      row.forEach((map, column) => {
+        const fixed = other ? look.limit / 2 : look.limit;
+        const high = { fixed, shared: most, image: map.highest }[look.scale];
+        const colors = frozen[layer] && !other ? "gray" : look.colors;
+        colorize(map.values, pixels, { colors, low: other ? -high : 0, high });
+        painter.putImageData(image, column * columns, layer * rows);
+      }),
+    );
+    maps.forEach((row, layer) =>
+      row.forEach((map, column) => {
+        const { width: wide, tall } = this.size;
+        const [x, y] = [this._x(column), this._y(layer)];
+        context.globalAlpha = frozen[layer] ? 0.55 : 1;
+        context.drawImage(
+          this.atlas,
+          column * columns,
+          layer * rows,
+          columns,
+          rows,
+          x,
+          y,
+          wide,
+          tall,
+        );
+        context.globalAlpha = 1;
+        if (measure)
+          this._bar(context, measure, measure.at(layer, column ? column - 1 : null), x, y);
+      }),
+    );
   }
 
   _bar(context, { low, high }, value, x, y) {
@@ -207,7 +256,15 @@ export class HeadsGrid {
 
   _mark({ selection, frozen, changed, best }) {
     const { layer: chosen, head: chosenHead } = selection;
-    const signature = JSON.stringify([chosen, chosenHead, frozen, changed, best?.layer, best?.head, this.signature]);
+    const signature = JSON.stringify([
+      chosen,
+      chosenHead,
+      frozen,
+      changed,
+      best?.layer,
+      best?.head,
+      this.signature,
+    ]);
     if (signature === this.marked) return;
     this.marked = signature;
     const focus = this.cells.contains(document.activeElement) ? document.activeElement : null;
@@ -220,7 +277,10 @@ export class HeadsGrid {
         const head = cell.dataset.head === "mean" ? null : Number(cell.dataset.head);
         const isChosen = layer === selection.layer && head === selection.head;
         cell.setAttribute("aria-selected", String(isChosen));
-        cell.classList.toggle("is-best", best !== null && best.layer === layer && best.head === head);
+        cell.classList.toggle(
+          "is-best",
+          best !== null && best.layer === layer && best.head === head,
+        );
         const isFirst = selection.layer === null && layer === 0 && head === null;
         if (!focus) cell.tabIndex = isChosen || isFirst ? 0 : -1;
       }
@@ -269,6 +329,9 @@ export class HeadsGrid {
 
 function place(node, left, top, width, height) {
   Object.assign(node.style, {
-    left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px`,
+    left: `${left}px`,
+    top: `${top}px`,
+    width: `${width}px`,
+    height: `${height}px`,
   });
 }

@@ -72,13 +72,25 @@ export function followReloads(callback) {
       answers = true;
       if (message.isReply) return;
       port1.postMessage(
-        JSON.stringify({ type: message.type, id: message.id, payload: null, error: null, isReply: true }),
+        JSON.stringify({
+          type: message.type,
+          id: message.id,
+          payload: null,
+          error: null,
+          isReply: true,
+        }),
       );
       if (message.type === "experimental.DataReloaded") callback();
     };
     window.parent.postMessage("experimental.bootstrap", "*", [port2]);
     port1.postMessage(
-      JSON.stringify({ type: "experimental.GetRuns", id: 0, payload: null, error: null, isReply: false }),
+      JSON.stringify({
+        type: "experimental.GetRuns",
+        id: 0,
+        payload: null,
+        error: null,
+        isReply: false,
+      }),
     );
   }
   setTimeout(() => {

@@ -8,7 +8,10 @@ export async function render() {
   const page = import("./app.js");
   document.title = "Attention";
   document.documentElement.lang = "en";
-  const styles = el("link", { rel: "stylesheet", href: new URL("style.css", import.meta.url).href });
+  const styles = el("link", {
+    rel: "stylesheet",
+    href: new URL("style.css", import.meta.url).href,
+  });
   const styled = new Promise((resolve) => {
     styles.addEventListener("load", resolve);
     styles.addEventListener("error", resolve);

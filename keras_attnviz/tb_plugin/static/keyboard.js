@@ -17,7 +17,9 @@ export function listenToKeys(actions) {
     if (document.querySelector("dialog[open]")) return;
     const { target, key } = event;
     const isSlider = target.matches?.('input[type="range"]');
-    const takesKeys = target.matches?.('select, input[type="number"], input[type="radio"], textarea');
+    const takesKeys = target.matches?.(
+      'select, input[type="number"], input[type="radio"], textarea',
+    );
     if (key === "Escape") actions.back();
     else if (takesKeys) return;
     else if (key === " ") {

@@ -57,7 +57,9 @@ export function keysOf(run, selection, steps) {
 export function nearestLogged(run, selection, step) {
   const steps = [...(keysEntry(run, selection)?.value?.keys() ?? [])];
   if (!steps.length) return null;
-  return steps.reduce((best, each) => (Math.abs(each - step) < Math.abs(best - step) ? each : best));
+  return steps.reduce((best, each) =>
+    Math.abs(each - step) < Math.abs(best - step) ? each : best,
+  );
 }
 
 /**

@@ -17,7 +17,12 @@ export class PicturePane {
     this.handlers = { onPatch, onHover };
     this.heat = document.createElement("canvas");
     this.title = el("div", { class: "pane-title" });
-    this.canvas = el("canvas", { class: "picture", tabindex: 0, role: "img", data: { pane: name } });
+    this.canvas = el("canvas", {
+      class: "picture",
+      tabindex: 0,
+      role: "img",
+      data: { pane: name },
+    });
     this.message = el("div", { class: "pane-message", role: "status" });
     this.stage = el("div", { class: "stage" }, this.canvas, this.message);
     this.readout = el("div", { class: "readout", data: { part: "readout" } });
@@ -61,7 +66,9 @@ export class PicturePane {
     if (!picture) return;
     const room = this.room ?? this.stage.clientWidth;
     const scale = Math.min(room / picture.width, Math.max(SMALLEST, height) / picture.height);
-    const [width, tall] = [picture.width, picture.height].map((n) => Math.max(1, Math.round(n * scale)));
+    const [width, tall] = [picture.width, picture.height].map((n) =>
+      Math.max(1, Math.round(n * scale)),
+    );
     const ratio = window.devicePixelRatio || 1;
     const [pixels, lines] = [Math.round(width * ratio), Math.round(tall * ratio)];
     if (this.canvas.width !== pixels || this.canvas.height !== lines) {
@@ -87,7 +94,12 @@ export class PicturePane {
   _enlarged(picture) {
     const { width, height } = this.canvas;
     const { base } = this;
-    if (!base || base.picture !== picture || base.canvas.width !== width || base.canvas.height !== height) {
+    if (
+      !base ||
+      base.picture !== picture ||
+      base.canvas.width !== width ||
+      base.canvas.height !== height
+    ) {
       const canvas = el("canvas", { width, height });
       const context = canvas.getContext("2d");
       context.imageSmoothingQuality = "high";
@@ -183,7 +195,10 @@ function outline(context, left, top, width, height, [x, y], { grid, span }, thic
   const wide = (width * span[1]) / grid[1];
   const tall = (height * span[0]) / grid[0];
   const ratio = window.devicePixelRatio || 1;
-  for (const [color, line] of [["rgba(0,0,0,.65)", thickness + 2], ["#fff", thickness]]) {
+  for (const [color, line] of [
+    ["rgba(0,0,0,.65)", thickness + 2],
+    ["#fff", thickness],
+  ]) {
     context.strokeStyle = color;
     context.lineWidth = line * ratio;
     context.strokeRect(left + x * wide, top + y * tall, wide, tall);

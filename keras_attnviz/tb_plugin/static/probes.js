@@ -11,9 +11,22 @@ export class ProbeStrip {
     this.wrong = el("input", { type: "checkbox", id: "only-wrong" });
     this.wrong.addEventListener("change", () => onWrong(this.wrong.checked));
     this.filter = el("label", { class: "check", for: "only-wrong" }, this.wrong, "only wrong ones");
-    this.list = el("div", { class: "probe-list", role: "listbox", "aria-label": "Probe images", "aria-orientation": "horizontal" });
+    this.list = el("div", {
+      class: "probe-list",
+      role: "listbox",
+      "aria-label": "Probe images",
+      "aria-orientation": "horizontal",
+    });
     container.append(
-      el("div", { class: "probe-head" }, this.name, this.label, el("span", { class: "space" }), this.count, this.filter),
+      el(
+        "div",
+        { class: "probe-head" },
+        this.name,
+        this.label,
+        el("span", { class: "space" }),
+        this.count,
+        this.filter,
+      ),
       this.list,
     );
     this._listen();
@@ -21,7 +34,11 @@ export class ProbeStrip {
 
   /** Shows the probes of a run at a step; `chosen` is the probe's index. */
   show(run, step, chosen, onlyWrong) {
-    if (this.run !== run || this.pictures !== run.pictures || this.size !== run.setup.probes.length) {
+    if (
+      this.run !== run ||
+      this.pictures !== run.pictures ||
+      this.size !== run.setup.probes.length
+    ) {
       this._build(run);
     }
     const { probes } = run.setup;
@@ -44,7 +61,10 @@ export class ProbeStrip {
     this.name.title = probes[chosen].name;
     const { label } = predictions[chosen];
     setText(this.label, label === null ? "" : `labeled ${label}`);
-    setText(this.count, known.length ? `${right} of ${known.length} right` : plural(probes.length, "probe"));
+    setText(
+      this.count,
+      known.length ? `${right} of ${known.length} right` : plural(probes.length, "probe"),
+    );
     this.filter.hidden = !known.length;
     this.wrong.checked = onlyWrong;
     this.predictions = predictions;
@@ -62,24 +82,29 @@ export class ProbeStrip {
     (this.addresses ?? []).forEach((address) => URL.revokeObjectURL(address));
     this.addresses = [];
     const addresses = this.addresses;
-    this.list.replaceChildren(...run.setup.probes.map((_, probe) => {
-      const image = el("img", { alt: "", draggable: "false" });
-      return el(
-        "button", { type: "button", role: "option", class: "probe", tabindex: -1, data: { probe } },
-        image, el("span", { class: "mark", "aria-hidden": "true" }),
-      );
-    }));
-    this.fill = () => [...this.list.children].forEach(async (item, probe) => {
-      const image = item.firstChild;
-      if (image.src) return;
-      try {
-        const address = URL.createObjectURL(await run.picture(probe));
-        addresses.push(address);
-        image.src = address;
-      } catch {
-        item.classList.add("no-picture");
-      }
-    });
+    this.list.replaceChildren(
+      ...run.setup.probes.map((_, probe) => {
+        const image = el("img", { alt: "", draggable: "false" });
+        return el(
+          "button",
+          { type: "button", role: "option", class: "probe", tabindex: -1, data: { probe } },
+          image,
+          el("span", { class: "mark", "aria-hidden": "true" }),
+        );
+      }),
+    );
+    this.fill = () =>
+      [...this.list.children].forEach(async (item, probe) => {
+        const image = item.firstChild;
+        if (image.src) return;
+        try {
+          const address = URL.createObjectURL(await run.picture(probe));
+          addresses.push(address);
+          image.src = address;
+        } catch {
+          item.classList.add("no-picture");
+        }
+      });
   }
 
   _listen() {
@@ -93,7 +118,10 @@ export class ProbeStrip {
       const item = itemOf(event);
       if (!item) return this.tip.hide();
       const probe = Number(item.dataset.probe);
-      return this.tip.show(item, describe(this.run.setup.probes[probe].name, this.predictions[probe]));
+      return this.tip.show(
+        item,
+        describe(this.run.setup.probes[probe].name, this.predictions[probe]),
+      );
     };
     this.list.addEventListener("pointerover", tell);
     this.list.addEventListener("focusin", tell);

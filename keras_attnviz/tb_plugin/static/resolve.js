@@ -17,7 +17,13 @@ export function resolve(state, run, other) {
   const isCompared = state.compare === "epoch" || (state.compare === "run" && other);
   return {
     a,
-    b: isCompared ? { run: compared, probe: sameProbe(run, probe, compared), step: secondStep(state, a, compared) } : null,
+    b: isCompared
+      ? {
+          run: compared,
+          probe: sameProbe(run, probe, compared),
+          step: secondStep(state, a, compared),
+        }
+      : null,
     selection: {
       method: setup.methods.includes(state.method) ? state.method : setup.methods[0],
       layer,
@@ -50,7 +56,7 @@ export function moved(shown, step, isSecond) {
 
 function secondStep(state, a, run) {
   if (state.step2 !== null) return run.nearest(state.step2);
-  return state.compare === "run" ? run.nearest(a.step) : run.baseline ?? run.steps[0];
+  return state.compare === "run" ? run.nearest(a.step) : (run.baseline ?? run.steps[0]);
 }
 
 /** Another run may have its probes in another order: the name decides, else the place. */

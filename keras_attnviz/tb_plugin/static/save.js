@@ -81,5 +81,9 @@ const even = (size) => 2 * Math.ceil(size / 2);
 
 /** Returns a name for a file, of letters that every file system takes. */
 export function fileName(...parts) {
-  return parts.join(" ").replace(/[^\p{L}\p{N}.-]+/gu, "_").replace(/^_+|_+$/g, "").slice(0, 120);
+  return parts
+    .join(" ")
+    .replace(/[^\p{L}\p{N}.-]+/gu, "_")
+    .replace(/^_+|_+$/g, "")
+    .slice(0, 120);
 }

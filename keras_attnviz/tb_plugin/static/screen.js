@@ -21,7 +21,7 @@ const AROUND = 150; // pixels for a pane's title, read-out and color bar
 const CHART_MS = 80;
 const GRIDS_MS = 45;
 const TALLEST = 640;
-const SHORTEST = 280;
+const SHORTEST = 340;
 
 export class Screen {
   /** @param {App} app whose `change(changes)` and actions the controls call. */
@@ -36,10 +36,13 @@ export class Screen {
       onWrong: (wrong) => change({ wrong }),
       tip,
     });
-    this.panes = ["a", "b", "difference"].map((name) => new PicturePane(parts.panes, name, {
-      onPatch: (patch, map) => app.ask(patch, map),
-      onHover: (patch) => this.panes.forEach((pane) => pane.hover(patch)),
-    }));
+    this.panes = ["a", "b", "difference"].map(
+      (name) =>
+        new PicturePane(parts.panes, name, {
+          onPatch: (patch, map) => app.ask(patch, map),
+          onHover: (patch) => this.panes.forEach((pane) => pane.hover(patch)),
+        }),
+    );
     this.grids = ["a", "b", "difference"].map((name) => {
       const letter = el("span", { class: "grid-letter" });
       const root = el("div", { class: "grid-part" }, letter);
@@ -51,7 +54,12 @@ export class Screen {
     this.charts = createCharts(parts.charts, { onStep: (step) => app.goTo(step, false) });
     this._gridHead();
     this._legend();
-    this.back = el("button", { type: "button", class: "plain", id: "back", on: { click: () => change({ patch: null }) } });
+    this.back = el("button", {
+      type: "button",
+      class: "plain",
+      id: "back",
+      on: { click: () => change({ patch: null }) },
+    });
     this.askingText = el("span", {});
     parts.asking.append(this.askingText, this.back);
   }
@@ -63,7 +71,11 @@ export class Screen {
     this.looks.show(shown);
     this.probes.show(a.run, a.step, a.probe, shown.wrong);
     this._showProblems(b && b.run !== a.run ? [a.run, b.run] : [a.run]);
-    this.timeline.show(a, b, { isPlaying: this.app.isPlaying, speed: shown.speed, isLinked: shown.linked });
+    this.timeline.show(a, b, {
+      isPlaying: this.app.isPlaying,
+      speed: shown.speed,
+      isLinked: shown.linked,
+    });
     setText(this.askingText, describe(a.run, selection));
     setText(this.back, `Back to the ${readoutOf(a.run)} (Esc)`);
     this.back.hidden = !selection.patch;
@@ -78,7 +90,13 @@ export class Screen {
     const { view, charts, page, side, problems, asking } = this.parts;
     // Measuring makes the browser lay out the page: only after what can change the result.
     const signature = JSON.stringify([
-      window.innerWidth, window.innerHeight, problems.hidden, this._aspect(a), Boolean(b), a.run.name, asking.textContent.length,
+      window.innerWidth,
+      window.innerHeight,
+      problems.hidden,
+      this._aspect(a),
+      Boolean(b),
+      a.run.name,
+      asking.textContent.length,
     ]);
     if (signature === this.arranged) return this.sizes;
     this.arranged = signature;
@@ -137,7 +155,12 @@ export class Screen {
     const sides = b ? [a, b] : [a];
     const records = sides.map((side) => headsRecord(side.run, side.probe, side.step));
     const isComparable = !b || sameHeads(a.run, b.run);
-    const grids = sides.map((side, i) => ({ side, record: records[i].record, isLoading: records[i].promise, letter: "AB"[i] }));
+    const grids = sides.map((side, i) => ({
+      side,
+      record: records[i].record,
+      isLoading: records[i].promise,
+      letter: "AB"[i],
+    }));
     if (b) {
       grids.push({
         side: a,
@@ -167,7 +190,8 @@ export class Screen {
 
   _marks(shown, { side, record, other }) {
     const { run, probe, step } = side;
-    const baseline = run.baseline === null || hasDrift(run) ? null : headsRecord(run, probe, run.baseline);
+    const baseline =
+      run.baseline === null || hasDrift(run) ? null : headsRecord(run, probe, run.baseline);
     return {
       changed: mostChanged(run, step, record, baseline?.record),
       measure: other !== undefined ? null : measureAt(run, shown.measure, step),
@@ -208,8 +232,16 @@ export class Screen {
 
   _gridHead() {
     this.gridTitle = el("h2", { text: "Layers and heads" });
-    this.measure = el("select", { id: "measure", on: { change: () => this.app.change({ measure: this.measure.value }) } });
-    this.measureField = el("label", { class: "field", for: "measure" }, el("span", { text: "Bars" }), this.measure);
+    this.measure = el("select", {
+      id: "measure",
+      on: { change: () => this.app.change({ measure: this.measure.value }) },
+    });
+    this.measureField = el(
+      "label",
+      { class: "field", for: "measure" },
+      el("span", { text: "Bars" }),
+      this.measure,
+    );
     this.parts.gridHead.append(this.gridTitle, el("span", { class: "space" }), this.measureField);
   }
 
@@ -219,7 +251,9 @@ export class Screen {
     this.best = button("best-head");
     this.frozen = el("span", { class: "muted", id: "frozen-note", text: "gray: frozen" });
     this.gridNote = el("span", { class: "muted", id: "grid-note" });
-    this.changed.addEventListener("click", () => this.app.change({ layer: this.changedLayer, head: null }));
+    this.changed.addEventListener("click", () =>
+      this.app.change({ layer: this.changedLayer, head: null }),
+    );
     this.best.addEventListener("click", () => this.app.change(this.bestPlace));
     this.parts.legend.append(this.changed, this.best, this.frozen, this.gridNote);
   }
@@ -228,10 +262,18 @@ export class Screen {
     const from = this.app.state.patch ? `, from the ${readoutOf(run)}` : "";
     setText(this.gridTitle, `Layers and heads${from}`);
     const choices = measures(run);
-    fillSelect(this.measure, [
-      { value: "", label: "none" },
-      ...choices.map(({ name, title, description }) => ({ value: name, label: title, title: description })),
-    ], measure?.name ?? "");
+    fillSelect(
+      this.measure,
+      [
+        { value: "", label: "none" },
+        ...choices.map(({ name, title, description }) => ({
+          value: name,
+          label: title,
+          title: description,
+        })),
+      ],
+      measure?.name ?? "",
+    );
     this.measureField.hidden = !choices.length;
     this.changed.hidden = !changed;
     if (changed) {
@@ -244,12 +286,16 @@ export class Screen {
     if (best) {
       this.bestPlace = { layer: best.layer, head: best.head };
       const place = `layer ${best.layer + 1}${best.head === null ? "" : `, head ${best.head + 1}`}`;
-      setText(this.best, `○ highest ${measure.title.toLowerCase()}: ${place} (${short(best.value)})`);
+      setText(
+        this.best,
+        `○ highest ${measure.title.toLowerCase()}: ${place} (${short(best.value)})`,
+      );
     }
     this.frozen.hidden = run.setup.layers.every(({ trainable }) => trainable !== false);
     let note = "";
     if (!isComparable) note = "The two runs differ in layers, heads or grid.";
-    else if (records.some(({ isMissing }) => isMissing)) note = "Single heads were not logged at this epoch.";
+    else if (records.some(({ isMissing }) => isMissing))
+      note = "Single heads were not logged at this epoch.";
     setText(this.gridNote, note);
   }
 
@@ -267,7 +313,15 @@ export class Screen {
     const pick = { probe: a.probe, layer: selection.layer, head: selection.head };
     const dark = document.documentElement.dataset.theme === "dark";
     const other = b && b.run !== a.run ? b.run : null;
-    const signature = JSON.stringify([a.run.name, a.run.epochs.length, other?.name, other?.epochs.length, pick, dark, b?.probe]);
+    const signature = JSON.stringify([
+      a.run.name,
+      a.run.epochs.length,
+      other?.name,
+      other?.epochs.length,
+      pick,
+      dark,
+      b?.probe,
+    ]);
     const comparedStep = b ? b.step : null;
     if (signature === this.signature && this.charted === a.run.epochs) {
       this.charts.setStep(a.step, comparedStep);
@@ -283,12 +337,14 @@ export class Screen {
       dark,
       nameStep: (step) => epochName(a.run, step),
       nameTick: (step) => (a.run.isBaseline(step) ? "start" : String(step + 1)),
-      compare: b ? {
-        steps: b.run.steps,
-        step: b.step,
-        label: b.run.title,
-        ...(other ? { groups: chartGroups(other, { ...pick, probe: b.probe }) } : {}),
-      } : null,
+      compare: b
+        ? {
+            steps: b.run.steps,
+            step: b.step,
+            label: b.run.title,
+            ...(other ? { groups: chartGroups(other, { ...pick, probe: b.probe }) } : {}),
+          }
+        : null,
     });
     this.parts.charts.hidden = !groups.length;
   }
@@ -301,7 +357,12 @@ export class Screen {
     if (!problems.length || box.dataset.signature === signature) return;
     box.dataset.signature = signature;
     box.replaceChildren(
-      el("summary", { text: problems.length === 1 ? "1 part of the log can't be read" : `${problems.length} parts of the log can't be read` }),
+      el("summary", {
+        text:
+          problems.length === 1
+            ? "1 part of the log can't be read"
+            : `${problems.length} parts of the log can't be read`,
+      }),
       el("ul", {}, ...problems.map((text) => el("li", { text }))),
     );
   }
@@ -337,6 +398,7 @@ function headsRecord(run, probe, step) {
 }
 
 function sameHeads(a, b) {
-  const shape = ({ setup }) => JSON.stringify([setup.head_grid, setup.layers.map(({ heads }) => heads)]);
+  const shape = ({ setup }) =>
+    JSON.stringify([setup.head_grid, setup.layers.map(({ heads }) => heads)]);
   return shape(a) === shape(b);
 }

@@ -26,14 +26,16 @@ function confidenceGroup(run, probe) {
     line("of the true class", "label_confidence", true),
   ].filter(({ values }) => values.some(Number.isFinite));
   if (!lines.length) return [];
-  return [{
-    name: "confidence",
-    title: "Confidence",
-    unit: "",
-    range: [0, 1],
-    description: "How sure the model is on this probe.",
-    lines,
-  }];
+  return [
+    {
+      name: "confidence",
+      title: "Confidence",
+      unit: "",
+      range: [0, 1],
+      description: "How sure the model is on this probe.",
+      lines,
+    },
+  ];
 }
 
 function linesOf(run, { name, axes }, { probe, layer, head }) {
@@ -42,7 +44,8 @@ function linesOf(run, { name, axes }, { probe, layer, head }) {
       const array = run.array(step, `series/${name}`);
       return array ? pick(array) : NaN;
     });
-  if (axes.length === 0) return [{ label: "value", emphasis: true, values: read(({ data }) => data[0]) }];
+  if (axes.length === 0)
+    return [{ label: "value", emphasis: true, values: read(({ data }) => data[0]) }];
   if (axes[0] === "probe") {
     return [
       { label: "mean of the probes", emphasis: false, values: read(({ data }) => mean(data)) },

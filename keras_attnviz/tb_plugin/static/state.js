@@ -67,7 +67,8 @@ export function parseHash(hash, prefix) {
   for (const part of hash.replace(/^#/, "").split("&")) {
     const at = part.indexOf("=");
     const key = at < 0 ? part : decode(part.slice(0, at));
-    if (at >= 0 && key.startsWith(prefix)) pairs[key.slice(prefix.length)] = decode(part.slice(at + 1));
+    if (at >= 0 && key.startsWith(prefix))
+      pairs[key.slice(prefix.length)] = decode(part.slice(at + 1));
     else if (part) others.push(part);
   }
   return { others, pairs };

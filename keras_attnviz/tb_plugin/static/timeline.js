@@ -9,20 +9,40 @@ export class Timeline {
   constructor(container, handlers) {
     this.handlers = handlers;
     const button = (id, label, path, action) => {
-      const node = el("button", { type: "button", id, class: "icon", "aria-label": label, title: label, on: { click: action } }, icon(path));
+      const node = el(
+        "button",
+        {
+          type: "button",
+          id,
+          class: "icon",
+          "aria-label": label,
+          title: label,
+          on: { click: action },
+        },
+        icon(path),
+      );
       node.addEventListener("mousedown", (event) => event.preventDefault());
       return node;
     };
     this.play = button("play", "Play the film (space)", ICONS.play, () => handlers.onPlay());
-    this.speed = el("select", { id: "speed", "aria-label": "Speed", on: { change: () => handlers.onSpeed(Number(this.speed.value)) } });
-    fillSelect(this.speed, SPEEDS.map((speed) => ({ value: speed, label: `${speed} a second` })), 4);
+    this.speed = el("select", {
+      id: "speed",
+      "aria-label": "Speed",
+      on: { change: () => handlers.onSpeed(Number(this.speed.value)) },
+    });
+    fillSelect(
+      this.speed,
+      SPEEDS.map((speed) => ({ value: speed, label: `${speed} a second` })),
+      4,
+    );
     this.linked = el("input", { type: "checkbox", id: "linked" });
     this.linked.addEventListener("change", () => handlers.onLinked(this.linked.checked));
     this.link = el("label", { class: "check", for: "linked" }, this.linked, "move together");
     this.first = this._slider("epoch", "A", false);
     this.second = this._slider("epoch-b", "B", true);
     this.buttons = el(
-      "div", { class: "player", role: "group", "aria-label": "Film" },
+      "div",
+      { class: "player", role: "group", "aria-label": "Film" },
       button("first", "First epoch (Home)", ICONS.first, () => handlers.onEnd(false)),
       button("previous", "Previous epoch (left arrow)", ICONS.previous, () => handlers.onMove(-1)),
       this.play,
@@ -30,15 +50,37 @@ export class Timeline {
       button("last", "Last epoch (End)", ICONS.last, () => handlers.onEnd(true)),
       this.speed,
     );
-    container.append(this.buttons, el("div", { class: "sliders" }, this.first.root, this.second.root), this.link);
+    container.append(
+      this.buttons,
+      el("div", { class: "sliders" }, this.first.root, this.second.root),
+      this.link,
+    );
   }
 
   _slider(id, letter, isSecond) {
     const badge = el("span", { class: "badge", text: letter, "aria-hidden": "true" });
     const name = el("output", { class: "epoch-name", for: id, id: `${id}-name` });
-    const input = el("input", { type: "range", id, min: 0, max: 0, step: 1, "aria-label": isSecond ? "Epoch of B" : "Epoch" });
-    input.addEventListener("input", () => this.handlers.onStep(this[isSecond ? "second" : "first"].steps[input.valueAsNumber], isSecond));
-    return { root: el("div", { class: "slider" }, badge, input, name), badge, input, name, steps: [] };
+    const input = el("input", {
+      type: "range",
+      id,
+      min: 0,
+      max: 0,
+      step: 1,
+      "aria-label": isSecond ? "Epoch of B" : "Epoch",
+    });
+    input.addEventListener("input", () =>
+      this.handlers.onStep(
+        this[isSecond ? "second" : "first"].steps[input.valueAsNumber],
+        isSecond,
+      ),
+    );
+    return {
+      root: el("div", { class: "slider" }, badge, input, name),
+      badge,
+      input,
+      name,
+      steps: [],
+    };
   }
 
   /** Shows the epochs of A and, in a comparison, of B: `{run, step}` each. */
@@ -56,7 +98,8 @@ export class Timeline {
       this.play.replaceChildren(icon(isPlaying ? ICONS.pause : ICONS.play));
     }
     this.play.setAttribute("aria-pressed", String(isPlaying));
-    for (const node of this.buttons.querySelectorAll("button")) node.disabled = a.run.steps.length < 2;
+    for (const node of this.buttons.querySelectorAll("button"))
+      node.disabled = a.run.steps.length < 2;
     this.speed.value = speed;
   }
 
@@ -82,6 +125,7 @@ export function epochName(run, step) {
 
 /** Returns the same with how many there are. */
 export function epochOf(run, step) {
-  if (run.isBaseline(step)) return run.lastStep >= 0 ? `baseline, before epoch ${step + 2}` : "baseline";
+  if (run.isBaseline(step))
+    return run.lastStep >= 0 ? `baseline, before epoch ${step + 2}` : "baseline";
   return `epoch ${step + 1} of ${run.lastStep + 1}`;
 }

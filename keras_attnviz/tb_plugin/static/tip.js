@@ -16,7 +16,10 @@ export class Tip {
     this.root.hidden = false;
     const box = anchor.getBoundingClientRect();
     const own = this.root.getBoundingClientRect();
-    const left = Math.min(window.innerWidth - own.width - 8, Math.max(8, box.left + box.width / 2 - own.width / 2));
+    const left = Math.min(
+      window.innerWidth - own.width - 8,
+      Math.max(8, box.left + box.width / 2 - own.width / 2),
+    );
     const below = box.bottom + 6;
     const top = below + own.height > window.innerHeight - 4 ? box.top - own.height - 6 : below;
     Object.assign(this.root.style, { left: `${left}px`, top: `${top}px` });

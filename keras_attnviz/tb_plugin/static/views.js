@@ -18,12 +18,15 @@ const UNIT = "times uniform attention";
  */
 export function paneViews(shown, actions) {
   const sides = [shown.a, shown.b].filter(Boolean);
-  const found = sides.map((side) => findMap(side.run, selectionFor(shown.selection, side), side.step));
+  const found = sides.map((side) =>
+    findMap(side.run, selectionFor(shown.selection, side), side.step),
+  );
   const maps = found.map(({ map }) => map);
   const views = sides.map((side, i) => {
     const view = paneView(shown, side, found[i], sides.length > 1 ? "AB"[i] : null);
     view.look = lookOf(shown, maps[i], maps);
-    if (found[i].missing) view.message = whyMissing(shown, side, found[i].missing, actions, i === 1);
+    if (found[i].missing)
+      view.message = whyMissing(shown, side, found[i].missing, actions, i === 1);
     return view;
   });
   if (shown.b) views.push(differenceView(shown, views, maps));
@@ -34,8 +37,10 @@ export function paneViews(shown, actions) {
 /** Returns a selection as it holds for one side: another run may have fewer layers and heads. */
 export function selectionFor(selection, { run, probe }) {
   const { setup } = run;
-  const layer = selection.layer === null ? null : Math.min(selection.layer, setup.layers.length - 1);
-  const head = layer === null || selection.head >= setup.layers[layer].heads ? null : selection.head;
+  const layer =
+    selection.layer === null ? null : Math.min(selection.layer, setup.layers.length - 1);
+  const head =
+    layer === null || selection.head >= setup.layers[layer].heads ? null : selection.head;
   const method = setup.methods.includes(selection.method) ? selection.method : setup.methods[0];
   return { ...selection, probe, layer, head, method };
 }
@@ -51,7 +56,9 @@ function paneView(shown, side, { map, promise }, letter) {
     title: [
       ...(letter ? [el("span", { class: "badge", text: letter })] : []),
       el("strong", { text: name.charAt(0).toUpperCase() + name.slice(1) }),
-      ...(shown.b && shown.b.run !== shown.a.run ? [el("span", { class: "pane-run", text: run.title, title: run.name })] : []),
+      ...(shown.b && shown.b.run !== shown.a.run
+        ? [el("span", { class: "pane-run", text: run.title, title: run.name })]
+        : []),
       ...predictionOf(run, step, probe),
     ],
     heading: [letter, name].filter(Boolean).join(": "),
@@ -72,7 +79,10 @@ function differenceView(shown, [a, b], [first, second]) {
   return {
     id: `${a.id}-${b.id}`,
     label: `A minus B: ${a.label} minus ${b.label}`,
-    title: [el("strong", { text: "A − B" }), el("span", { class: "muted", text: "more attention in A is red, in B blue" })],
+    title: [
+      el("strong", { text: "A − B" }),
+      el("span", { class: "muted", text: "more attention in A is red, in B blue" }),
+    ],
     heading: "A − B",
     detail: "red: more attention in A, blue: in B",
     picture: shown.a.picture,
@@ -84,7 +94,9 @@ function differenceView(shown, [a, b], [first, second]) {
     look: lookOf(shown, map, [map], true),
     unit: `A − B, in ${UNIT}`,
     note: "",
-    message: isMissing ? [el("p", { text: "The two runs have different grids of patches." })] : null,
+    message: isMissing
+      ? [el("p", { text: "The two runs have different grids of patches." })]
+      : null,
   };
 }
 
@@ -104,10 +116,13 @@ function lookOf({ scale, limit, colors, display }, map, maps, isDifference = fal
 
 /** Returns what is shown, in words. */
 export function describe(run, { method, layer, head, patch }) {
-  const place = layer === null
-    ? `${methodName(method)} over all layers`
-    : `Layer ${layer + 1}, ${head === null ? "mean of heads" : `head ${head + 1}`}`;
-  const from = patch ? `patch ${clampPatch(patch, run).join(", ")}` : `the ${run.setup.readout ?? "read-out"}`;
+  const place =
+    layer === null
+      ? `${methodName(method)} over all layers`
+      : `Layer ${layer + 1}, ${head === null ? "mean of heads" : `head ${head + 1}`}`;
+  const from = patch
+    ? `patch ${clampPatch(patch, run).join(", ")}`
+    : `the ${run.setup.readout ?? "read-out"}`;
   return `${place}, from ${from}`;
 }
 
@@ -127,12 +142,15 @@ function predictionOf(run, step, probe) {
   if (predicted === null) return [];
   const state = isRight === null ? "unknown" : isRight ? "right" : "wrong";
   const words = { right: "✓ right", wrong: "✗ wrong", unknown: "" }[state];
-  return [el(
-    "span", { class: "prediction", data: { state } },
-    el("span", { class: "prediction-class", text: predicted, title: predicted }),
-    el("span", { text: Number.isFinite(confidence) ? percent(confidence) : "" }),
-    el("span", { class: "verdict", text: words }),
-  )];
+  return [
+    el(
+      "span",
+      { class: "prediction", data: { state } },
+      el("span", { class: "prediction-class", text: predicted, title: predicted }),
+      el("span", { text: Number.isFinite(confidence) ? percent(confidence) : "" }),
+      el("span", { class: "verdict", text: words }),
+    ),
+  ];
 }
 
 function noteOf(run, map, { patch }) {
@@ -146,7 +164,8 @@ function noteOf(run, map, { patch }) {
 function whyMissing(shown, { run, step, probe }, missing, { goTo, pickProbe }, isSecond) {
   const { full, probes } = run.setup;
   const paragraph = (...parts) => el("p", {}, ...parts);
-  const button = (text, click) => el("button", { type: "button", class: "plain", text, on: { click } });
+  const button = (text, click) =>
+    el("button", { type: "button", class: "plain", text, on: { click } });
   if (missing === "probe") {
     return [
       paragraph("From every patch, single layers were logged for these probes only:"),
@@ -155,8 +174,12 @@ function whyMissing(shown, { run, step, probe }, missing, { goTo, pickProbe }, i
   }
   if (missing === "full") {
     return [
-      paragraph("Where a patch attends in a single layer was not logged. Over all layers it always is. To log it for some probes, every few epochs:"),
-      el("code", { text: `AttentionRolloutCallback(probes, "logs", full_probes=[${JSON.stringify(probes[probe].name)}])` }),
+      paragraph(
+        "Where a patch attends in a single layer was not logged. Over all layers it always is. To log it for some probes, every few epochs:",
+      ),
+      el("code", {
+        text: `AttentionRolloutCallback(probes, "logs", full_probes=[${JSON.stringify(probes[probe].name)}])`,
+      }),
     ];
   }
   const near = nearestLogged(run, selectionFor(shown.selection, { run, probe }), step);
