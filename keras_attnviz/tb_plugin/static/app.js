@@ -1,25 +1,22 @@
 /** The page's state and data: what changes it, what is loaded for it, when it is drawn. */
 
 import { ApiError, fetchRuns } from "./api.js";
+import { copyText } from "./clipboard.js";
 import { el } from "./dom.js";
 import { FilmDialog } from "./filmdialog.js";
-import { savePng } from "./film.js";
 import { address, followAddress, followReloads, followTheme, writeAddress } from "./host.js";
 import { listenToKeys } from "./keyboard.js";
 import { layout } from "./layout.js";
 import { grayPicture } from "./picture.js";
+import { Player } from "./player.js";
 import { moved, resolve } from "./resolve.js";
 import { Run } from "./run.js";
-import { composePage, fileName } from "./save.js";
+import { filmOf, saveScreen } from "./saving.js";
 import { Screen, keysAhead } from "./screen.js";
 import { fromPairs, toPairs } from "./state.js";
-import { describe, paneViews } from "./views.js";
 
 const WRITE_MS = 250;
 const RETRY_MS = 5000;
-const PATIENCE_MS = 2000;
-const FILM_WIDTH = 420;
-const PICTURE_WIDTH = 640;
 
 export class App {
   /** @param {Object} early what was asked for beforehand, see early.js. */
@@ -30,11 +27,11 @@ export class App {
     this.runs = [];
     this.opened = new Map();
     this.pictures = new Map();
-    this.isPlaying = false;
+    this.player = new Player(this);
     this.direction = 1;
     this.timelineHandlers = {
       onStep: (step, isSecond) => this.goTo(step, isSecond),
-      onPlay: () => this.togglePlay(),
+      onPlay: () => this.player.toggle(),
       onMove: (delta) => this.move(delta),
       onEnd: (isLast) => this.goToEnd(isLast),
       onSpeed: (speed) => this.change({ speed }),
@@ -47,7 +44,10 @@ export class App {
   mount(body) {
     const { page, empty, waiting, banner } = this.parts;
     body.append(banner, waiting, empty, page);
-    this.film = new FilmDialog(() => this._film());
+    this.film = new FilmDialog(() => {
+      this.player.stop();
+      return filmOf(this.shown);
+    });
     this.parts.savePicture.addEventListener("click", () => this.savePicture());
     this.parts.saveFilm.addEventListener("click", () => this.film.open());
     this.parts.copyLink.addEventListener("click", () => this.copyLink());
@@ -58,7 +58,7 @@ export class App {
     listenToKeys({
       move: (delta) => this.move(delta),
       end: (isLast) => this.goToEnd(isLast),
-      play: () => this.togglePlay(),
+      play: () => this.player.toggle(),
       probe: (delta) => this.moveProbe(delta),
       back: () => this.state.patch && this.change({ patch: null }),
     });
@@ -137,7 +137,7 @@ export class App {
       changes.head = this.shown?.selection.head ?? null;
     if ("run" in changes && changes.run !== this.state.run) {
       Object.assign(changes, this._carriedOver(changes.run));
-      this.stop();
+      this.player.stop();
     }
     Object.assign(this.state, changes);
     this._afterChange();
@@ -240,7 +240,7 @@ export class App {
 
   _write(shown) {
     clearTimeout(this.writing);
-    if (this.isPlaying) return;
+    if (this.player.isPlaying) return;
     this.writing = setTimeout(() => {
       const { a, b } = shown;
       writeAddress(toPairs({ ...this.state, step: a.step, ...(b ? { step2: b.step } : {}) }));
@@ -287,90 +287,19 @@ export class App {
     this.change({ patch: isSame ? null : patch });
   }
 
-  togglePlay() {
-    if (this.isPlaying) return this.stop();
-    const { run, step } = this.shown.a;
-    if (run.steps.length < 2) return undefined;
-    if (step === run.lastStep) this.goToEnd(false);
-    this.isPlaying = true;
-    this.nextAt = performance.now() + 1000 / this.shown.speed;
-    this.direction = 1;
-    const tick = (now) => {
-      if (!this.isPlaying) return;
-      // An epoch is not skipped for its data, unless they don't come.
-      const isReady = (this.isReady && this.isGridReady) || now > this.nextAt + PATIENCE_MS;
-      if (now >= this.nextAt && isReady && !this.isDue) {
-        const period = 1000 / this.shown.speed;
-        this.nextAt = now - this.nextAt > period ? now + period : this.nextAt + period;
-        const { a } = this.shown;
-        if (a.step === a.run.lastStep) return this.stop();
-        this.move(1);
-      }
-      requestAnimationFrame(tick);
-    };
-    requestAnimationFrame(tick);
-    this.draw();
-    return undefined;
-  }
-
-  stop() {
-    this.isPlaying = false;
-    this.draw();
-  }
-
-  _page(shown, views, { heads, width }) {
-    const { a, selection } = shown;
-    return composePage({
-      title: `${a.run.setup.probes[a.probe].name}`,
-      subtitle: `${describe(a.run, selection)} · ${a.run.title}`,
-      panes: views.map((view) => ({ heading: view.heading, detail: view.detail, view })),
-      heads,
-      dark: document.documentElement.dataset.theme === "dark",
-      width,
-    });
-  }
-
   savePicture() {
-    const { a } = this.shown;
     const color = getComputedStyle(document.body).color;
     const heads = this.screen.grids
       .filter(({ root }) => !root.hidden)
       .map((grid) => grid.heads.picture(3, color));
-    const canvas = this._page(this.shown, this.screen.views, { heads, width: PICTURE_WIDTH });
-    const name = fileName("attention", a.run.setup.probes[a.probe].name, `step ${a.step}`);
-    savePng(canvas, `${name}.png`).catch((error) => this._fail(error));
-  }
-
-  /** Returns what the dialog needs to make a film: every epoch of A, the panes as they are now. */
-  _film() {
-    this.stop();
-    const { a, speed, ...rest } = this.shown;
-    const frame = async (i) => {
-      const step = a.run.steps[i];
-      const changes = moved(this.shown, step, false);
-      const shown = { ...rest, a: { ...a, step } };
-      if (shown.b && changes.step2 !== undefined) shown.b = { ...shown.b, step: changes.step2 };
-      let found = paneViews(shown, {});
-      // Keys first, blobs then.
-      for (let tries = 0; found.promise && tries < 3; tries += 1) {
-        await found.promise;
-        found = paneViews(shown, {});
-      }
-      return this._page(shown, found.views, { heads: [], width: FILM_WIDTH });
-    };
-    return {
-      count: a.run.steps.length,
-      frame,
-      speed,
-      name: fileName("attention", a.run.setup.probes[a.probe].name),
-    };
+    saveScreen(this.shown, this.screen.views, heads).catch((error) => this._fail(error));
   }
 
   async copyLink() {
     const { a, b } = this.shown;
     writeAddress(toPairs({ ...this.state, step: a.step, ...(b ? { step2: b.step } : {}) }));
     const button = this.parts.copyLink;
-    const isCopied = await copy(address());
+    const isCopied = await copyText(address());
     button.textContent = isCopied ? "Copied" : "Copy the address bar";
     setTimeout(() => Object.assign(button, { textContent: "Copy link" }), 2500);
   }
@@ -406,20 +335,4 @@ function plainPicture({ setup }) {
   context.fillStyle = "#808080";
   context.fillRect(0, 0, canvas.width, canvas.height);
   return canvas;
-}
-
-/** Copies a text; the clipboard is only there on https and localhost. */
-async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    const area = el("textarea", { class: "off-screen" });
-    area.value = text;
-    document.body.append(area);
-    area.select();
-    const isCopied = document.execCommand("copy");
-    area.remove();
-    return isCopied;
-  }
 }

@@ -6,7 +6,7 @@ import { readAddress } from "./host.js";
 import { Run } from "./run.js";
 import { fromPairs } from "./state.js";
 
-/** Returns `{state, blobs, runs, opened}`; `runs` and `opened` are promises, `opened` of a Run or null. */
+/** Returns `{state, blobs, runs, opened}`, the last two promises: of the list, of a Run or null. */
 export function askEarly() {
   const state = fromPairs(readAddress());
   const blobs = new Blobs();

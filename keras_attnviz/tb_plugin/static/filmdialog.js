@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 import { encodeGif, encodeWebm, saveBlob, webmSupport } from "./film.js";
 
 export class FilmDialog {
-  /** @param {function} onOpen returns `{count, frame, speed, name, seconds}` of the film to make. */
+  /** @param {function} onOpen returns `{count, frame, speed, name}` of the film. */
   constructor(onOpen) {
     this.onOpen = onOpen;
     this.format = ["gif", "webm"].map((value) =>
@@ -52,7 +52,9 @@ export class FilmDialog {
   async open() {
     this.film = this.onOpen();
     const { count, speed } = this.film;
-    this.text.textContent = `${count} ${count === 1 ? "epoch" : "epochs"} at ${speed} a second: ${Math.round((10 * count) / speed) / 10} s, with the panes as they are on screen.`;
+    const epochs = `${count} ${count === 1 ? "epoch" : "epochs"}`;
+    const seconds = Math.round((10 * count) / speed) / 10;
+    this.text.textContent = `${epochs} at ${speed} a second: ${seconds} s, the panes as they are.`;
     this._busy(false);
     this.status.textContent = "";
     this.root.showModal();

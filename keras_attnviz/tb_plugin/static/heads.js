@@ -18,7 +18,7 @@ export function smallestGrid({ setup }) {
 }
 
 export class HeadsGrid {
-  /** @param {{onPick: function, tip: Tip}} handlers `onPick(layer, head)`; head null is the mean. */
+  /** @param {{onPick, tip}} handlers `onPick(layer, head)`; head null is the mean. */
   constructor(container, name, { onPick, tip }) {
     this.onPick = onPick;
     this.tip = tip;
@@ -145,7 +145,7 @@ export class HeadsGrid {
     return row;
   }
 
-  /** Returns a canvas of what is shown, with the numbers of layers and heads, drawn `scale` times as fine. */
+  /** Returns a canvas of what is shown with its numbers, drawn `scale` times as fine. */
   picture(scale, color) {
     const { view } = this;
     const canvas = document.createElement("canvas");

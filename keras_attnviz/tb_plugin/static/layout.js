@@ -3,7 +3,12 @@
 import { el } from "./dom.js";
 import { KEYS } from "./keyboard.js";
 
-const LINE = 'model.fit(..., callbacks=[AttentionRolloutCallback(probes, "logs")])';
+const LINES = [
+  "from keras_attnviz import AttentionRolloutCallback, ProbeSet",
+  "",
+  'probes = ProbeSet.from_directory("data/val", image_size=224)',
+  'model.fit(..., callbacks=[AttentionRolloutCallback(probes, "logs")])',
+];
 
 /** Returns the sections by name. */
 export function layout() {
@@ -79,7 +84,7 @@ export function layout() {
       "pre",
       {},
       el("code", {
-        text: `from keras_attnviz import AttentionRolloutCallback, ProbeSet\n\nprobes = ProbeSet.from_directory("data/val", image_size=224)\n${LINE}`,
+        text: LINES.join("\n"),
       }),
     ),
     el("p", {

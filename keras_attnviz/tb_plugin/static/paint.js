@@ -26,8 +26,8 @@ export function colorTable(name) {
  *
  * @param {HTMLCanvasElement} canvas whose size is set.
  * @param {{values: Float32Array, grid: number[]}} map
- * @param {{colors: string, low: number, high: number, smooth: boolean, fades: boolean}} look where it
- *     fades, small magnitudes are transparent.
+ * @param {{colors, low, high, smooth, fades}} look where it fades, what is
+ *     small is transparent.
  */
 export function paintMap(canvas, { values, grid }, { colors, low, high, smooth, fades }) {
   const [rows, columns] = grid;

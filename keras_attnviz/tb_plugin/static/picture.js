@@ -10,7 +10,7 @@ export class PicturePane {
   /**
    * @param {HTMLElement} container
    * @param {string} name `a`, `b` or `difference`.
-   * @param {{onPatch: function, onHover: function}} handlers called with `[x, y]` on the map's grid.
+   * @param {{onPatch, onHover}} handlers called with `[x, y]` on the map's grid.
    */
   constructor(container, name, { onPatch, onHover }) {
     this.name = name;
@@ -122,7 +122,7 @@ export class PicturePane {
       const value = view.map.values[y * view.map.grid[1] + x];
       const sign = view.isDifference && value > 0 ? "+" : "";
       if (value !== undefined) {
-        text = `Patch ${x}, ${y}: ${sign}${times(value)} ${view.isDifference ? "of uniform" : "uniform"}`;
+        text = `Patch ${x}, ${y}: ${sign}${times(value)} uniform`;
       }
     }
     setText(this.readout, text);

@@ -72,7 +72,7 @@ export class Screen {
     this.probes.show(a.run, a.step, a.probe, shown.wrong);
     this._showProblems(b && b.run !== a.run ? [a.run, b.run] : [a.run]);
     this.timeline.show(a, b, {
-      isPlaying: this.app.isPlaying,
+      isPlaying: this.app.player.isPlaying,
       speed: shown.speed,
       isLinked: shown.linked,
     });

@@ -2,7 +2,7 @@
 
 import { layerChanges } from "./maps.js";
 
-/** Returns the groups of lines for the charts; `layer` and `head` are those that are shown large. */
+/** Returns the groups of lines for the charts; `layer` and `head` are shown large. */
 export function chartGroups(run, { probe, layer, head }) {
   const groups = run.setup.series.map((series) => ({
     name: series.name,

@@ -5,7 +5,10 @@ import { el, fillSelect, icon, ICONS, setText } from "./dom.js";
 export const SPEEDS = [1, 2, 4, 8, 16, 32];
 
 export class Timeline {
-  /** @param {Object} handlers `onStep(step, isSecond)`, `onPlay()`, `onMove(delta)`, `onEnd(isLast)`, `onSpeed(speed)`, `onLinked(isLinked)`. */
+  /**
+   * @param {Object} handlers `onStep(step, isSecond)`, `onPlay()`, `onMove(delta)`,
+   *     `onEnd(isLast)`, `onSpeed(speed)`, `onLinked(isLinked)`.
+   */
   constructor(container, handlers) {
     this.handlers = handlers;
     const button = (id, label, path, action) => {

@@ -163,6 +163,7 @@ function noteOf(run, map, { patch }) {
 
 function whyMissing(shown, { run, step, probe }, missing, { goTo, pickProbe }, isSecond) {
   const { full, probes } = run.setup;
+  const name = JSON.stringify(probes[probe].name);
   const paragraph = (...parts) => el("p", {}, ...parts);
   const button = (text, click) =>
     el("button", { type: "button", class: "plain", text, on: { click } });
@@ -175,10 +176,11 @@ function whyMissing(shown, { run, step, probe }, missing, { goTo, pickProbe }, i
   if (missing === "full") {
     return [
       paragraph(
-        "Where a patch attends in a single layer was not logged. Over all layers it always is. To log it for some probes, every few epochs:",
+        "Where a patch attends in a single layer was not logged; over all layers it is. " +
+          "To log it for some probes, every few epochs:",
       ),
       el("code", {
-        text: `AttentionRolloutCallback(probes, "logs", full_probes=[${JSON.stringify(probes[probe].name)}])`,
+        text: `AttentionRolloutCallback(probes, "logs", full_probes=[${name}])`,
       }),
     ];
   }
