@@ -8,7 +8,7 @@ import numpy as np
 from tensorflow import keras
 
 from keras_attnviz import render
-from keras_attnviz._checks import check_count, is_integer, message
+from keras_attnviz._checks import check_count, message
 from keras_attnviz.classes import class_name
 from keras_attnviz.events import AttentionWriter, has_log, tag_names
 from keras_attnviz.monitor import (
@@ -20,7 +20,7 @@ from keras_attnviz.monitor import (
 )
 from keras_attnviz.panel import ColorScale, probe_panel
 from keras_attnviz.probes import ProbeSet
-from keras_attnviz.records import TabRecords
+from keras_attnviz.records import TabRecords, chosen_probes
 
 CHECK, CROSS = "\N{CHECK MARK}", "\N{BALLOT X}"
 
@@ -141,7 +141,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._colors = ColorScale(color_scale, color_limit, color_map, opacity)
         self._per_layer_logs = per_layer_logs
         check_count("full_every_epochs", full_every_epochs)
-        self._full_probes = _checked_full_probes(full_probes, self.probes.names, attention_tab)
+        self._full_probes = chosen_probes(full_probes, self.probes.names, attention_tab)
         self._full_every_epochs = full_every_epochs
         self._attention_tab, self._records = attention_tab, None
         self._tags = tag_names(self.probes.names)
@@ -169,7 +169,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
                 full_probes=self._full_probes,
                 full_every_epochs=self._full_every_epochs,
             )
-            self._tell_full_size()
+            if self._full_probes:
+                print(self._records.full_size_text(self.params.get("epochs")))
 
     def on_epoch_begin(self, epoch, logs=None):
         """Logs the baseline before the first training step of a fit."""
@@ -291,20 +292,6 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         if self._full_probes and (is_baseline or (step + 1) % self._full_every_epochs == 0):
             self._records.write_full(self._writer, step)
 
-    def _tell_full_size(self):
-        """Prints how much the whole attention of the chosen probes takes."""
-        if not self._full_probes:
-            return
-        each = self._records.full_bytes() / 1e6
-        epochs = self.params.get("epochs")
-        total = (
-            "" if epochs is None else f", {each * (1 + epochs // self._full_every_epochs):.1f} MB"
-        )
-        print(
-            f"Whole attention of {len(self._full_probes)} probes: {each:.1f} MB, before the "
-            f"training and after every {self._full_every_epochs} epochs{total} in all."
-        )
-
     def _caption(self, index, snapshot, moment):
         """Returns one line: when, the predicted class and its confidence, right or wrong."""
         if snapshot.classes is None:
@@ -323,25 +310,6 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
-
-
-def _checked_full_probes(chosen, names, attention_tab):
-    """Returns the indices of the probes whose whole attention is logged."""
-    if isinstance(chosen, (str, int)):
-        raise TypeError(message("full_probes", "a list of names or indices", chosen))
-    if chosen and not attention_tab:
-        must = "empty where `attention_tab` is False"
-        raise ValueError(message("full_probes", must, list(chosen)))
-    indices = []
-    for probe in chosen:
-        if probe in names:
-            indices.append(names.index(probe))
-        elif is_integer(probe) and -len(names) <= probe < len(names):
-            indices.append(int(probe) % len(names))
-        else:
-            must = f"names of probes or indices in [{-len(names)}, {len(names)})"
-            raise ValueError(message("full_probes", must, probe, f"Names: {', '.join(names)}."))
-    return tuple(dict.fromkeys(indices))
 
 
 def _reason(error):

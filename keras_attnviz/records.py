@@ -2,87 +2,16 @@
 
 import json
 import time
-import warnings
 
 import numpy as np
 
 from keras_attnviz import render
-from keras_attnviz.cells import mask_shares
-from keras_attnviz.metrics import jensen_shannon_divergence, localization
+from keras_attnviz._checks import is_integer, message
+from keras_attnviz.tab_series import TabSeries
 from keras_attnviz.tb_plugin import metadata
 from keras_attnviz.tb_plugin.packing import pack, quantize
 
 METHOD = "rollout"
-
-_SHARE, _OPEN = [0.0, 1.0], [0.0, None]
-SERIES = (
-    {
-        "name": "entropy",
-        "title": "Entropy",
-        "unit": "",
-        "axes": ["layer", "head"],
-        "range": _SHARE,
-        "description": "1: attention spread over all tokens; 0: on one.",
-    },
-    {
-        "name": "distance",
-        "title": "Attention distance",
-        "unit": "px",
-        "axes": ["layer", "head"],
-        "range": _OPEN,
-        "description": "How far a patch looks, on the average.",
-    },
-    {
-        "name": "drift",
-        "title": "Drift from the baseline",
-        "unit": "",
-        "axes": ["probe"],
-        "range": _SHARE,
-        "description": "Jensen-Shannon divergence of the heatmap from that before training.",
-    },
-    {
-        "name": "drift_from_last",
-        "title": "Drift from the epoch logged before",
-        "unit": "",
-        "axes": ["probe"],
-        "range": _SHARE,
-        "description": "Jensen-Shannon divergence of the heatmap from the one logged before.",
-    },
-    {
-        "name": "layer_drift",
-        "title": "Change of layers and heads",
-        "unit": "",
-        "axes": ["layer", "head"],
-        "range": _SHARE,
-        "description": "Jensen-Shannon divergence of each head from the baseline.",
-    },
-    {
-        "name": "sinks",
-        "title": "Sink share",
-        "unit": "",
-        "axes": ["layer"],
-        "range": _SHARE,
-        "description": "Share of attention on patches that receive more than ten times uniform.",
-    },
-)
-_WITH_MASKS = (
-    {
-        "name": "localization",
-        "title": "Attention on the object",
-        "unit": "times its area",
-        "axes": ["probe"],
-        "range": _OPEN,
-        "description": "1: no more than the object's area would get by chance.",
-    },
-    {
-        "name": "head_localization",
-        "title": "Heads on the object",
-        "unit": "times its area",
-        "axes": ["layer", "head"],
-        "range": _OPEN,
-        "description": "The same for each layer and head.",
-    },
-)
 
 
 class TabRecords:
@@ -99,10 +28,7 @@ class TabRecords:
     def __init__(self, monitor, probes, colors, *, full_probes=(), full_every_epochs=5):
         self._monitor, self._probes, self._colors = monitor, probes, colors
         self._full_probes, self._full_every_epochs = tuple(full_probes), full_every_epochs
-        self._masks = None
-        if probes.masks is not None:
-            grids = [monitor.attention_model.layout.grid, monitor.measures.head_cells.grid]
-            self._masks = [mask_shares(probes.masks, grid) for grid in grids]
+        self._series = TabSeries(monitor, probes.masks)
 
     def write_setup(self, writer, step):
         """Writes what stays the same over the epochs, and the probes' pictures."""
@@ -121,7 +47,7 @@ class TabRecords:
             last: the one logged before, or None.
             is_baseline: whether the snapshot is the baseline.
         """
-        series = self._series(snapshot, baseline, last)
+        series = self._series.values(snapshot, baseline=baseline, last=last)
         fields = {"step": step, "wall_time": time.time(), "is_baseline": is_baseline}
         writer.record(step, metadata.EPOCH_TAG, _epoch_record(snapshot, series, fields))
         heat = snapshot.relative.reshape(len(snapshot.relative), -1)
@@ -151,6 +77,19 @@ class TabRecords:
         heads = sum(found.heads for found in self._monitor.attention_model.maps)
         return len(self._full_probes) * heads * cells * (cells + 4)
 
+    def full_size_text(self, epochs):
+        """Returns a line that tells how much `write_full` will write.
+
+        Args:
+            epochs: number of epochs of the training, or None where it isn't known.
+        """
+        each, every = self.full_bytes() / 1e6, self._full_every_epochs
+        total = "" if epochs is None else f", {each * (1 + epochs // every):.1f} MB in all"
+        return (
+            f"Whole attention of {len(self._full_probes)} probes: {each:.1f} MB, before the "
+            f"training and after every {every} epochs{total}."
+        )
+
     def _setup(self):
         model, measures = self._monitor.attention_model, self._monitor.measures
         layout, probes = model.layout, self._probes
@@ -178,7 +117,7 @@ class TabRecords:
                 "map": self._colors.color_map,
                 "opacity": self._colors.opacity,
             },
-            "series": [*SERIES, *(_WITH_MASKS if self._masks else ())],
+            "series": self._series.described(),
             "full": {
                 "probes": list(self._full_probes),
                 "every_epochs": self._full_every_epochs,
@@ -187,33 +126,34 @@ class TabRecords:
             else None,
         }
 
-    def _series(self, snapshot, baseline, last):
-        """Returns the metrics, a dict from name to float array."""
-        found = snapshot.measures
-        series = {
-            "entropy": self._by_head(found["entropy"]),
-            "distance": self._by_head(found["distance"]),
-            "drift": _drift(snapshot, baseline),
-            "drift_from_last": _drift(snapshot, last or snapshot),
-            "layer_drift": self._by_head(_head_drift(snapshot, baseline)),
-            "sinks": found["sinks"].mean(axis=0),
-        }
-        if self._masks:
-            heat_masks, head_masks = self._masks
-            heat = snapshot.relative.reshape(len(heat_masks), -1)
-            series["localization"] = localization(heat, heat_masks).numpy()
-            of_heads = localization(found["heads"], head_masks[:, np.newaxis]).numpy()
-            series["head_localization"] = self._by_head(of_heads)
-        return series
 
-    def _by_head(self, values):
-        """Returns means over probes of `[probes, heads]` as `[layers, heads of the largest]`."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of a mean without any number
-            layers = self._monitor.by_layer(np.nanmean(values, axis=0))
-        most = max(map(len, layers))
-        padded = [np.pad(heads, (0, most - len(heads)), constant_values=np.nan) for heads in layers]
-        return np.stack(padded)
+def chosen_probes(chosen, names, attention_tab):
+    """Returns the indices of the probes whose whole attention is logged.
+
+    Args:
+        chosen: sequence of names or indices, the callback's `full_probes`.
+        names: the names of all probes.
+        attention_tab: whether anything is logged for the tab.
+
+    Raises:
+        TypeError: `chosen` is one text or number.
+        ValueError: a probe that isn't there; or any, without the tab.
+    """
+    if isinstance(chosen, (str, int)):
+        raise TypeError(message("full_probes", "a list of names or indices", chosen))
+    if chosen and not attention_tab:
+        must = "empty where `attention_tab` is False"
+        raise ValueError(message("full_probes", must, list(chosen)))
+    indices = []
+    for probe in chosen:
+        if probe in names:
+            indices.append(names.index(probe))
+        elif is_integer(probe) and -len(names) <= probe < len(names):
+            indices.append(int(probe) % len(names))
+        else:
+            must = f"names of probes or indices in [{-len(names)}, {len(names)})"
+            raise ValueError(message("full_probes", must, probe, f"Names: {', '.join(names)}."))
+    return tuple(dict.fromkeys(indices))
 
 
 def _layer(found):
@@ -248,20 +188,3 @@ def _epoch_record(snapshot, series, fields):
 def _quantized(name, values):
     codes, highest = quantize(values)
     return {name: codes, f"{name}/highest": highest}
-
-
-def _drift(snapshot, reference):
-    """Returns each probe's divergence of the heatmaps, NaN without a reference."""
-    count = len(snapshot.relative)
-    if reference is None:
-        return np.full(count, np.nan)
-    maps = [item.relative.reshape(count, -1) for item in (snapshot, reference)]
-    return jensen_shannon_divergence(*maps).numpy()
-
-
-def _head_drift(snapshot, reference):
-    """Returns each head's divergence, `[probes, heads]`, NaN without a reference."""
-    heads = snapshot.measures["heads"]
-    if reference is None:
-        return np.full(heads.shape[:2], np.nan)
-    return jensen_shannon_divergence(heads, reference.measures["heads"]).numpy()
