@@ -30,7 +30,7 @@ _ALWAYS = (
         "title": "Drift from the baseline",
         "unit": "",
         "axes": ["probe"],
-        "range": _SHARE,
+        "range": _OPEN,
         "description": "Jensen-Shannon divergence of the heatmap from that before training.",
     },
     {
@@ -38,7 +38,7 @@ _ALWAYS = (
         "title": "Drift from the epoch logged before",
         "unit": "",
         "axes": ["probe"],
-        "range": _SHARE,
+        "range": _OPEN,
         "description": "Jensen-Shannon divergence of the heatmap from the one logged before.",
     },
     {
@@ -46,7 +46,7 @@ _ALWAYS = (
         "title": "Change of layers and heads",
         "unit": "",
         "axes": ["layer", "head"],
-        "range": _SHARE,
+        "range": _OPEN,
         "description": "Jensen-Shannon divergence of each head from the baseline.",
     },
     {
@@ -54,7 +54,7 @@ _ALWAYS = (
         "title": "Sink share",
         "unit": "",
         "axes": ["layer"],
-        "range": _SHARE,
+        "range": _OPEN,
         "description": "Share of attention on patches that receive more than ten times uniform.",
     },
 )

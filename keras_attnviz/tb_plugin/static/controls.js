@@ -71,7 +71,7 @@ export class Choosers {
     fillSelect(
       this.layer.select,
       [
-        { value: "", label: "all layers" },
+        { value: "", label: layersText(run) },
         ...run.setup.layers.map(({ path, trainable }, i) => ({
           value: i,
           label: `${i + 1}${trainable ? "" : " (frozen)"}`,
@@ -158,6 +158,14 @@ export class Looks {
     this.limitField.hidden = scale !== "fixed";
     if (document.activeElement !== this.limit) this.limit.value = limit;
   }
+}
+
+/** Returns which layers the method goes through, in words: the callback's `start_layer` up. */
+export function layersText({ setup }) {
+  const count = setup.layers.length;
+  const start = ((setup.rollout?.start_layer ?? 0) + count) % count;
+  if (start === 0) return "all layers";
+  return start === count - 1 ? `layer ${count}` : `layers ${start + 1} to ${count}`;
 }
 
 /** Returns a method's name as people read it. */

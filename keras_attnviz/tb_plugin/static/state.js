@@ -5,7 +5,7 @@ export const DEFAULTS = Object.freeze({
   probe: 0,
   step: null, // null: the last
   method: "",
-  layer: null, // null: over all layers, by the method
+  layer: null, // null: over the layers of the method
   head: null, // null: the mean of the heads
   patch: null, // [x, y] on the token grid; null: the read-out
   compare: "", // "": nothing; "epoch": another epoch of the run; "run": another run

@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 import { difference, findMap, nearestLogged } from "./maps.js";
-import { methodName } from "./controls.js";
+import { layersText, methodName } from "./controls.js";
 import { DIFFERENCE_MAP, highest } from "./paint.js";
 import { percent } from "./probes.js";
 import { epochName } from "./timeline.js";
@@ -118,7 +118,7 @@ function lookOf({ scale, limit, colors, display }, map, maps, isDifference = fal
 export function describe(run, { method, layer, head, patch }) {
   const place =
     layer === null
-      ? `${methodName(method)} over all layers`
+      ? `${methodName(method)} over ${layersText(run)}`
       : `Layer ${layer + 1}, ${head === null ? "mean of heads" : `head ${head + 1}`}`;
   const from = patch
     ? `patch ${clampPatch(patch, run).join(", ")}`
@@ -176,7 +176,7 @@ function whyMissing(shown, { run, step, probe }, missing, { goTo, pickProbe }, i
   if (missing === "full") {
     return [
       paragraph(
-        "Where a patch attends in a single layer was not logged; over all layers it is. " +
+        "Where a patch attends in a single layer was not logged; by rollout it is. " +
           "To log it for some probes, every few epochs:",
       ),
       el("code", {
