@@ -88,7 +88,7 @@ format: $(VENV)/installed-lint ## Mend style and formatting
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(VENV)/installed-bench ## Measure speed and memory as ratios; writes benchmarks/results/
+bench: $(VENV)/installed-bench chromium ## Measure speed and memory as ratios; writes benchmarks/results/
 	$(BIN)/python benchmarks/run.py
 
 .PHONY: docs

@@ -8,6 +8,7 @@ import tempfile
 
 import models
 import numpy as np
+import tab
 import tensorflow as tf
 from timing import interleaved, median_ratio, printed_by
 from vit_keras import visualize
@@ -107,6 +108,26 @@ def memory():
     ]
 
 
+def attention_tab():
+    """Returns rows about the Attention tab on a log of 300 epochs of 8 probes."""
+    found = tab.measure()
+    limits = {
+        "scrub": ("tab: slider to picture, cold, 20 epochs a second (ms)", 20),
+        "scrub, 95 %": ("the same, 95th percentile (ms)", None),
+        "at once": ("the same, each epoch as soon as the last is drawn (ms)", None),
+        "at once, 95 %": ("the same, 95th percentile (ms)", None),
+        "work": ("of it the page's own work (ms)", None),
+        "first picture": ("tab: opening to first picture (s)", 1),
+        "epoch": ("tab: written each epoch, 8 probes (MB)", 0.6),
+        "log": ("tab: log of 300 epochs (MB)", None),
+        "memory": ("TensorBoard's memory with it (MB)", None),
+        "memory after": ("TensorBoard's memory after scrubbing (MB)", None),
+        "start with": ("TensorBoard's start (s)", None),
+        "start grows": ("of it the plugin's (s)", 0.3),
+    }
+    return [row(text, found[name], limit) for name, (text, limit) in limits.items()]
+
+
 def row(what, ratio, limit=None, *, at_least=False):
     """Returns a table row; `limit` is the figure to be held."""
     held = None if limit is None else (ratio >= limit if at_least else ratio <= limit)
@@ -118,7 +139,7 @@ def seconds_row(what, values):
 
 
 def main():
-    rows = [*probe_pass(), *token_counts(), *memory()]
+    rows = [*probe_pass(), *token_counts(), *memory(), *attention_tab()]
     for entry in rows:
         limit = entry.get("limit")
         verdict = "" if limit is None else f"{limit:>6g}  {'held' if entry['held'] else 'MISSED'}"

@@ -1,0 +1,54 @@
+"""A log of 300 epochs for the Attention tab: one real epoch of a ViT-B/16, again and again."""
+
+import json
+
+import models
+
+from keras_attnviz import AttentionRolloutCallback, ProbeSet, read_log
+from keras_attnviz.events import AttentionWriter
+from keras_attnviz.tb_plugin import metadata
+from keras_attnviz.tb_plugin.packing import pack, unpack
+
+EPOCHS = 300
+
+
+def one_epoch(log_dir, *, probes=8):
+    """Logs the baseline and one epoch of a ViT-B/16 by the callback; returns what was logged."""
+    images = models.photographs(probes) / 127.5 - 1
+    model = models.vit_b16()
+    callback = AttentionRolloutCallback(ProbeSet(images.astype("float32")), log_dir)
+    callback.set_params({"epochs": 1})
+    callback.set_model(model)
+    callback.on_train_begin()
+    callback.on_epoch_begin(0)
+    callback.on_epoch_end(0, {})
+    callback.on_train_end()
+    return read_log(log_dir)
+
+
+def epoch_bytes(log):
+    """Returns how many bytes the tab's data of one epoch take."""
+    return sum(len(blob) for blobs in log.records[0].values() for blob in blobs)
+
+
+def repeat(log, log_dir):
+    """Writes a log whose epochs all hold what the first one held; returns the file's bytes."""
+    writer = AttentionWriter(str(log_dir), first_step=-1)
+    writer.blobs(-1, metadata.SETUP_TAG, [json.dumps(log.setup).encode(), *log.pictures])
+    for step in range(-1, EPOCHS - 1):
+        for tag, blobs in log.records[0].items():
+            renamed = [_at(blob, step) for blob in blobs]
+            if tag == metadata.EPOCH_TAG or tag.startswith(metadata.heat_tag("")):
+                writer.record(step, tag, renamed[0])
+            else:
+                writer.blobs(step, tag, renamed)
+    writer.close()
+    return sum(path.stat().st_size for path in log_dir.rglob("*tfevents*"))
+
+
+def _at(blob, step):
+    """Returns a packed record under another step."""
+    arrays, fields = unpack(blob)
+    if "is_baseline" in fields:
+        fields["is_baseline"] = step < 0
+    return pack(arrays, **{**fields, "step": step})
