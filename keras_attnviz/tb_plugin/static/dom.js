@@ -28,6 +28,17 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/**
+ * Lets the mouse leave the focus on the element that has it, so that keys go on moving the epoch;
+ * the window itself takes it, which TensorBoard around it has at first.
+ */
+export function keepFocus(node) {
+  node.addEventListener("mousedown", (event) => {
+    event.preventDefault();
+    window.focus();
+  });
+}
+
 /** Shows a select's options: `[{value, label, group, title, disabled}]`, and chooses `value`. */
 export function fillSelect(select, options, value) {
   const signature = JSON.stringify(options);

@@ -28,7 +28,7 @@ async function open(state, blobs, runs) {
 /** Asks for the probe's picture and maps; what is asked for again later is the same answer. */
 function begin(run, { probe, method, layer }) {
   const { setup } = run;
-  const first = probe < setup.probes.length ? probe : 0;
+  const first = probe in setup.probes ? probe : 0;
   const ignore = () => {};
   if (!setup.probes.length) return run;
   run.picture(first).catch(ignore);

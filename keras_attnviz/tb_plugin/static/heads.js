@@ -1,7 +1,7 @@
 /** All layers and heads as small multiples: a row a layer, first the mean of its heads. */
 
 import { headsOf } from "./maps.js";
-import { el, setText } from "./dom.js";
+import { el, keepFocus, setText } from "./dom.js";
 import { colorize, short, times } from "./paint.js";
 
 const LABEL = 34;
@@ -293,7 +293,7 @@ export class HeadsGrid {
       Number(dataset.layer),
       dataset.head === "mean" ? null : Number(dataset.head),
     ];
-    this.cells.addEventListener("mousedown", (event) => event.preventDefault());
+    keepFocus(this.cells);
     this.cells.addEventListener("click", (event) => {
       const cell = cellOf(event);
       if (cell) this.onPick(...placeOf(cell));

@@ -1,7 +1,7 @@
 /** A pane: a probe's picture in gray, the heatmap over it, and the patch under the pointer. */
 
 import { ColorBar } from "./colorbar.js";
-import { el, setText } from "./dom.js";
+import { el, keepFocus, setText } from "./dom.js";
 import { paintMap, times } from "./paint.js";
 
 const SMALLEST = 220;
@@ -145,8 +145,7 @@ export class PicturePane {
     const { canvas, handlers } = this;
     canvas.addEventListener("pointermove", (event) => handlers.onHover(this._patchAt(event)));
     canvas.addEventListener("pointerleave", () => handlers.onHover(null));
-    // The focus stays where it is, so that arrow keys go on moving the epoch.
-    canvas.addEventListener("mousedown", (event) => event.preventDefault());
+    keepFocus(canvas);
     canvas.addEventListener("click", (event) => {
       const patch = this._patchAt(event);
       if (patch) handlers.onPatch(patch, this.view.map);

@@ -1,6 +1,6 @@
 /** The strip of probe images, with marks for right and wrong predictions at the chosen epoch. */
 
-import { el, setText } from "./dom.js";
+import { el, keepFocus, setText } from "./dom.js";
 
 export class ProbeStrip {
   constructor(container, { onPick, onWrong, tip }) {
@@ -109,7 +109,7 @@ export class ProbeStrip {
 
   _listen() {
     const itemOf = ({ target }) => target.closest?.("button.probe");
-    this.list.addEventListener("mousedown", (event) => event.preventDefault());
+    keepFocus(this.list);
     this.list.addEventListener("click", (event) => {
       const item = itemOf(event);
       if (item) this.onPick(Number(item.dataset.probe));
@@ -155,8 +155,10 @@ export function describe(name, { label, predicted, confidence, isRight }) {
   return { title: name, text: parts.join(" · ") };
 }
 
+/** Returns a share in percent; only all of it is 100 %. */
 export function percent(share) {
-  return `${share > 0.995 && share < 1 ? (100 * share).toFixed(1) : Math.round(100 * share)} %`;
+  if (share > 0.995 && share < 1) return `${Math.min(99.9, 100 * share).toFixed(1)} %`;
+  return `${Math.round(100 * share)} %`;
 }
 
 function plural(count, noun) {

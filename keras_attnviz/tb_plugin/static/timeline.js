@@ -1,6 +1,6 @@
 /** The epochs: a slider, a film player, and in comparisons a second slider. */
 
-import { el, fillSelect, icon, ICONS, setText } from "./dom.js";
+import { el, fillSelect, icon, ICONS, keepFocus, setText } from "./dom.js";
 
 export const SPEEDS = [1, 2, 4, 8, 16, 32];
 
@@ -24,7 +24,7 @@ export class Timeline {
         },
         icon(path),
       );
-      node.addEventListener("mousedown", (event) => event.preventDefault());
+      keepFocus(node);
       return node;
     };
     this.play = button("play", "Play the film (space)", ICONS.play, () => handlers.onPlay());
