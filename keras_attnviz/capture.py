@@ -83,13 +83,16 @@ class AttentionModel:
         self.signature = InputSignature.of(model, image_shape=image_shape, example=inputs)
         probe = [tf.constant(values) for values in self.signature.random(1)]
         build(model, self.signature)
-        own = own_predictions(model, self.signature, probe, output=output) if self_check else None
         trace = Trace(model, self.signature, output=output)
         chosen = self._find_maps(trace, probe, layers, layout, self_check)
         self._find_layout(trace, chosen, probe, layout, self_check)
         self._cut(trace, chosen)
         if self_check:
-            check_capture(self, probe, own)
+            check_capture(
+                self,
+                probe,
+                lambda inputs: own_predictions(model, self.signature, inputs, output=output),
+            )
 
     def _find_maps(self, trace, probe, layers, layout, self_check):
         """Returns the `Place`s of the maps that are taken; keeps what is told about all."""

@@ -8,7 +8,7 @@ _TOLERANCE, _HALF_TOLERANCE = 1e-3, 0.03
 _HALF = ("float16", "bfloat16")
 
 
-def check_capture(attention_model, one, expected):
+def check_capture(attention_model, one, own_predictions):
     """Raises unless a captured model does what it says.
 
     Held are, on random images: the predictions are the model's own; the attention rows sum to 1;
@@ -18,7 +18,7 @@ def check_capture(attention_model, one, expected):
     Args:
         attention_model: an `AttentionModel`.
         one: flat list of the model's inputs, one random image.
-        expected: the model's own predictions for it.
+        own_predictions: function from such a list to the model's own predictions.
 
     Raises:
         ValueError: with the reason.
@@ -30,8 +30,13 @@ def check_capture(attention_model, one, expected):
     other = signature.random(1, seed=1)
     pair = [np.concatenate(values) for values in zip(one, other, strict=True)]
     predictions, alone = attention_model(signature.pack(one))
-    _, attentions = attention_model(signature.pack(pair))
-    _check_predictions(predictions, expected, tolerance)
+    of_pair, attentions = attention_model(signature.pack(pair))
+    own = own_predictions(one)
+    if not _are_close(predictions, own, tolerance):
+        # A `call` under `tf.function` that was traced while the model was built keeps the
+        # initial weights for that batch size, which mostly is 1; fits are not touched by that.
+        predictions, own = of_pair, own_predictions([tf.constant(values) for values in pair])
+    _check_predictions(predictions, own, tolerance)
     for found, attention, single in zip(attention_model.maps, attentions, alone, strict=True):
         _check_rows(found.layer, attention, tolerance)
         if not _are_close(attention[:1], single, tolerance):
