@@ -521,7 +521,7 @@ _ERRORS = (
     Family(
         "two image encoders, none chosen",
         build="several.two_image_towers",
-        error="`layers`",
+        error=r"with `layers=\[0, 2\]` say",
         note="choose one with `layers`",
         **_HERE,
     ),
