@@ -484,10 +484,26 @@ def test_two_runs_and_their_difference(tab, first, second):
     assert np.abs(tab.values(GRID, "difference")).max() <= 0.03
 
 
-@pytest.mark.xfail(strict=True, reason="linked sliders keep the distance that an end has made")
 def test_linked_runs_of_different_lengths_stand_at_the_same_epoch(tab):
     tab.pick("#compare", f"run:{SECOND}").shows(run=SECOND, step=2, pane="b")
     tab.set_slider("#epoch", 2).shows(step=1).shows(step=1, pane="b")
+
+
+def test_linked_runs_keep_a_chosen_distance_past_an_end_and_in_the_address(tab, page):
+    tab.pick("#compare", f"run:{SECOND}").shows(run=SECOND, step=2, pane="b")
+    tab.find("#linked").uncheck()
+    tab.settle()
+    tab.set_slider("#epoch", 3).set_slider("#epoch-b", 2).shows(step=2).shows(step=1, pane="b")
+    tab.find("#linked").check()
+    tab.settle()
+    tab.press("End").shows(step=4).shows(step=2, pane="b")
+    tab.press("Home").shows(step=-1).shows(step=-1, pane="b")
+    page.wait_for_url(re.compile(r"step=-1&.*gap=-1"))
+    shared = page.url
+    page.goto("about:blank")
+    again = TabPage(page, shared).shows(step=-1).shows(run=SECOND, step=-1, pane="b")
+    again.set_slider("#epoch", 3).shows(step=2).shows(step=1, pane="b")
+    again.set_slider("#epoch-b", 3).shows(step=2, pane="b").shows(step=3)
 
 
 def chart(tab, title):
@@ -600,6 +616,7 @@ def test_only_a_whole_share_is_100_percent(tab):
 
 def test_the_address_holds_the_view(tab, page):
     tab.click(".probe[data-probe='2']").pick("#compare", f"run:{SECOND}")
+    tab.shows(run=SECOND, pane="b")
     tab.find("#linked").uncheck()
     tab.settle()
     tab.pick("#layer", "2").pick("#head", "1").pick("#colors", "cividis")

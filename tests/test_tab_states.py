@@ -105,8 +105,31 @@ def test_what_cannot_be_read_is_told(page, address):
     expect(problems).to_contain_text("can't be read")
     problems.locator("summary").click()
     expect(problems.locator("li").first).to_contain_text("at step 3")
+    # Said once, at that epoch alone, and not asked for again.
+    banner, grid = tab.find("#banner"), tab.find(".heads-scroller[data-pane=a]")
+    told = grid.locator(".heads-message")
+    expect(told).to_contain_text("can't be read")
+    assert not tab.settle().pixels(".heads-scroller[data-pane=a] canvas").any()
+    tab.pick("#layer", "1")
+    in_pane = tab.find("figure[data-pane=a] .pane-message")
+    expect(in_pane).to_contain_text("can't be read")
+    page.wait_for_timeout(500)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    for opacity in (0.2, 0.6, 1):
+        tab.set_slider("#opacity", opacity)
+    assert [url for url in asked if "/blobs" in url] == []
     # The tab and TensorBoard live.
     tab.set_slider("#epoch", 1).shows(step=0)
+    for each in (banner, told, in_pane):
+        expect(each).to_be_hidden()
+    assert tab.pixels(".heads-scroller[data-pane=a] canvas").any()
+    tab.set_slider("#epoch", 3)
+    expect(banner).to_contain_text("could not be read")
+    expect(told).to_be_visible()
+    banner.get_by_role("button").click()
+    expect(banner).to_contain_text("could not be read")
+    tab.pick("#layer", "").set_slider("#epoch", 1).shows(step=0)
     tab.pick("#run", LONG).shows(run=LONG)
     expect(problems).to_be_hidden()
 

@@ -1,6 +1,7 @@
 /** The page's state and data: what changes it, what is loaded for it, when it is drawn. */
 
 import { ApiError, fetchRuns } from "./api.js";
+import { Unreadable } from "./blobs.js";
 import { copyText } from "./clipboard.js";
 import { el } from "./dom.js";
 import { FilmDialog } from "./filmdialog.js";
@@ -35,7 +36,7 @@ export class App {
       onMove: (delta) => this.move(delta),
       onEnd: (isLast) => this.goToEnd(isLast),
       onSpeed: (speed) => this.change({ speed }),
-      onLinked: (linked) => this.change({ linked, step2: this.shown.b.step }),
+      onLinked: (linked) => this.change({ linked, step2: this.shown.b.step, gap: null }),
     };
     this.parts = layout();
     this.screen = new Screen(this.parts, this);
@@ -78,6 +79,7 @@ export class App {
   async _load() {
     clearTimeout(this.retry);
     try {
+      this.blobs.forgive();
       await this._takeEarly();
       const follows = this.shown && this.shown.a.step === this.shown.a.run.lastStep;
       const followsSecond = this.shown?.b && this.shown.b.step === this.shown.b.run.lastStep;
@@ -150,6 +152,7 @@ export class App {
     return {
       ...(isLast ? { step: null } : {}),
       ...(this.state.run2 === run ? { compare: "", run2: "", step2: null } : {}),
+      gap: null,
       patch: null,
     };
   }
@@ -199,6 +202,7 @@ export class App {
     this.isReady = !this.screen.views.some(({ isLoading }) => isLoading);
     this.isGridReady = this.screen.isGridReady;
     this._drawAfter(promise);
+    this._tellUnreadable(this.screen.failure ?? this.screen.gridFailure);
     if (this.isReady) {
       if (!this.wasReady) performance.mark("first picture");
       this.wasReady = true;
@@ -211,8 +215,18 @@ export class App {
   _drawAfter(promise) {
     promise?.then(
       () => this.draw(),
-      (error) => this._fail(error),
+      // What can't be read is told where it is drawn, and only as long.
+      (error) => (error instanceof Unreadable ? this.draw() : this._fail(error)),
     );
+  }
+
+  _tellUnreadable(failure) {
+    if (!failure && this.unreadable) this._say(null);
+    const isFree = this.unreadable || !this.failed;
+    if (failure && failure !== this.unreadable && isFree) {
+      this._fail(failure);
+      this.unreadable = failure;
+    }
   }
 
   _lookAhead(shown) {
@@ -242,9 +256,15 @@ export class App {
     clearTimeout(this.writing);
     if (this.player.isPlaying) return;
     this.writing = setTimeout(() => {
-      const { a, b } = shown;
-      writeAddress(toPairs({ ...this.state, step: a.step, ...(b ? { step2: b.step } : {}) }));
+      writeAddress(this._pairs(shown));
     }, WRITE_MS);
+  }
+
+  /** Returns the pairs of the address that shows the same. */
+  _pairs({ a, b, linked, gap }) {
+    const isHeld = b && linked && gap !== b.step - a.step;
+    const second = b ? { step2: b.step } : {};
+    return toPairs({ ...this.state, step: a.step, ...second, gap: isHeld ? gap : null });
   }
 
   goTo(step, isSecond) {
@@ -296,8 +316,7 @@ export class App {
   }
 
   async copyLink() {
-    const { a, b } = this.shown;
-    writeAddress(toPairs({ ...this.state, step: a.step, ...(b ? { step2: b.step } : {}) }));
+    writeAddress(this._pairs(this.shown));
     const button = this.parts.copyLink;
     const isCopied = await copyText(address());
     button.textContent = isCopied ? "Copied" : "Copy the address bar";
@@ -322,6 +341,7 @@ export class App {
   _say(parts) {
     const { banner } = this.parts;
     if (!parts) this.failed = false;
+    this.unreadable = null;
     banner.hidden = !parts;
     banner.replaceChildren(...(parts ?? []));
   }

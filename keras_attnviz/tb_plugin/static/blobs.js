@@ -8,9 +8,13 @@ const KEYS_A_REQUEST = 24;
 const BYTES_A_REQUEST = 2 * 2 ** 20;
 const REQUESTS = 2;
 
+/** A blob that came, but isn't a record; it is not asked for again until the log is read again. */
+export class Unreadable extends Error {}
+
 export class Blobs {
   constructor() {
     this.kept = new Map(); // key to {record, bytes}, least recently used first
+    this.failed = new Map(); // key to Unreadable
     this.bytes = 0;
     this.waiting = new Map(); // key to {promise, resolve, reject}
     this.urgent = []; // keys, the newest last
@@ -28,6 +32,16 @@ export class Blobs {
     return entry.record;
   }
 
+  /** Returns why a key's record can't be read, or null. */
+  failure(key) {
+    return this.failed.get(key) ?? null;
+  }
+
+  /** Forgets what couldn't be read, so that it is asked for again. */
+  forgive() {
+    this.failed.clear();
+  }
+
   /** Returns a promise of the record of a key. */
   get(key) {
     const record = this.peek(key);
@@ -43,7 +57,7 @@ export class Blobs {
 
   /** Loads keys when nothing urgent is to do; replaces what was asked for before. */
   prefetch(keys) {
-    this.idle = keys.filter((key) => key && !this.kept.has(key));
+    this.idle = keys.filter((key) => key && !this.kept.has(key) && !this.failed.has(key));
     this._start();
   }
 
@@ -115,7 +129,8 @@ export class Blobs {
     try {
       record = unpack(part);
     } catch (error) {
-      wish.reject(error);
+      this.failed.set(key, new Unreadable(error.message));
+      wish.reject(this.failed.get(key));
       return;
     }
     this.typical = 0.8 * this.typical + 0.2 * part.byteLength;

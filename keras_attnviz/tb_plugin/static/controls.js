@@ -25,8 +25,8 @@ export class Choosers {
     this.compare = chooser("compare", "Compare with", (value) =>
       onChange(
         value.startsWith("run:")
-          ? { compare: "run", run2: value.slice(4), step2: null, linked: null }
-          : { compare: value, run2: "", step2: null, linked: null },
+          ? { compare: "run", run2: value.slice(4), step2: null, gap: null, linked: null }
+          : { compare: value, run2: "", step2: null, gap: null, linked: null },
       ),
     );
     this.method = chooser("method", "Method", (method) =>

@@ -33,7 +33,8 @@ export class HeadsGrid {
       role: "grid",
       "aria-label": "Layers and heads",
     });
-    this.body = el("div", { class: "heads-body" }, this.canvas, this.cells);
+    this.message = el("div", { class: "pane-message heads-message", role: "status" });
+    this.body = el("div", { class: "heads-body" }, this.canvas, this.cells, this.message);
     this.scroller = el("div", { class: "heads-scroller", data: { pane: name } }, this.body);
     container.append(this.scroller);
     this._listen();
@@ -41,14 +42,17 @@ export class HeadsGrid {
 
   /**
    * Draws a view: `{run, record, other, difference, look, aspect, selection, frozen, changed,
-   * measure, height, room, isLoading}`; without a record the old one stays, dimmed.
+   * measure, height, room, isLoading, message}`; until a record comes the old one stays, dimmed.
    */
   show(view) {
     this.scroller.classList.toggle("is-loading", Boolean(view.isLoading));
     this.scroller.setAttribute("aria-busy", String(Boolean(view.isLoading)));
     this._build(view);
     if (view.record) this._paint(view);
-    else view.maps = this.view?.maps;
+    else if (view.isLoading) view.maps = this.view?.maps;
+    else this._clear();
+    setText(this.message, view.message);
+    this.message.hidden = !view.message;
     this._mark(view);
     this.view = view;
   }
@@ -69,6 +73,12 @@ export class HeadsGrid {
     }
     if (frozen[layer]) parts.push("frozen");
     return { title: parts.join(" · "), text: run.setup.layers[layer].path };
+  }
+
+  _clear() {
+    const { canvas } = this;
+    canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+    canvas.dataset.drawn = "";
   }
 
   _build({ run, aspect, height, room, hasBars }) {

@@ -10,7 +10,7 @@ import { dequantizeMean, dequantizeRow } from "./format.js";
  * @param {number} step
  * @returns {{map: ?Object, promise: ?Promise, missing: ?string}} `map` is `{values, grid, span,
  *     others}`; where it is not there yet, a promise after which to ask again; where it was not
- *     logged, why.
+ *     logged or can't be read, why, and then `failure` is the error.
  */
 export function findMap(run, selection, step) {
   const { setup } = run;
@@ -125,6 +125,8 @@ function fromBlob(run, entry, step, read) {
   if (!entry.value) return { map: null, promise: entry.promise, missing: null };
   const key = entry.value.get(step);
   if (!key) return { map: null, promise: null, missing: entry.value.size ? "step" : "all" };
+  const failure = run.blobs.failure(key);
+  if (failure) return { map: null, promise: null, missing: "readable", failure };
   const record = run.blobs.peek(key);
   if (!record) return { map: null, promise: run.blobs.get(key), missing: null };
   return { map: { others: NaN, ...read(record) }, promise: null, missing: null };

@@ -15,15 +15,17 @@ export function resolve(state, run, other) {
   const a = { run, probe, step: state.step === null ? run.lastStep : run.nearest(state.step) };
   const compared = state.compare === "epoch" ? run : other;
   const isCompared = state.compare === "epoch" || (state.compare === "run" && other);
+  const b = isCompared
+    ? {
+        run: compared,
+        probe: sameProbe(run, probe, compared),
+        step: secondStep(state, a, compared),
+      }
+    : null;
   return {
     a,
-    b: isCompared
-      ? {
-          run: compared,
-          probe: sameProbe(run, probe, compared),
-          step: secondStep(state, a, compared),
-        }
-      : null,
+    b,
+    gap: b && chosenGap(state, a, b),
     selection: {
       method: setup.methods.includes(state.method) ? state.method : setup.methods[0],
       layer,
@@ -44,14 +46,18 @@ export function resolve(state, run, other) {
 
 /** Returns the changes of state when the slider of A, or of B, is moved to a step. */
 export function moved(shown, step, isSecond) {
-  const { a, b, linked } = shown;
-  const [own, other] = isSecond ? [b, a] : [a, b];
-  const changes = isSecond ? { step2: step } : { step };
-  if (other && linked) {
-    const along = other.run.nearest(other.step + step - own.step);
-    changes[isSecond ? "step" : "step2"] = along;
-  }
-  return changes;
+  const { a, b, linked, gap } = shown;
+  if (!b || !linked) return { ...(isSecond ? { step2: step } : { step }), gap: null };
+  // Where one run ends before the other, it waits there, and what was chosen still holds.
+  return isSecond
+    ? { step: a.run.nearest(step - gap), step2: step, gap }
+    : { step, step2: b.run.nearest(step + gap), gap };
+}
+
+/** Returns by how much B is to be ahead of A: shown, it may be less where a run ends. */
+function chosenGap(state, a, b) {
+  if (Number.isInteger(state.gap)) return state.gap;
+  return state.compare === "run" && state.step2 === null ? 0 : b.step - a.step;
 }
 
 function secondStep(state, a, run) {

@@ -1,5 +1,6 @@
 /** Files of what is on screen: one picture, or a film of all epochs. */
 
+import { Unreadable } from "./blobs.js";
 import { savePng } from "./film.js";
 import { moved } from "./resolve.js";
 import { composePage, fileName } from "./save.js";
@@ -36,11 +37,13 @@ function atStep(shown, step) {
   return { ...shown, a: { ...shown.a, step }, b };
 }
 
-/** The blobs come after their keys, so this asks more than once. */
+/** The blobs come after their keys, so this asks more than once; what can't be read is left out. */
 async function viewsOf(shown) {
   let found = paneViews(shown, {});
   for (let i = 0; found.promise && i < TRIES; i += 1) {
-    await found.promise;
+    await found.promise.catch((error) => {
+      if (!(error instanceof Unreadable)) throw error;
+    });
     found = paneViews(shown, {});
   }
   return found.views;

@@ -125,11 +125,12 @@ export class Screen {
   }
 
   _showPanes(shown) {
-    const { views, promise } = paneViews(shown, {
+    const { views, promise, failure } = paneViews(shown, {
       goTo: (step, isSecond) => this.app.goTo(step, isSecond),
       pickProbe: (probe) => this.app.change({ probe }),
     });
     this.views = views;
+    this.failure = failure;
     this.panes.forEach((pane, i) => {
       pane.root.hidden = i >= views.length;
       if (pane.root.hidden) return;
@@ -159,6 +160,7 @@ export class Screen {
       side,
       record: records[i].record,
       isLoading: records[i].promise,
+      isUnreadable: Boolean(records[i].failure),
       letter: "AB"[i],
     }));
     if (b) {
@@ -184,6 +186,7 @@ export class Screen {
     const { heads } = this.grids[0];
     if (!b) this.parts.side.style.width = `${Math.max(heads.width, 300)}px`;
     this._tell(a.run, marks[0], isComparable, records);
+    this.gridFailure = records.find(({ failure }) => failure)?.failure ?? null;
     this.isGridReady = records.every(({ promise }) => !promise);
     return [...records.map(({ promise }) => promise), ...marks.map(({ promise }) => promise)];
   }
@@ -199,7 +202,8 @@ export class Screen {
     };
   }
 
-  _showGrid(shown, heads, { side, record, other, isLoading }, { changed, measure }, isDifference) {
+  _showGrid(shown, heads, grid, { changed, measure }, isDifference) {
+    const { side, record, other, isLoading, isUnreadable } = grid;
     heads.show({
       id: `${side.run.name}|${side.step}|${side.probe}`,
       run: side.run,
@@ -222,6 +226,7 @@ export class Screen {
       height: this.sizes.gridHeight,
       room: this.sizes.grid,
       isLoading,
+      message: isUnreadable ? "Single heads of this epoch can't be read." : "",
     });
   }
 
@@ -393,6 +398,8 @@ function headsRecord(run, probe, step) {
   if (!keys.value) return { record: null, promise: keys.promise };
   const key = keys.value.get(step);
   if (!key) return { record: null, promise: null, isMissing: true };
+  const failure = run.blobs.failure(key);
+  if (failure) return { record: null, promise: null, failure };
   const record = run.blobs.peek(key);
   return { record, promise: record ? null : run.blobs.get(key) };
 }

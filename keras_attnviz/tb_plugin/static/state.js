@@ -11,6 +11,7 @@ export const DEFAULTS = Object.freeze({
   compare: "", // "": nothing; "epoch": another epoch of the run; "run": another run
   run2: "",
   step2: null, // null: the baseline, or with another run the same step
+  gap: null, // of linked sliders, B less A as chosen; null: as they stand
   linked: null, // whether the sliders move together; null: with another run only
   colors: "",
   opacity: null,
@@ -22,7 +23,7 @@ export const DEFAULTS = Object.freeze({
   speed: 4,
 });
 
-const NUMBERS = ["probe", "step", "step2", "layer", "head", "opacity", "limit", "speed"];
+const NUMBERS = ["probe", "step", "step2", "gap", "layer", "head", "opacity", "limit", "speed"];
 const BOOLEANS = ["linked", "wrong"];
 const CHOICES = {
   compare: ["", "epoch", "run"],

@@ -10,7 +10,8 @@ import { epochName } from "./timeline.js";
 const UNIT = "times uniform attention";
 
 /**
- * Returns the views of the panes, and a promise where something is still to come.
+ * Returns the views of the panes, a promise where something is still to come, and why something
+ * can't be read, or null.
  *
  * @param {Object} shown the resolved state: `{a, b, selection, opacity, colors, display, scale,
  *     limit}` with `a` and `b` (or null) `{run, step, probe, picture}`.
@@ -31,7 +32,11 @@ export function paneViews(shown, actions) {
   });
   if (shown.b) views.push(differenceView(shown, views, maps));
   const promises = found.map(({ promise }) => promise).filter(Boolean);
-  return { views, promise: promises.length ? Promise.all(promises) : null };
+  return {
+    views,
+    promise: promises.length ? Promise.all(promises) : null,
+    failure: found.find(({ failure }) => failure)?.failure ?? null,
+  };
 }
 
 /** Returns a selection as it holds for one side: another run may have fewer layers and heads. */
@@ -167,6 +172,9 @@ function whyMissing(shown, { run, step, probe }, missing, { goTo, pickProbe }, i
   const paragraph = (...parts) => el("p", {}, ...parts);
   const button = (text, click) =>
     el("button", { type: "button", class: "plain", text, on: { click } });
+  if (missing === "readable") {
+    return [paragraph("What was logged of this at this epoch can't be read.")];
+  }
   if (missing === "probe") {
     return [
       paragraph("From every patch, single layers were logged for these probes only:"),
