@@ -48,7 +48,7 @@ chromium: ## Install Debian's Chromium, which the tests of web pages need, if it
 		command -v $$name >/dev/null && exit 0; done; \
 	if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
 		echo "Installing Chromium, which the tests of web pages need."; \
-		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
 	else echo "Chromium isn't there, so the tests of web pages may be skipped. Install it, or run $(BIN)/playwright install chromium."; fi
 
 # One environment for each other stack of Keras, with the extra of its target's name. A test module
