@@ -35,6 +35,7 @@ def probe_pass():
         callback = AttentionRolloutCallback(ProbeSet(images.numpy()), log_dir)
         callback.set_params({"epochs": 1000})
         callback.set_model(model)
+        model.stop_training = False  # as `fit` does
         callback.on_train_begin()
         callback.on_epoch_begin(0)
         epochs = iter(range(1000))
