@@ -6,6 +6,7 @@ from tensorflow import keras
 
 from keras_attnviz._checks import is_integer, message
 from keras_attnviz._nested import Shape, is_sequence, mapped, member_paths, members, shape_of
+from keras_attnviz.arranging import arranged
 
 # Size of a probing run's axes whose length a model leaves open, the length of a text say.
 _OPEN_LENGTH = 8
@@ -108,7 +109,7 @@ class InputSignature:
 
     def check(self, inputs, *, name="inputs"):
         """Returns the inputs as a flat list, as they are; raises what `flatten` raises."""
-        flat = _arranged(self._structure, inputs, name)
+        flat = arranged(self._structure, inputs, name)
         paths = member_paths(self._structure, name)
         for path, member, spec in zip(paths, flat, self.specs, strict=True):
             if member is None:
@@ -260,50 +261,6 @@ def _random(generator, name, spec, batch):
         return np.ones(shape, dtype.as_numpy_dtype)
     values = generator.random(shape) if spec.shape.rank == 4 else generator.normal(size=shape)
     return values.astype(dtype.as_numpy_dtype)
-
-
-def _arranged(structure, inputs, name):
-    """Returns the members of `inputs` as a flat list in the order of `structure`'s."""
-    specs = members(structure)
-    if not isinstance(inputs, (dict, list, tuple)) and len(specs) == 1:
-        return [inputs]
-    if isinstance(structure, dict):
-        return _arranged_by_key(structure, inputs, name)
-    named = {spec.name: spec for _, spec in specs if spec.name}
-    if isinstance(inputs, dict) and len(named) == len(specs):
-        by_name = dict(zip(sorted(named), _arranged_by_key(named, inputs, name), strict=True))
-        return [by_name[spec.name] for _, spec in specs]
-    if not is_sequence(structure):
-        return [inputs[0] if _is_one_wrapped(inputs, structure) else inputs]
-    if not isinstance(inputs, (list, tuple)) or len(inputs) != len(structure):
-        named = ", ".join(spec.name or "/".join(map(str, path)) for path, spec in specs)
-        must = f"a list or tuple of {len(structure)} members, for {named}"
-        raise ValueError(message(name, must, mapped(Shape, inputs)))
-    return [
-        member
-        for index, part in enumerate(structure)
-        for member in _arranged(part, inputs[index], f"{name}[{index}]")
-    ]
-
-
-def _is_one_wrapped(inputs, spec):
-    """Tells whether `inputs` is one array in a list, not a list of images."""
-    return len(inputs) == 1 and len(shape_of(inputs[0])) == spec.shape.rank
-
-
-def _arranged_by_key(structure, inputs, name):
-    keys = sorted(structure)
-    if not isinstance(inputs, dict) or sorted(inputs, key=str) != keys:
-        must = f"a dict with the keys {', '.join(map(repr, keys))}"
-        given = set(inputs) if isinstance(inputs, dict) else set()
-        missing, unknown = sorted(set(keys) - given), sorted(given - set(keys), key=str)
-        remedy = f"Missing: {missing}. Unknown: {unknown}." if given else ""
-        raise ValueError(message(name, must, mapped(Shape, inputs), remedy))
-    return [
-        member
-        for key in keys
-        for member in _arranged(structure[key], inputs[key], f"{name}[{key!r}]")
-    ]
 
 
 def _check_size_is_known(shape):
