@@ -5,7 +5,6 @@ import contextlib
 import io
 import json
 import re
-import subprocess
 import sys
 import time
 import urllib.parse
@@ -15,6 +14,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 from playwright.sync_api import expect
+from real_tensorboard import started
 
 # Whether all that is visible is drawn. A change is drawn in the next frame.
 SETTLED = """() => new Promise((resolve) => {
@@ -35,19 +35,9 @@ def tensorboard(log_dir, *options, runs=()):
         runs: dict from run to its last step.
     """
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(log_dir), "--port", "0"]
-    server = subprocess.Popen(
-        [*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        address = next(
-            match[1] for line in server.stderr if (match := re.search(r"(http://\S+:\d+/)", line))
-        )
+    with started([*command, *options]) as address:
         wait_for_runs(address, dict(runs))
         yield address
-    finally:
-        server.terminate()
-        server.wait()
-        server.stderr.close()
 
 
 def wait_for_runs(address, wanted):

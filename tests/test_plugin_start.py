@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from attention_logs import write_log
 from plugin_server import unframed
+from real_tensorboard import answers, started
 from tensorboard.plugins.base_plugin import TBContext
 
 from keras_attnviz.board import tensorboard_command
@@ -50,28 +50,10 @@ COMMANDS = {
 @pytest.fixture(scope="module", params=COMMANDS)
 def ask(request, logs):
     """Starts TensorBoard; gives a function from a route to its answer's bytes."""
-    server = subprocess.Popen(
-        COMMANDS[request.param](logs[0]),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        address = next(
-            match[1] for line in server.stderr if (match := re.search(r"(http://\S+:\d+/)", line))
-        )
-
-        def answer(route, **query):
-            query = urllib.parse.urlencode(query, doseq=True)
-            with urllib.request.urlopen(f"{address}data/{route}?{query}", timeout=30) as response:
-                return response.read()
-
+    with started(COMMANDS[request.param](logs[0])) as address:
+        answer = answers(address)
         wait_for_data(answer)
         yield answer
-    finally:
-        server.terminate()
-        server.wait()
-        server.stderr.close()
 
 
 def wait_for_data(answer):

@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 import subprocess
 import sys
 import urllib.parse
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import small_classifier
 from PIL import Image
+from real_tensorboard import answers, started
 from tensorflow import keras
 
 from keras_attnviz import AttentionRolloutCallback, ProbeSet
@@ -40,28 +40,11 @@ def log_dir(faces, tmp_path_factory):
 def ask(request, log_dir):
     """Starts TensorBoard and returns a function from a route to its answer's bytes."""
     arguments = ["--logdir", str(log_dir), "--port", "0", "--load_fast", request.param]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tensorboard.main", *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        address = next(
-            match[1] for line in server.stderr if (match := re.search(r"(http://\S+:\d+/)", line))
-        )
-
-        def answer(route, **query):
-            url = f"{address}data/{route}?{urllib.parse.urlencode(query)}"
-            with urllib.request.urlopen(url, timeout=30) as response:
-                return response.read()
-
+    command = [sys.executable, "-m", "tensorboard.main", *arguments]
+    with started(command) as address:
+        answer = answers(address)
         wait_for_data(answer)
         yield answer
-    finally:
-        server.terminate()
-        server.wait()
-        server.stderr.close()
 
 
 def wait_for_data(answer):
