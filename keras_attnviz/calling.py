@@ -37,9 +37,24 @@ def own_predictions(model, signature, inputs, *, output=None):
     Raises:
         ValueError: the model doesn't take these values.
     """
+    with refusal_told(signature, inputs), losses_kept(model), variables_kept(model):
+        outputs = model(signature.pack(inputs), training=False)
+    return select_output(outputs, output, getattr(model, "output_names", None))
+
+
+@contextlib.contextmanager
+def refusal_told(signature, inputs):
+    """Says what to do where a model refuses made-up inputs.
+
+    Args:
+        signature: the model's `InputSignature`.
+        inputs: flat list of tensors, the inputs.
+
+    Raises:
+        ValueError: the model doesn't take these values.
+    """
     try:
-        with losses_kept(model), variables_kept(model):
-            outputs = model(signature.pack(inputs), training=False)
+        yield
     except tf.errors.InvalidArgumentError as error:
         shapes = {
             name: tuple(tensor.shape) for name, tensor in zip(signature.names, inputs, strict=True)
@@ -50,7 +65,6 @@ def own_predictions(model, signature, inputs, *, output=None):
             f"of the shapes {shapes}: {reason}. Pass an example of what it takes as `inputs`: "
             "pictures are made up, the values of all other inputs are taken from there."
         ) from error
-    return select_output(outputs, output, getattr(model, "output_names", None))
 
 
 @contextlib.contextmanager

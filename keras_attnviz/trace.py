@@ -7,7 +7,7 @@ import itertools
 import tensorflow as tf
 
 from keras_attnviz import graph
-from keras_attnviz.calling import all_layers, losses_kept
+from keras_attnviz.calling import all_layers, losses_kept, refusal_told
 from keras_attnviz.cutting import cut
 from keras_attnviz.outputs import select_output
 from keras_attnviz.sites import find_attention
@@ -143,12 +143,16 @@ class Trace:
         Returns:
             list of `(shape, deviations)`; `deviations[n - 1]` is the largest deviation of a sum
             over the last `n` axes.
+
+        Raises:
+            ValueError: the model doesn't take these values.
         """
         streams = {tensor.name: tensor for tensor in self._streams()}
         with self.as_default():
             maps = [(tf.shape(s.weights), _sum_deviations(s.weights)) for s in self.sites]
             sizes = {name: tf.shape(tensor) for name, tensor in streams.items()}
-        found, sizes = self.function((maps, sizes))(*inputs)
+        with refusal_told(self.signature, inputs):
+            found, sizes = self.function((maps, sizes))(*inputs)
         self._shapes = {name: _as_tuple(shape) for name, shape in sizes.items()}
         return [
             (_as_tuple(shape), [float(value) for value in deviations])
