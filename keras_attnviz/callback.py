@@ -4,13 +4,10 @@ import contextlib
 import os
 import warnings
 
-import numpy as np
 from tensorflow import keras
 
-from keras_attnviz import render
 from keras_attnviz._checks import check_count, message
-from keras_attnviz.classes import class_name
-from keras_attnviz.events import AttentionWriter, has_log, tag_names
+from keras_attnviz.events import AttentionWriter, has_log
 from keras_attnviz.monitor import (
     ProbeMonitor,
     check_options,
@@ -18,11 +15,9 @@ from keras_attnviz.monitor import (
     scalar_names,
     snapshot_scalars,
 )
-from keras_attnviz.panel import ColorScale, probe_panel
+from keras_attnviz.panel import ColorScale, write_panels
 from keras_attnviz.probes import ProbeSet
 from keras_attnviz.records import TabRecords, chosen_probes
-
-CHECK, CROSS = "\N{CHECK MARK}", "\N{BALLOT X}"
 
 
 class AttentionRolloutCallback(keras.callbacks.Callback):
@@ -144,7 +139,6 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._full_probes = chosen_probes(full_probes, self.probes.names, attention_tab)
         self._full_every_epochs = full_every_epochs
         self._attention_tab, self._records = attention_tab, None
-        self._tags = tag_names(self.probes.names)
         self._has_begun = False
         self._monitor = self._writer = None
         self._baseline = self._last = self._before = None
@@ -259,18 +253,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
 
     def _write(self, step, moment, snapshot):
         """Writes the pictures and scalars of a snapshot."""
-        for index, tag in enumerate(self._tags):
-            caption = self._caption(index, snapshot, moment)
-            picture = probe_panel(
-                self.probes.display[index], snapshot.relative[index], caption, self._colors
-            )
-            self._writer.image(
-                step,
-                f"attention/{tag}",
-                render.png_bytes(picture),
-                size=picture.shape[:2],
-                description=f"{self.probes.names[index]}. Step {step}, {caption}.",
-            )
+        write_panels(self._writer, step, snapshot, self.probes, self._colors, moment=moment)
         scalars = {f"attention/{name}": value for name, value in self._scalars.items()}
         self._writer.scalars(step, scalars)
         self._write_records(step, snapshot)
@@ -291,20 +274,6 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         )
         if self._full_probes and (is_baseline or (step + 1) % self._full_every_epochs == 0):
             self._records.write_full(self._writer, step)
-
-    def _caption(self, index, snapshot, moment):
-        """Returns one line: when, the predicted class and its confidence, right or wrong."""
-        if snapshot.classes is None:
-            return moment
-        names, predicted = self.probes.class_names, snapshot.classes[index]
-        confidence = snapshot.confidences[index]
-        if not np.isfinite(confidence):
-            return f"{moment}: the model's output is not a number"
-        text = f"{moment}: {class_name(predicted, names)} {confidence:.2f}"
-        if self.probes.labels is None:
-            return text
-        label = self.probes.labels[index]
-        return f"{text} {CHECK if label == predicted else f'{CROSS} is {class_name(label, names)}'}"
 
     def _close(self):
         writer, self._writer = self._writer, None

@@ -1,4 +1,4 @@
-"""The picture that the Images tab shows for one probe: caption, picture, overlay, color bar."""
+"""What the Images tab shows of each probe: caption, picture, overlay, color bar."""
 
 import dataclasses
 
@@ -6,8 +6,11 @@ import numpy as np
 
 from keras_attnviz import render
 from keras_attnviz._checks import check_choice, message
+from keras_attnviz.classes import class_name
+from keras_attnviz.events import tag_names
 
 SCALES = ("uniform", "image")
+CHECK, CROSS = "\N{CHECK MARK}", "\N{BALLOT X}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,3 +80,48 @@ def probe_panel(picture, grid, caption, colors):
     width = pair.shape[1]
     bar = render.color_bar(width, labels=colors.labels_of(grid), color_map=colors.color_map)
     return np.concatenate([render.text_strip(caption, width), pair, bar], axis=0)
+
+
+def probe_caption(index, snapshot, probes, *, moment):
+    """Returns one line: when, the predicted class and its confidence, right or wrong.
+
+    Args:
+        index: the probe's number.
+        snapshot: a `Snapshot`.
+        probes: the `ProbeSet`.
+        moment: text, when the snapshot was taken.
+    """
+    if snapshot.classes is None:
+        return moment
+    names, predicted = probes.class_names, snapshot.classes[index]
+    confidence = snapshot.confidences[index]
+    if not np.isfinite(confidence):
+        return f"{moment}: the model's output is not a number"
+    text = f"{moment}: {class_name(predicted, names)} {confidence:.2f}"
+    if probes.labels is None:
+        return text
+    label = probes.labels[index]
+    return f"{text} {CHECK if label == predicted else f'{CROSS} is {class_name(label, names)}'}"
+
+
+def write_panels(writer, step, snapshot, probes, colors, *, moment):
+    """Writes the panel of each probe.
+
+    Args:
+        writer: an `AttentionWriter`.
+        step: integer.
+        snapshot: a `Snapshot`.
+        probes: the `ProbeSet`.
+        colors: `ColorScale`.
+        moment: text, when the snapshot was taken.
+    """
+    for index, (name, tag) in enumerate(zip(probes.names, tag_names(probes.names), strict=True)):
+        caption = probe_caption(index, snapshot, probes, moment=moment)
+        picture = probe_panel(probes.display[index], snapshot.relative[index], caption, colors)
+        writer.image(
+            step,
+            f"attention/{tag}",
+            render.png_bytes(picture),
+            size=picture.shape[:2],
+            description=f"{name}. Step {step}, {caption}.",
+        )

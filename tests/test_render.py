@@ -7,7 +7,6 @@ import skimage.data
 from PIL import Image
 
 from keras_attnviz import render
-from keras_attnviz.panel import ColorScale, probe_panel
 
 CAT = skimage.data.chelsea()[:120, :160]
 
@@ -70,46 +69,3 @@ def test_color_bar_shows_the_whole_map():
 
 def test_png_is_lossless():
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(render.png_bytes(CAT)))), CAT)
-
-
-def test_uniform_scale_is_the_same_for_all_pictures():
-    scale = ColorScale("uniform", limit=3.0)
-    assert scale.limit_of(np.array([[0.1]])) == scale.limit_of(np.array([[9.0]])) == 3.0
-    assert scale.labels_of(np.array([[9.0]])) == ["0", "1.5×", "3× uniform"]
-
-
-def test_image_scale_ends_at_the_maximum():
-    scale = ColorScale("image")
-    assert scale.limit_of(np.array([[0.5, 2.5]])) == 2.5
-    assert scale.labels_of(np.array([[0.5, 2.5]]))[-1] == "2.5× uniform"
-
-
-@pytest.mark.parametrize(
-    ("options", "text"),
-    [
-        ({"scale": "epoch"}, r"`color_scale` must be one of 'uniform', 'image'"),
-        ({"limit": 0.0}, r"`color_limit` must be above 0"),
-        ({"opacity": -0.1}, r"`opacity` must be in \[0, 1\]"),
-        ({"color_map": "nothing"}, r"`color_map` must be the name of a matplotlib color map"),
-    ],
-)
-def test_bad_color_scales(options, text):
-    with pytest.raises(ValueError, match=text):
-        ColorScale(**options)
-
-
-def test_panel_holds_picture_and_overlay():
-    picture = render.enlarged(CAT)
-    height, width = picture.shape[:2]
-    grid = np.zeros((6, 8))
-    grid[:, :4] = 4.0
-    colors = ColorScale(opacity=1.0)
-    panel = probe_panel(CAT, grid, "after epoch 1", colors)
-    # Text is 26 pixels high in a picture 688 pixels wide.
-    assert panel.shape == (39 + height + 65, 2 * width + 6, 3)
-    np.testing.assert_array_equal(panel[39 : 39 + height, :width], picture)
-    # Left half at the limit's color, right half at the lowest.
-    highest, lowest = render.colorize([4.0, 0.0], limit=4.0)
-    np.testing.assert_array_equal(panel[100, width + 6], highest)
-    np.testing.assert_array_equal(panel[100, -1], lowest)
-    assert (panel[:39] < 128).any()
