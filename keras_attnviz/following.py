@@ -7,6 +7,7 @@ and columns of scores change.
 """
 
 import math
+import re
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +16,30 @@ from keras_attnviz import graph
 
 # Less than this share of the largest change is rounding.
 _NEGLIGIBLE = 1e-4
+
+
+def alike(trace, index, shapes):
+    """Returns the maps above map `index` that the same kind of block computes, one on the other.
+
+    Args:
+        trace: a `Trace`.
+        index: the lowest map's number.
+        shapes: the shapes of all maps for one image.
+    """
+    pattern, found = _pattern(trace.sites[index].layer), []
+    for other in range(index + 1, len(shapes)):
+        if (
+            shapes[other] == shapes[index]
+            and _pattern(trace.sites[other].layer) == pattern
+            and {index, *found} <= trace.sites_below(other)
+        ):
+            found.append(other)
+    return found
+
+
+def _pattern(path):
+    """Returns a layer's path without numbers, which is the same for all blocks of a stack."""
+    return re.sub(r"_?\d+", "", path)
 
 
 def followers(trace, place, candidates, *, anchor, inputs):

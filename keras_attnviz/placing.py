@@ -3,16 +3,17 @@
 import contextlib
 import dataclasses
 import math
-import re
 
 import numpy as np
 import tensorflow as tf
 
 from keras_attnviz import graph
-from keras_attnviz.following import followers
+from keras_attnviz.anchors import Anchors
+from keras_attnviz.asking import asking_keys
+from keras_attnviz.following import alike, followers
 from keras_attnviz.ownership import slot_owners, split_axes
 from keras_attnviz.places import LeftOut, Place, Side, kind_of, patch_grid, plain_place
-from keras_attnviz.probing import ScoreGradients, token_gradients
+from keras_attnviz.score_gradients import ScoreGradients
 from keras_attnviz.tokens import MAX_PREFIX
 
 _ROW_SUM_TOLERANCE = 0.02
@@ -22,25 +23,6 @@ _MOST_MIXED = 2
 
 class _NotPlacedError(Exception):
     """Says why an attention map can't be placed."""
-
-
-@dataclasses.dataclass(frozen=True)
-class _Anchor:
-    """A tensor whose positions are known.
-
-    Args:
-        tensor: symbolic, `[batch, height, width, channels]` or `[batch, tokens, channels]`.
-        images: which of the model's image inputs the feature map is computed from.
-        grid: `(height, width)` of the feature map that positions are counted on, or None where
-            that is the tensor itself.
-        positions: integer array `[height * width]`; for each position of that feature map the
-            number of the tensor's position, or None.
-    """
-
-    tensor: object
-    images: frozenset
-    grid: tuple | None = None
-    positions: np.ndarray | None = None
 
 
 def place_all(trace, inputs, *, tokens=None, measure=True):
@@ -96,34 +78,24 @@ def _key_axes(trace, site, deviations):
     return sums.index(True) + 1
 
 
-def _pattern(path):
-    """Returns a layer's path without numbers, which is the same for all blocks of a stack."""
-    return re.sub(r"_?\d+", "", path)
-
-
 def _is_plain(shape, tokens=None):
     """Tells whether a map is `[1, heads, tokens, tokens]`."""
     return len(shape) == 4 and shape[0] == 1 and shape[2] == shape[3] == (tokens or shape[3])
 
 
 class _Placer:
-    """Places one attention map after the other.
-
-    Above each map that was placed, the next tensor through which everything passes (the residual
-    stream) becomes an anchor for the maps above, so that no path is longer than a block.
-    """
+    """Places one attention map after the other, each on an anchor above the one before."""
 
     def __init__(self, trace, inputs):
         self._trace, self._inputs = trace, inputs
-        self._anchors, self._followed = {}, {}
-        self._reads = graph.Dependence(trace.predictions.graph.get_operations(), trace.inputs)
+        self._anchors, self._followed = Anchors(trace, inputs), {}
 
     def followed(self, index):
         """Returns the place of a map that was found to have the tokens of one below, or None."""
         return self._followed.get(index)
 
     def follow(self, place, shapes):
-        """Looks for maps above that the same kind of block computes, and that have these tokens.
+        """Looks for maps above that are alike, and that have these tokens.
 
         Only where one group holds all tokens; windows may be shifted from block to block.
 
@@ -131,28 +103,15 @@ class _Placer:
             place: `Place` of the map below.
             shapes: the shapes of all maps for one image.
         """
-        trace, index = self._trace, place.index
-        if place.axes.groups > 1 or place.queries.grid is None or index not in self._anchors:
+        trace, anchor = self._trace, self._anchors.of(place.index)
+        if place.axes.groups > 1 or place.queries.grid is None or anchor is None:
             return
-        pattern = _pattern(trace.sites[index].layer)
-        candidates = []
-        for other in range(index + 1, len(shapes)):
-            if (
-                shapes[other] == shapes[index]
-                and _pattern(trace.sites[other].layer) == pattern
-                and {index, *candidates} <= trace.sites_below(other)
-            ):
-                candidates.append(other)
-        if not candidates:
-            return
-        found = followers(
-            trace,
-            place,
-            candidates,
-            anchor=self._anchors[index].tensor,
-            inputs=self._inputs,
-        )
-        self._followed.update({other: dataclasses.replace(place, index=other) for other in found})
+        candidates = alike(trace, place.index, shapes)
+        if candidates:
+            found = followers(trace, place, candidates, anchor=anchor.tensor, inputs=self._inputs)
+            self._followed.update(
+                {index: dataclasses.replace(place, index=index) for index in found}
+            )
 
     def given(self, index, shape, key_axes, *, measure):
         """Returns the place of a map whose tokens' layout is given."""
@@ -181,7 +140,7 @@ class _Placer:
         )
         if not gradients.has_gradients:
             return _by_size(trace, index, shape, self._inputs)
-        anchors = _Remembered(self._candidates(index))
+        anchors = self._anchors.candidates(index)
         slots = math.prod(shape[-key_axes:])
         keys, axes, of_keys = _side(gradients, anchors, "keys", slots)
         slots = math.prod(shape[-2 * key_axes : -key_axes])
@@ -189,7 +148,7 @@ class _Placer:
         if anchor is not None and anchor.images != of_keys.images:
             raise _NotPlacedError("its queries are patches of one image, its keys of another")
         if anchor is not None:
-            self._anchors[index] = anchor
+            self._anchors.keep(index, anchor)
         kind = kind_of(axes, queries, keys, asking=_asking(gradients, axes, queries, keys))
         if kind == "pooling" and queries.slots > 1:
             raise _NotPlacedError(
@@ -197,68 +156,16 @@ class _Placer:
             )
         return Place(index, axes, queries, keys, kind, order)
 
-    def _candidates(self, index):
-        """Yields the anchors to look for a map's tokens on."""
-        trace, site = self._trace, self._trace.sites[index]
-        below = max(trace.sites_below(index) & set(self._anchors), default=None)
-        if below is not None:
-            relay = self._relay(site, below)
-            yield relay or self._anchors[below]
-        images = [trace.inputs[number] for number in sorted(trace.images_of(site))]
-        floats = [tensor for image in images for tensor in graph.as_floats(image)]
-        for tensor in [*reversed(trace.feature_maps(site)), *floats]:
-            yield _Anchor(tensor, frozenset(self._reads.of(tensor) & set(trace.signature.images)))
-
-    def _relay(self, site, below):
-        """Returns an anchor between map `below` and `site`, or None."""
-        anchor = self._anchors[below]
-        between = graph.tensors_between(anchor.tensor, site.scores)
-        for tensor in between[1:]:
-            if below not in self._trace.sites_of(tensor):
-                continue
-            found = token_gradients(self._trace, anchor.tensor, tensor, self._inputs)
-            if found is None:
-                continue
-            grid, gradient = found
-            shape = self._trace.shape_of(tensor)
-            count = math.prod(shape[axis] for axis in graph.position_axes(tensor))
-            owners = slot_owners(gradient, count)
-            if owners is None:
-                return None
-            if (owners[anchor.positions] >= 0).all() if anchor.grid else (owners >= 0).all():
-                return _onto(anchor, grid, owners, tensor)
-        return None
-
 
 def _asking(gradients, axes, queries, keys):
     """Returns the keys whose tokens ask where the queries stand for no patches, or raises."""
     further = keys.free(axes.groups)
     if queries.grid is not None or axes.groups > 1 or not len(further):
         return []
-    asking = gradients.asking(further)
+    asking = asking_keys(gradients, further)
     if asking and asking != list(further[: queries.slots]):
         raise _NotPlacedError("its queries are not the first of the tokens beside the patches")
     return asking
-
-
-class _Remembered:
-    """An iterable that can be gone through again, and asks its source only once."""
-
-    def __init__(self, source):
-        self._source, self._known = iter(source), []
-
-    def __iter__(self):
-        yield from self._known
-        for item in self._source:
-            self._known.append(item)
-            yield item
-
-
-def _onto(anchor, grid, owners, tensor):
-    """Returns the anchor of a tensor that is known by its positions on another anchor."""
-    if anchor.grid is None:
-        return _Anchor(tensor, anchor.images, grid, owners)
-    return _Anchor(tensor, anchor.images, anchor.grid, owners[anchor.positions])
 
 
 def _side(gradients, anchors, side, slots, axes=None):

@@ -2,106 +2,26 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow import keras
+from traces import (
+    HEIGHT,
+    PLAIN,
+    SIDES,
+    WIDE,
+    WIDTH,
+    Attention,
+    columns_first,
+    observed,
+    one_hot,
+    patches_of,
+    reached,
+    traced,
+)
 
-from keras_attnviz.probing import PositionGradients, ScoreGradients, token_gradients
-from keras_attnviz.signature import InputSignature
-from keras_attnviz.trace import Trace
-
-HEIGHT, WIDTH, WIDE = 3, 2, 8
-PLAIN = (0, 1, 2, 3)
-
-
-class Attention(keras.layers.Layer):
-    """Attention over tokens `[batch, tokens, WIDE]` with two heads and a residual.
-
-    Args:
-        queries: function from the tokens to those that the queries are computed from.
-        keys: the same for the keys.
-    """
-
-    def __init__(self, queries=tf.identity, keys=tf.identity, **options):
-        super().__init__(**options)
-        self.queries, self.keys = queries, keys
-
-    def build(self, input_shape):
-        self.kernel = self.add_weight(
-            shape=(3, WIDE, 2, WIDE // 2), initializer="random_normal", name="kernel"
-        )
-
-    def call(self, tokens):
-        query = tf.einsum("btd,dhe->bhte", self.queries(tokens), self.kernel[0])
-        key = tf.einsum("btd,dhe->bhte", self.keys(tokens), self.kernel[1])
-        value = tf.einsum("btd,dhe->bhte", self.keys(tokens), self.kernel[2])
-        weights = tf.nn.softmax(tf.matmul(query, key, transpose_b=True))
-        read = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
-        read = tf.reshape(read, [-1, *read.shape[1:2], WIDE])
-        return tokens + read if read.shape[1] == tokens.shape[1] else read
-
-
-def patches_of(images):
-    patches = keras.layers.Conv2D(WIDE, 4, 4, name="patches")(images)
-    return keras.layers.Lambda(lambda maps: tf.reshape(maps, [-1, HEIGHT * WIDTH, WIDE]))(patches)
-
-
-def traced(*layers):
-    """Returns the trace of a model of patches and `layers`, and one random image."""
-    keras.utils.set_random_seed(1)
-    images = keras.Input((4 * HEIGHT, 4 * WIDTH, 3))
-    outputs = patches_of(images)
-    for layer in layers:
-        outputs = layer(outputs)
-    outputs = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling1D()(outputs))
-    return observed(keras.Model(images, outputs))
-
-
-def observed(model):
-    signature = InputSignature.of(model)
-    trace, inputs = Trace(model, signature), [tf.constant(v) for v in signature.random(1)]
-    trace.observe(inputs)
-    return trace, inputs
+from keras_attnviz.score_gradients import ScoreGradients
 
 
 def score_gradients(trace, inputs, shape, index=0):
     return ScoreGradients(trace, trace.sites[index], shape, order=PLAIN, key_axes=1, inputs=inputs)
-
-
-def one_hot(count, index, *, leading=(1, 2)):
-    """Returns a factor `[*leading, slots]` that leaves one slot."""
-    return np.broadcast_to(np.eye(count)[index], [*leading, count])
-
-
-def reached(gradient):
-    """Numbers of the positions that a gradient arrives at."""
-    strength = np.abs(gradient).max(axis=-1)
-    return np.flatnonzero(strength > 1e-6 * strength.max()).tolist()
-
-
-def columns_first(tokens):
-    grid = tf.reshape(tokens, [-1, HEIGHT, WIDTH, WIDE])
-    return tf.reshape(tf.transpose(grid, [0, 2, 1, 3]), [-1, HEIGHT * WIDTH, WIDE])
-
-
-def behind_a_class_token(tokens):
-    return tf.concat([tf.zeros_like(tokens[:, :1]) + 1.0, tokens], axis=1)
-
-
-def normalized(tokens):
-    mean, variance = tf.nn.moments(tokens, axes=[-1], keepdims=True)
-    return (tokens - mean) / tf.sqrt(variance + 1e-6)
-
-
-def mean_of_rows(tokens):
-    return tf.reduce_mean(tf.reshape(tokens, [-1, HEIGHT, WIDTH, WIDE]), axis=2)
-
-
-# Which positions each slot is computed from.
-SIDES = {
-    "row by row": (tf.identity, [[0], [1], [2], [3], [4], [5]]),
-    "column by column": (columns_first, [[0], [2], [4], [1], [3], [5]]),
-    "behind a class token": (behind_a_class_token, [[], [0], [1], [2], [3], [4], [5]]),
-    "normalized": (normalized, [[0], [1], [2], [3], [4], [5]]),
-    "pooled": (mean_of_rows, [[0, 1], [2, 3], [4, 5]]),
-}
 
 
 @pytest.mark.parametrize("name", SIDES)
@@ -258,31 +178,6 @@ def test_axes_are_taken_in_the_given_order(order):
         assert reached(of_slots(one_hot(6, 5))) == [5]
 
 
-@pytest.mark.parametrize("name", SIDES)
-def test_gradients_of_tokens(name):
-    function, expected = SIDES[name]
-    trace, inputs = traced(
-        Attention(), keras.layers.Lambda(lambda tokens: tf.add(function(tokens), 0.0, "end"))
-    )
-    (feature_map,) = trace.feature_maps(trace.sites[0])
-    (tokens,) = (
-        operation.outputs[0]
-        for operation in trace.operations
-        if operation.name.split("/")[-1] == "end"
-    )
-    grid, gradient = token_gradients(trace, feature_map, tokens, inputs)
-    assert grid == (HEIGHT, WIDTH)
-    for slot, positions in enumerate(expected):
-        found = gradient(np.eye(len(expected))[slot])
-        assert (reached(found) if positions else np.abs(found).max()) == (positions or 0)
-
-
-def test_tokens_that_do_not_depend_on_the_feature_map_give_none():
-    trace, inputs = traced(Attention())
-    (feature_map,) = trace.feature_maps(trace.sites[0])
-    assert token_gradients(trace, feature_map, trace.inputs[0], inputs) is None
-
-
 def test_gradients_of_channels_first_positions():
     def channels_first(tokens):
         grid = tf.reshape(tokens, [-1, HEIGHT, WIDTH, WIDE])
@@ -301,17 +196,3 @@ def test_gradients_of_channels_first_positions():
     grid, _, of_slots = score_gradients(trace, inputs, (1, 2, 6, 6)).at(feature_map, "keys")
     assert grid == (HEIGHT, WIDTH)
     assert reached(of_slots(one_hot(6, 3))) == [3]
-
-
-def test_gradients_of_a_feature_map_are_exact():
-    trace, inputs = traced(Attention())
-    (feature_map,) = trace.feature_maps(trace.sites[0])
-    with trace.as_default():
-        factor = tf.compat.v1.placeholder(tf.float32, [])
-        (arriving,) = tf.gradients(factor * feature_map**2, feature_map)
-    gradients = PositionGradients(trace, feature_map, arriving, [factor], inputs)
-    values = gradients(1.0)
-    assert gradients.grid == (HEIGHT, WIDTH)
-    assert values.shape == (HEIGHT * WIDTH, WIDE)
-    assert values.dtype == np.float64
-    np.testing.assert_allclose(gradients(-3.0), -3 * values, rtol=1e-6)

@@ -1,0 +1,111 @@
+"""Tensors whose positions are known, on which the tokens of an attention map are looked for.
+
+Above each map that was placed, the next tensor through which everything passes (the residual
+stream) becomes an anchor for the maps above, so that no path is longer than a block.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from keras_attnviz import graph
+from keras_attnviz.ownership import slot_owners
+from keras_attnviz.position_gradients import token_gradients
+
+
+@dataclasses.dataclass(frozen=True)
+class Anchor:
+    """A tensor whose positions are known.
+
+    Args:
+        tensor: symbolic, `[batch, height, width, channels]` or `[batch, tokens, channels]`.
+        images: which of the model's image inputs the feature map is computed from.
+        grid: `(height, width)` of the feature map that positions are counted on, or None where
+            that is the tensor itself.
+        positions: integer array `[height * width]`; for each position of that feature map the
+            number of the tensor's position, or None.
+    """
+
+    tensor: object
+    images: frozenset
+    grid: tuple | None = None
+    positions: np.ndarray | None = None
+
+
+class Anchors:
+    """The anchors to look for each map's tokens on.
+
+    Args:
+        trace: a `Trace` that has observed one image.
+        inputs: flat list of the model's inputs, one image.
+    """
+
+    def __init__(self, trace, inputs):
+        self._trace, self._inputs = trace, inputs
+        self._of_maps = {}
+        self._reads = graph.Dependence(trace.predictions.graph.get_operations(), trace.inputs)
+
+    def keep(self, index, anchor):
+        """Keeps the anchor that the queries of map `index` were found on."""
+        self._of_maps[index] = anchor
+
+    def of(self, index):
+        """Returns the anchor that was kept for map `index`, or None."""
+        return self._of_maps.get(index)
+
+    def candidates(self, index):
+        """Returns an iterable of the anchors to look for a map's tokens on, the nearest first."""
+        return _Remembered(self._candidates(index))
+
+    def _candidates(self, index):
+        """Yields the anchors to look for a map's tokens on."""
+        trace, site = self._trace, self._trace.sites[index]
+        below = max(trace.sites_below(index) & set(self._of_maps), default=None)
+        if below is not None:
+            relay = self._relay(site, below)
+            yield relay or self._of_maps[below]
+        images = [trace.inputs[number] for number in sorted(trace.images_of(site))]
+        floats = [tensor for image in images for tensor in graph.as_floats(image)]
+        for tensor in [*reversed(trace.feature_maps(site)), *floats]:
+            yield Anchor(tensor, frozenset(self._reads.of(tensor) & set(trace.signature.images)))
+
+    def _relay(self, site, below):
+        """Returns an anchor between map `below` and `site`, or None."""
+        anchor = self._of_maps[below]
+        between = graph.tensors_between(anchor.tensor, site.scores)
+        for tensor in between[1:]:
+            if below not in self._trace.sites_of(tensor):
+                continue
+            found = token_gradients(self._trace, anchor.tensor, tensor, self._inputs)
+            if found is None:
+                continue
+            grid, gradient = found
+            shape = self._trace.shape_of(tensor)
+            count = math.prod(shape[axis] for axis in graph.position_axes(tensor))
+            owners = slot_owners(gradient, count)
+            if owners is None:
+                return None
+            if (owners[anchor.positions] >= 0).all() if anchor.grid else (owners >= 0).all():
+                return _onto(anchor, grid, owners, tensor)
+        return None
+
+
+def _onto(anchor, grid, owners, tensor):
+    """Returns the anchor of a tensor that is known by its positions on another anchor."""
+    if anchor.grid is None:
+        return Anchor(tensor, anchor.images, grid, owners)
+    return Anchor(tensor, anchor.images, anchor.grid, owners[anchor.positions])
+
+
+class _Remembered:
+    """An iterable that can be gone through again, and asks its source only once."""
+
+    def __init__(self, source):
+        self._source, self._known = iter(source), []
+
+    def __iter__(self):
+        yield from self._known
+        for item in self._source:
+            self._known.append(item)
+            yield item

@@ -1,0 +1,102 @@
+"""Gradients that arrive at the positions of a feature map, those of tokens for example."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attnviz import graph
+
+
+class PositionGradients:
+    """The gradient that arrives at the positions of a tensor, for fed cotangents.
+
+    The tensor is fed with random values, so that only what lies above it is run.
+
+    Args:
+        trace: a `Trace` that has observed one image.
+        feature_map: symbolic tensor `[batch, height, width, channels]`, or channels first as the
+            `data_format` of its operation says, or `[batch, tokens, channels]`.
+        arriving: symbolic tensor of the same shape, the gradient.
+        fed: placeholders that the gradient is computed from.
+        inputs: flat list of the model's inputs, one image.
+        randomized: further tensors that are fed with random values.
+        others: further tensors that are computed from the placeholders.
+    """
+
+    def __init__(self, trace, feature_map, arriving, fed, inputs, *, randomized=(), others=()):
+        self._axes = graph.position_axes(feature_map)
+        names = image_names(trace)
+        random = [t for t in (feature_map, *randomized) if t.name not in names]
+        generator = np.random.default_rng(2)
+        self._arguments = [tf.constant(values) for values in inputs]
+        self._arguments += [
+            tf.constant(generator.normal(size=trace.shape_of(tensor)), tensor.dtype)
+            for tensor in random
+        ]
+        self._function = trace.function([arriving, *others], feeds=[*random, *fed])
+        self.grid = None
+
+    def __call__(self, *cotangents):
+        """Returns the gradients `[positions, channels]`, and keeps the positions' `grid`."""
+        found = np.moveaxis(self._run(cotangents)[0], self._axes, range(1, len(self._axes) + 1))
+        self.grid = found.shape[1:-1]
+        return found.reshape(-1, found.shape[-1])
+
+    def others(self, *cotangents):
+        """Returns the further tensors' values."""
+        return self._run(cotangents)[1:]
+
+    def _run(self, cotangents):
+        fed = [tf.constant(values, tf.float32) for values in cotangents]
+        found = self._function(*self._arguments, *fed)
+        return [values.numpy().astype(float) for values in found]
+
+
+def token_gradients(trace, feature_map, tokens, inputs):
+    """Returns a function from factors `[tokens]` to gradients at a feature map's positions.
+
+    Args:
+        trace: a `Trace`.
+        feature_map: see `PositionGradients`.
+        tokens: symbolic tensor of one of these forms, computed from the feature map.
+        inputs: flat list of the model's inputs, one image.
+
+    Returns:
+        `(grid, gradient)`, or None where no gradient arrives or the tokens are not one image's.
+    """
+    shape = trace.shape_of(tokens)
+    if shape is None or shape[0] != 1:
+        return None
+    with trace.as_default():
+        fed = tf.compat.v1.placeholder(tf.float32, shape)
+        cotangent = tf.cast(fed, tokens.dtype)
+    (arriving,) = gradients_at(trace, [tokens], [cotangent], [feature_map])
+    if arriving is None:
+        return None
+    gradients = PositionGradients(trace, feature_map, arriving, [fed], inputs)
+    random = np.random.default_rng(1).normal(size=shape)
+    axes = graph.position_axes(tokens)
+
+    def gradient(factor):
+        sizes = [size if axis in axes else 1 for axis, size in enumerate(shape)]
+        return gradients(random * factor.reshape(sizes))
+
+    gradient(np.ones([shape[axis] for axis in axes]))
+    return gradients.grid, gradient
+
+
+def gradients_at(trace, outputs, cotangents, feature_maps):
+    """Returns the gradients at feature maps, symbolic, None where there are none.
+
+    The attention of the layers below is held constant, as are convolutions whose windows
+    overlap, so that each query and each key depends on the positions that its token stands for.
+    """
+    with trace.as_default():
+        return graph.gradients(
+            outputs, feature_maps, grad_ys=cotangents, stop_gradients=trace.mixing()
+        )
+
+
+def image_names(trace):
+    """Returns the names of the model's inputs, and of what they are cast to."""
+    casts = [tensor for image in trace.inputs for tensor in graph.as_floats(image)]
+    return {tensor.name for tensor in [*trace.inputs, *casts]}

@@ -1,0 +1,48 @@
+"""Tensors on which the tokens of an attention map are looked for, the nearest first."""
+
+import numpy as np
+from tensorflow import keras
+from traces import HEIGHT, WIDTH, Attention, columns_first, traced
+
+from keras_attnviz.anchors import Anchors
+
+PATCHES = HEIGHT * WIDTH
+
+
+def test_the_lowest_map_is_looked_for_on_feature_maps_and_then_on_the_image():
+    trace, inputs = traced(Attention())
+    (feature_map,) = trace.feature_maps(trace.sites[0])
+    found = list(Anchors(trace, inputs).candidates(0))
+    assert [anchor.tensor.name for anchor in found] == [feature_map.name, trace.inputs[0].name]
+    assert {anchor.images for anchor in found} == {frozenset([0])}
+    assert {anchor.grid for anchor in found} == {None}
+
+
+def test_maps_above_are_looked_for_on_the_stream_above_the_last_one():
+    rearranged = keras.layers.Lambda(columns_first)
+    trace, inputs = traced(Attention(), rearranged, Attention(), Attention())
+    anchors = Anchors(trace, inputs)
+    anchors.keep(0, next(iter(anchors.candidates(0))))
+    first = next(iter(anchors.candidates(1)))
+    assert trace.sites_of(first.tensor) == {0}
+    assert first.grid == (HEIGHT, WIDTH)
+    assert first.positions.tolist() == list(range(PATCHES))
+    anchors.keep(1, first)
+    assert anchors.of(1) is first
+    assert anchors.of(2) is None
+    second = next(iter(anchors.candidates(2)))
+    assert trace.sites_of(second.tensor) == {0, 1}
+    # On the grid of the feature map still: where its positions stand, column by column.
+    assert second.grid == (HEIGHT, WIDTH)
+    columns = np.arange(PATCHES).reshape(WIDTH, HEIGHT).T.ravel()
+    assert second.positions.tolist() == columns.tolist()
+
+
+def test_candidates_can_be_gone_through_again_and_are_measured_once():
+    trace, inputs = traced(Attention(), Attention())
+    anchors = Anchors(trace, inputs)
+    anchors.keep(0, next(iter(anchors.candidates(0))))
+    candidates = anchors.candidates(1)
+    first, again = next(iter(candidates)), list(candidates)
+    assert again[0] is first
+    assert [id(anchor) for anchor in candidates] == [id(anchor) for anchor in again]
