@@ -19,23 +19,22 @@ def test_the_lowest_map_is_looked_for_on_feature_maps_and_then_on_the_image():
 
 
 def test_maps_above_are_looked_for_on_the_stream_above_the_last_one():
-    rearranged = keras.layers.Lambda(columns_first)
-    trace, inputs = traced(Attention(), rearranged, Attention(), Attention())
+    rearranged = [keras.layers.Lambda(columns_first, name=f"columns_{index}") for index in (0, 1)]
+    layers = [Attention(), rearranged[0], Attention(), rearranged[1], Attention(), Attention()]
+    trace, inputs = traced(*layers)
     anchors = Anchors(trace, inputs)
-    anchors.keep(0, next(iter(anchors.candidates(0))))
-    first = next(iter(anchors.candidates(1)))
-    assert trace.sites_of(first.tensor) == {0}
-    assert first.grid == (HEIGHT, WIDTH)
-    assert first.positions.tolist() == list(range(PATCHES))
-    anchors.keep(1, first)
-    assert anchors.of(1) is first
-    assert anchors.of(2) is None
-    second = next(iter(anchors.candidates(2)))
-    assert trace.sites_of(second.tensor) == {0, 1}
-    # On the grid of the feature map still: where its positions stand, column by column.
-    assert second.grid == (HEIGHT, WIDTH)
+    nearest = []
+    for index in range(4):
+        assert anchors.of(index) is None
+        nearest.append(next(iter(anchors.candidates(index))))
+        anchors.keep(index, nearest[-1])
+        assert anchors.of(index) is nearest[-1]
+        assert trace.sites_of(nearest[-1].tensor) == set(range(index))
+    # On the grid of the feature map: where its positions stand, column by column, and so again.
     columns = np.arange(PATCHES).reshape(WIDTH, HEIGHT).T.ravel()
-    assert second.positions.tolist() == columns.tolist()
+    assert {anchor.grid for anchor in nearest[1:]} == {(HEIGHT, WIDTH)}
+    found = [anchor.positions.tolist() for anchor in nearest[1:]]
+    assert found == [list(range(PATCHES)), columns.tolist(), columns[columns].tolist()]
 
 
 def test_candidates_can_be_gone_through_again_and_are_measured_once():
