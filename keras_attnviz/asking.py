@@ -32,7 +32,7 @@ def asking_keys(gradients, slots):
         tf.constant(random.normal(size=trace.shape_of(operand)), operand.dtype)
         for operand in operands
     ]
-    function = trace.function(pairs, feeds=[*operands, *gradients.fed])
+    function = trace.experiment(pairs, feeds=[*operands, *gradients.fed])
 
     def is_asking(slot):
         found = function(*gradients.inputs, *values, *gradients.cotangents_of_key(slot))

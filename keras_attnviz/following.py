@@ -126,11 +126,11 @@ class _Experiment:
         self._inputs, self._axes = inputs, graph.position_axes(stream)
         operands = [list(site.operands) for site in sites]
         constant = [tensor for tensor in trace.mixing() if tensor is not stream]
-        usual = trace.function([stream, constant, operands])(*inputs)
+        usual = trace.experiment([stream, constant, operands])(*inputs)
         self._stream, self._constant, self._usual = usual
-        self._operands = trace.function(operands, feeds=[stream, *constant])
+        self._operands = trace.experiment(operands, feeds=[stream, *constant])
         flat = tf.nest.flatten(operands)
-        self._scores = trace.function([site.scores for site in sites], feeds=flat)
+        self._scores = trace.experiment([site.scores for site in sites], feeds=flat)
         self._usual_scores = self._scores_of(self._usual)
 
     def agreeing(self, tokens, queries, keys, order):

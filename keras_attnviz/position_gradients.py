@@ -32,7 +32,7 @@ class PositionGradients:
             tf.constant(generator.normal(size=trace.shape_of(tensor)), tensor.dtype)
             for tensor in random
         ]
-        self._function = trace.function([arriving, *others], feeds=[*random, *fed])
+        self._function = trace.experiment([arriving, *others], feeds=[*random, *fed])
         self.grid = None
 
     def __call__(self, *cotangents):

@@ -108,7 +108,7 @@ def rows_read(trace, place, inputs):
         gradient = _gradient(graph.before_activation(trace.predictions), site.weights)
     if gradient is None:
         return _rows_that_matter(trace, place, inputs, feeds, values)
-    (found,) = trace.function([gradient], feeds=feeds)(*inputs, *values)
+    (found,) = trace.experiment([gradient], feeds=feeds)(*inputs, *values)
     found = np.nan_to_num(found.numpy().astype(float), posinf=0, neginf=0)
     found = found.transpose(place.order)
     strength = np.abs(by_group(found, place.axes, place.queries.slots)).max(axis=(1, 3)).ravel()
@@ -150,9 +150,9 @@ def _rows_that_matter(trace, place, inputs, feeds, values):
     matters = np.zeros(place.axes.groups * queries.slots, bool)
     if site.weights.shape.rank != 4 or place.axes.groups > 1:
         return matters
-    weights = trace.function([site.weights])(*inputs)[0].numpy()
+    weights = trace.experiment([site.weights])(*inputs)[0].numpy()
     logits = graph.before_activation(trace.predictions)
-    changed = trace.function([logits], feeds=[*feeds, site.weights])
+    changed = trace.experiment([logits], feeds=[*feeds, site.weights])
     usual = changed(*inputs, *values, tf.constant(weights))[0].numpy().astype(float)
     patches = np.array([], int) if queries.owners is None else np.unique(queries.owners)
     for rows in [patches, *np.setdiff1d(np.arange(queries.slots), patches).reshape(-1, 1)]:

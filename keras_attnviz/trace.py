@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_attnviz import graph
 from keras_attnviz.calling import all_layers, losses_kept, refusal_told
-from keras_attnviz.cutting import cut
+from keras_attnviz.cutting import cut, unoptimized
 from keras_attnviz.outputs import select_output
 from keras_attnviz.sites import find_attention
 
@@ -71,6 +71,10 @@ class Trace:
         captures = {inner.name: outer for outer, inner in self._wrapped.graph.captures}
         return cut(self._wrapped.graph, [*self.inputs, *feeds], outputs, captures)
 
+    def experiment(self, outputs, *, feeds=()):
+        """Returns the same as `function`, for few calls: it starts sooner and runs slower."""
+        return unoptimized(self.function(outputs, feeds=feeds))
+
     def as_default(self):
         """Returns the context in which operations are added to this graph."""
         return self._wrapped.graph.as_default()
@@ -129,7 +133,7 @@ class Trace:
                 name: (tf.math.count_nonzero(tensor), tf.shape(tensor))
                 for name, tensor in reads.items()
             }
-        found = self.function(found)(*inputs)
+        found = self.experiment(found)(*inputs)
         return [
             (reads[name], _as_tuple(shape)) for name, (count, shape) in found.items() if not count
         ]
@@ -152,7 +156,7 @@ class Trace:
             maps = [(tf.shape(s.weights), _sum_deviations(s.weights)) for s in self.sites]
             sizes = {name: tf.shape(tensor) for name, tensor in streams.items()}
         with refusal_told(self.signature, inputs):
-            found, sizes = self.function((maps, sizes))(*inputs)
+            found, sizes = self.experiment((maps, sizes))(*inputs)
         self._shapes = {name: _as_tuple(shape) for name, shape in sizes.items()}
         return [
             (_as_tuple(shape), [float(value) for value in deviations])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attnviz.cutting import cut
+from keras_attnviz.cutting import cut, unoptimized
 
 
 class Whole:
@@ -205,3 +205,26 @@ def test_a_tensor_bound_to_the_device_of_what_is_cut_off():
     assert any(group.startswith(b"loc:@add") for op in bound for group in op.colocation_groups())
     (found,) = cut(wrapped.graph, wrapped.inputs, [output], {})(tf.constant([4.0, 9.0]))
     np.testing.assert_array_equal(found, [4, 6])
+
+
+def rewriting_is_off():
+    return tf.config.optimizer.get_experimental_options().get("disable_meta_optimizer", False)
+
+
+def test_an_unoptimized_function_computes_the_same(whole):
+    function = unoptimized(whole.cut(whole.inputs, [whole.outer]))
+    (found,) = function(tf.constant(IMAGES), tf.constant(3))
+    np.testing.assert_allclose(found, expected(whole), rtol=1e-6)
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_graphs_are_not_rewritten_during_a_call_alone(before):
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": before})
+    try:
+        assert unoptimized(rewriting_is_off)() is True
+        assert rewriting_is_off() is before
+        with pytest.raises(tf.errors.InvalidArgumentError, match="refused"):
+            unoptimized(tf.debugging.assert_equal)(1, 2, "refused")
+        assert rewriting_is_off() is before
+    finally:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
