@@ -14,13 +14,16 @@ _HOMES = {
     "ProbeSet": "probes",
     "TokenLayout": "tokens",
     "attention_entropy": "metrics",
+    "attention_relevance": "relevance",
     "attention_rollout": "rollout",
     "fuse_heads": "rollout",
     "attention_distance": "metrics",
     "jensen_shannon_divergence": "metrics",
+    "gradient_weighted": "weighting",
     "localization": "metrics",
     "read_log": "log",
     "sink_share": "metrics",
+    "value_weighted": "weighting",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

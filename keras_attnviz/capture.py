@@ -1,5 +1,7 @@
 """A Keras model to predictions and attention maps, read out of its traced graph."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
@@ -7,16 +9,14 @@ from tensorflow import keras
 from keras_attnviz import graph
 from keras_attnviz._checks import message
 from keras_attnviz.calling import build, own_predictions
-from keras_attnviz.choosing import check_one_stack, choose, warn_of_gaps
-from keras_attnviz.maps import describe
+from keras_attnviz.evidence import EvidenceSource
+from keras_attnviz.finding import find_stack
+from keras_attnviz.methods import check_method, explained, needs_of
 from keras_attnviz.placement import placed_rollout
-from keras_attnviz.placing import place_all
-from keras_attnviz.readout import find_readout, symbolic_by_group
 from keras_attnviz.selfcheck import check_capture
 from keras_attnviz.signature import InputSignature
-from keras_attnviz.stack import Tokens, placement_of, shared_tokens, stacks
 from keras_attnviz.summary import summary_lines
-from keras_attnviz.tokens import TokenLayout, advice, candidate_layouts
+from keras_attnviz.tokens import TokenLayout
 from keras_attnviz.trace import Trace
 
 
@@ -84,45 +84,18 @@ class AttentionModel:
         probe = [tf.constant(values) for values in self.signature.random(1)]
         build(model, self.signature)
         trace = Trace(model, self.signature, output=output)
-        chosen = self._find_maps(trace, probe, layers, layout, self_check)
-        self._find_layout(trace, chosen, probe, layout, self_check)
-        self._cut(trace, chosen)
+        found = find_stack(trace, probe, layers=layers, layout=layout, self_check=self_check)
+        self.maps, self.left_out, self.layout = found.maps, found.left_out, found.layout
+        self._placements, self._query = found.placements, found.query
+        self.activation = graph.last_activation(trace.predictions)
+        self._evidence = EvidenceSource(trace, found.places)
+        self._explainers = {}
         if self_check:
             check_capture(
                 self,
                 probe,
                 lambda inputs: own_predictions(model, self.signature, inputs, output=output),
             )
-
-    def _find_maps(self, trace, probe, layers, layout, self_check):
-        """Returns the `Place`s of the maps that are taken; keeps what is told about all."""
-        tokens = layout and layout.tokens
-        places, self.left_out = place_all(trace, probe, tokens=tokens, measure=self_check)
-        if not places:
-            raise ValueError(_none_placed(self.left_out))
-        chosen = choose(places, [trace.sites[place.index].layer for place in places], layers)
-        towers = stacks(places, trace.sites_below)
-        self.maps = describe(chosen, towers, trace)
-        check_one_stack(chosen, places, towers, trace)
-        if layers is None:
-            warn_of_gaps(chosen, self.left_out, trace, stacklevel=3)
-        return chosen
-
-    def _find_layout(self, trace, chosen, probe, layout, self_check):
-        """Keeps where the maps stand among the tokens, and which tokens the head reads."""
-        tokens = _tokens(chosen, layout, self_check=self_check)
-        self._placements = [placement_of(place, tokens) for place in chosen]
-        self.layout, self._query = find_readout(
-            trace, chosen, self._placements, probe, tokens=tokens, layout=layout, check=self_check
-        )
-
-    def _cut(self, trace, chosen):
-        """Keeps functions to the predictions, the maps and the rollout."""
-        self.activation = graph.last_activation(trace.predictions)
-        with trace.as_default():
-            attentions = [symbolic_by_group(trace.sites[p.index].weights, p) for p in chosen]
-        self._forward = trace.function([trace.predictions, *attentions])
-        self._rollout = tf.function(self._rollout_graph, reduce_retracing=True)
 
     def __call__(self, inputs):
         """Returns the predictions and the attention maps.
@@ -140,8 +113,8 @@ class AttentionModel:
         Raises:
             ValueError: inputs of another shape or structure than the model takes.
         """
-        predictions, *attentions = self._forward(*self.signature.flatten(inputs, name="images"))
-        return predictions, attentions
+        evidence = self._evidence.of(self.signature.flatten(inputs, name="images"))
+        return evidence.predictions, evidence.attentions
 
     def rollout(self, inputs, **options):
         """Returns attention rollout on the patch grid, for the tokens that the head reads.
@@ -163,8 +136,60 @@ class AttentionModel:
             TypeError: an unknown option, or one of the wrong type.
             ValueError: inputs that don't fit, or an option out of its range.
         """
+        return self.explain(inputs, "rollout", **options)
+
+    def explain(self, inputs, method="rollout", *, classes=None, **options):
+        """Returns where a model looks by an explanation method, on the patch grid.
+
+        Args:
+            inputs: as for a call of this object.
+            method: `"rollout"`, `"attention"` of one layer, `"value_rollout"`,
+                `"gradient_rollout"`, `"relevance"` or `"legrad"`; docs/methods.md explains them.
+            classes: for methods with gradients, the class whose score is explained: an integer,
+                or integers `[batch]`; the predicted class unless given, and where it is -1.
+            **options: the method's options: those of `rollout` for `"rollout"` and
+                `"value_rollout"`; `layer` and `head` for `"attention"`; `residual` and
+                `start_layer` for `"gradient_rollout"`; `start_layer` for `"relevance"` and
+                `"legrad"`.
+
+        Returns:
+            float32 tensor `[batch, grid_height, grid_width]`, values >= 0. Those of the rollouts
+            and of `"attention"` are shares of 1, together with the further tokens that are left
+            out; the others have no fixed sum.
+
+        Raises:
+            TypeError: an option that the method hasn't, or one of the wrong type.
+            ValueError: an unknown method, a class or an option out of its range, inputs that
+                don't fit; a model without class scores or gradients for a method with gradients,
+                or without values that can be found for `"value_rollout"`.
+        """
+        check_method("method", method)
         flat = self.signature.flatten(inputs, name="images")
-        return self._rollout(flat, tuple(sorted(options.items())))
+        self._evidence.prepare(needs_of([method]))
+        classes = self._evidence.checked_classes(classes, flat[0])
+        key = (method, *sorted(options.items()))
+        if key not in self._explainers:
+            graph_function = functools.partial(self._explain_graph, method=method, options=options)
+            self._explainers[key] = tf.function(graph_function, reduce_retracing=True)
+        return self._explainers[key](flat, classes)
+
+    def evidence(self, inputs, *, methods, classes=None):
+        """Returns the `Evidence` that some methods need, of one forward and one backward pass.
+
+        Args:
+            inputs: as for a call of this object.
+            methods: sequence of names of methods, see `explain`.
+            classes: see `explain`.
+
+        Raises:
+            ValueError: see `explain`.
+        """
+        for method in methods:
+            check_method("methods", method)
+        flat = self.signature.flatten(inputs, name="images")
+        needs = needs_of(methods)
+        classes = self._evidence.checked_classes(classes, flat[0])
+        return self._evidence.of(flat, needs=needs, classes=classes)
 
     def heatmap(self, attentions, **options):
         """Returns `rollout` from attention maps that this object has given before.
@@ -223,37 +248,20 @@ class AttentionModel:
         for line in summary_lines(self.maps, self.left_out, self.layout):
             print_fn(line)
 
-    def _rollout_graph(self, flat, options):
-        _, *attentions = self._forward(*flat)
-        return self.heatmap(attentions, **dict(options))
+    def readout_weights(self, layer):
+        """Returns weights over a layer's queries, float32 `[1, groups * queries]`, their sum 1.
 
+        Those of the tokens that the head reads; in a layer without them among its queries those
+        of all patches.
+        """
+        placement = self._placements[layer]
+        if placement.is_pooling:
+            return self.query[np.newaxis]
+        return placement.query_weights(self.layout.query_weights(), self.layout.patch_weights())
 
-def _tokens(chosen, layout, *, self_check):
-    """Returns the `Tokens` of the chosen maps, those of `layout` where it is given."""
-    found = shared_tokens(chosen)
-    if layout is None:
-        return found
-    given = Tokens(layout.prefix, layout.grid, layout.suffix)
-    if found is not None and found != given and (self_check or found.count != given.count):
-        raise ValueError(
-            message(
-                "layout",
-                f"one of prefix={found.prefix}, grid={found.grid}, suffix={found.suffix}, as the "
-                "model's attention maps have",
-                layout,
-            )
-        )
-    return given
-
-
-def _none_placed(left_out):
-    listed = "; ".join(f"{item.layer} {item.shape}: {item.reason}" for item in left_out)
-    sizes = [item.shape[-1] for item in left_out if len(item.shape) == 4]
-    remedy = advice(candidate_layouts(sizes[-1])) if sizes else ""
-    return (
-        "The token layout can't be inferred: `model` must have an attention map whose rows and "
-        f"columns stand for patches of the images. Received, with one image: {listed}. {remedy}"
-    ).rstrip()
+    def _explain_graph(self, flat, classes, *, method, options):
+        evidence = self._evidence.of(flat, needs=needs_of([method]), classes=classes)
+        return self.layout.to_grid(explained(method, evidence, self, options))
 
 
 def _check_model(model):

@@ -63,8 +63,8 @@ class Measures:
             float32 `[batch, heads]` in [0, 1], the share on tokens that are no patches.
         """
         rows = [
-            placement.head_rows(self._readout_weights(placement), attention)[:, :, 0]
-            for placement, attention in zip(self._model.placements, attentions, strict=True)
+            placement.head_rows(self._model.readout_weights(layer), attentions[layer])[:, :, 0]
+            for layer, placement in enumerate(self._model.placements)
         ]
         rows = tf.concat(rows, axis=1)
         on_patches = tf.reduce_sum(rows[..., self._patches], axis=-1)
@@ -73,9 +73,10 @@ class Measures:
 
     def sinks(self, attentions):
         """Returns each layer's `sink_share`, float32 `[batch, layers]`."""
-        shares = []
+        shares, patches = [], self._layout.patch_weights()
         for placement, attention in zip(self._model.placements, attentions, strict=True):
-            rows = placement.head_rows(_weights(placement, self._patch_mean()), attention)[:, :, 0]
+            weights = placement.query_weights(patches)
+            rows = placement.head_rows(weights, attention)[:, :, 0]
             received = tf.reduce_mean(rows, axis=1)[:, self._patches] * self._layout.tokens
             shares.append(sink_share(received))
         return tf.stack(shares, axis=1)
@@ -116,19 +117,6 @@ class Measures:
         if not placement.is_pooling:
             weights = placement.slot_weights(rows)
         return self._pooled(placement.head_rows(weights, attentions[layer]), self.token_cells)
-
-    def _readout_weights(self, placement):
-        """Returns weights `[1, slots]` over a layer's queries."""
-        if placement.is_pooling:
-            return self._model.query[np.newaxis]
-        readout = np.float32(self._layout.query_weights())[np.newaxis]
-        return _weights(placement, readout, otherwise=self._patch_mean())
-
-    def _patch_mean(self):
-        """Returns equal weights of all patches, `[1, tokens]`."""
-        weights = np.zeros((1, self._layout.tokens), np.float32)
-        weights[0, self._patches] = 1 / np.prod(self._layout.grid)
-        return weights
 
     def _cell_rows(self, cells):
         """Returns the mean of each cell's patches as weights over tokens, `[cells, tokens]`."""
@@ -171,20 +159,6 @@ class Measures:
         np.add.at(sums, of_patches[is_slot], centers[is_slot])
         np.add.at(members, of_patches[is_slot], 1)
         return np.float32(np.where(members > 0, sums / np.maximum(members, 1), np.nan))
-
-
-def _weights(placement, rows, otherwise=None):
-    """Returns weights `[1, slots]` over a layer's queries, their sum 1.
-
-    Those of `rows` `[1, tokens]`, or where no query has any of `otherwise`, or equal ones.
-    """
-    for candidate in (rows, otherwise):
-        if candidate is not None and not placement.is_pooling:
-            weights = placement.slot_weights(candidate)
-            if weights.any():
-                return weights / weights.sum()
-    slots = placement.groups * placement.queries
-    return np.full((1, slots), 1 / slots, np.float32)
 
 
 def _entropy(attention):

@@ -101,6 +101,36 @@ class Placement:
         kept = tf.gather(kept, np.maximum(self.query_slots, 0), axis=-1)
         return self._read(weights, fused) + rows * tf.where(self.query_slots >= 0, kept, 1.0)
 
+    def relevance_through(self, rows, weights):
+        """Returns relevance one layer down: what tokens have, and what they read.
+
+        Args:
+            rows: float32 tensor `[batch, rows, tokens]`, relevance of the layer's output; for a
+                pooling layer `[batch, rows, queries]`, of its queries, which have nothing below.
+            weights: float tensor in the shape of an attention map, see `fused`, at least 0. Its
+                mean over heads is taken as it is: rows need no sum.
+
+        Returns:
+            float32 tensor `[batch, rows, tokens]`.
+        """
+        mean = self._mean_of_heads(weights)
+        if self.is_pooling:
+            return self._read(rows, mean)
+        by_slot = _sums_by_slot(rows, self.query_slots, self.groups * self.queries)
+        return rows + self._read(by_slot, mean)
+
+    def received(self, weights):
+        """Returns what each token gets from a query, float32 `[batch, tokens]`.
+
+        Args:
+            weights: float tensor in the shape of an attention map, see `fused`. The mean over
+                heads and over all queries of the layer is taken.
+        """
+        mean = self._mean_of_heads(weights)
+        slots = self.groups * self.queries
+        rows = tf.fill([tf.shape(mean)[0], 1, slots], 1 / slots)
+        return self._read(rows, mean)[:, 0]
+
     def head_rows(self, weights, attention):
         """Returns what weighted queries attend to, head by head.
 
@@ -134,6 +164,27 @@ class Placement:
         for row, of_slots in zip(rows, weights, strict=True):
             np.add.at(of_slots, self.query_slots[is_slot], np.asarray(row)[is_slot])
         return weights
+
+    def query_weights(self, *candidates):
+        """Returns weights over queries, float32 `[1, groups * queries]`, their sum 1.
+
+        Args:
+            *candidates: float arrays `[tokens]`, at least 0. The first with anything on tokens
+                that are queries of the layer is taken; without one all queries weigh the same.
+        """
+        for candidate in () if self.is_pooling else candidates:
+            weights = self.slot_weights(np.float32(candidate)[np.newaxis])
+            if weights.any():
+                return weights / weights.sum()
+        slots = self.groups * self.queries
+        return np.full((1, slots), 1 / slots, np.float32)
+
+    def _mean_of_heads(self, weights):
+        """Returns a map's mean over heads, float32 `[batch, groups, queries, keys]`."""
+        weights = tf.cast(tf.convert_to_tensor(weights), tf.float32)
+        if weights.shape.rank == 4:
+            weights = weights[:, tf.newaxis]
+        return tf.reduce_mean(weights, axis=2)
 
     def _of_tokens(self, attention):
         """Returns attention `[batch, groups, ..., keys]` without keys that stand for no token."""

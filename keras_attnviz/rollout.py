@@ -55,7 +55,7 @@ def attention_rollout(
         spares no token (there the indices of the first image serve for all, and the class
         token's attention to itself is kept); rows, not columns, are normalized.
     """
-    layers = _checked_layers(attentions, start_layer)
+    layers = checked_layers(attentions, start_layer)
     check_choice("head_fusion", head_fusion, FUSIONS)
     check_ratio("discard_ratio", discard_ratio)
     check_ratio("residual", residual)
@@ -67,8 +67,8 @@ def attention_rollout(
         for transition in transitions:
             product = tf.matmul(product, transition)
         return product
-    _checked_query(query, layers[0].shape[-1])
-    row = _query_row(query, tf.shape(layers[0])[-1])
+    check_query(query, layers[0].shape[-1])
+    row = query_row(query, tf.shape(layers[0])[-1])
     for transition in transitions:
         row = tf.matmul(row, transition)
     return tf.squeeze(row, axis=1)
@@ -130,7 +130,7 @@ def _without_lowest(fused, ratio):
     return tf.reshape(tf.where(rank < size - discarded, flat, 0.0), shape)
 
 
-def _query_row(query, tokens):
+def query_row(query, tokens):
     """Returns weights over query tokens, float32 `[1, 1, tokens]`, that sum to 1."""
     query = tf.convert_to_tensor(query)
     if query.shape.rank == 0:
@@ -140,7 +140,7 @@ def _query_row(query, tokens):
     return row[tf.newaxis, tf.newaxis]
 
 
-def _checked_query(query, tokens):
+def check_query(query, tokens):
     """Raises unless `query` fits `tokens`, the number of tokens or None where it is not static."""
     if query is None or tf.is_tensor(query):
         return
@@ -157,7 +157,7 @@ def _checked_query(query, tokens):
         raise ValueError(message("query", "weights of at least 0, finite and not all zero", query))
 
 
-def _checked_layers(attentions, start_layer):
+def checked_layers(attentions, start_layer):
     """Returns the attention tensors from `start_layer` up, or raises."""
     if not isinstance(attentions, (list, tuple)):
         must = "a list or tuple of tensors [batch, heads, tokens, tokens], bottom layer first"
@@ -182,13 +182,13 @@ def _checked_layers(attentions, start_layer):
     return layers[start_layer:]
 
 
-def check_start_layer(start_layer, layers):
+def check_start_layer(start_layer, layers, *, name="start_layer"):
     """Raises unless `start_layer` is an index into `layers` layers; negative from the top."""
     must = f"an integer in [{-layers}, {layers}), as there are {layers} layers"
     if not is_integer(start_layer):
-        raise TypeError(message("start_layer", must, start_layer))
+        raise TypeError(message(name, must, start_layer))
     if not -layers <= start_layer < layers:
-        raise ValueError(message("start_layer", must, start_layer))
+        raise ValueError(message(name, must, start_layer))
 
 
 def _same(sizes):

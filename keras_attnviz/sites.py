@@ -24,6 +24,7 @@ class AttentionSite:
     Args:
         weights: the softmax output, symbolic, `[..., queries, keys]`, before any dropout.
         scores: what the softmax reads, of the same shape.
+        factor: the weights as they enter the product with the values, symbolic.
         output: the product of weights and values, symbolic.
         operands: the two factors of the product that gave the scores, symbolic; empty where it
             was not found.
@@ -32,6 +33,7 @@ class AttentionSite:
 
     weights: object
     scores: object
+    factor: object
     output: object
     operands: tuple
     layer: str
@@ -56,13 +58,12 @@ def find_attention(operations, model_name, dependence):
         scores = _softmax_scores(operation)
         if scores is None or (operation.outputs[0].shape.rank or 0) < 3:
             continue
-        product = _product_with_values(operation.outputs[0], names)
+        weights = operation.outputs[0]
+        factor, product = _product_with_values(weights, names)
         if product is not None:
             operands = _score_operands(scores, dependence)
             path = layer_path(operation.name, model_name)
-            sites.append(
-                AttentionSite(operation.outputs[0], scores, product.outputs[0], operands, path)
-            )
+            sites.append(AttentionSite(weights, scores, factor, product.outputs[0], operands, path))
     return sites
 
 
@@ -109,7 +110,7 @@ def _ancestor(operation, types, steps=4):
 
 
 def _product_with_values(tensor, names):
-    """Returns the operation that multiplies `tensor` with values, or None."""
+    """Returns what `tensor` becomes and the operation that multiplies it with values, or Nones."""
     passed = _SHAPING | _SCALING | _ADDING
     frontier = [tensor]
     for _ in range(_MAX_STEPS + 1):
@@ -118,12 +119,12 @@ def _product_with_values(tensor, names):
             for consumer in item.consumers():
                 if consumer.name not in names:
                     continue
-                if consumer.type in _PRODUCTS and not any(map(_is_weight, consumer.inputs)):
-                    return consumer
+                if consumer.type in _PRODUCTS and not any(map(is_weight, consumer.inputs)):
+                    return item, consumer
                 if consumer.type in passed or _mixes_heads(consumer):
                     following.extend(consumer.outputs)
         frontier = following
-    return None
+    return None, None
 
 
 def _score_operands(scores, dependence):
@@ -156,12 +157,12 @@ def _mixes_heads(operation):
         return kernel.rank == 4 and kernel[:2].as_list() == [1, 1] and kernel[2] == kernel[3]
     if operation.type not in _PRODUCTS or len(operation.inputs) != 2:
         return False
-    weights = [tensor.shape for tensor in operation.inputs if _is_weight(tensor)]
+    weights = [tensor.shape for tensor in operation.inputs if is_weight(tensor)]
     return any(shape.rank == 2 and shape[0] == shape[1] for shape in weights)
 
 
-def _is_weight(tensor):
-    """Returns whether a tensor is a variable, perhaps cast or reshaped."""
+def is_weight(tensor):
+    """Tells whether a tensor is a variable, perhaps cast or reshaped."""
     operation = tensor.op
     while operation.type in ("Cast", "Identity", "Reshape", "Transpose"):
         operation = operation.inputs[0].op

@@ -75,6 +75,11 @@ class TokenLayout:
         members = set(self.readout)
         return [1.0 / len(members) if token in members else 0.0 for token in range(self.tokens)]
 
+    def patch_weights(self):
+        """Returns equal weights of all patches, list `[tokens]` of sum 1."""
+        patches = [1.0 / self.patches] * self.patches
+        return [0.0] * self.prefix + patches + [0.0] * self.suffix
+
     def to_grid(self, values):
         """Returns the patches' values on the grid.
 

@@ -1,0 +1,164 @@
+"""What explanation methods are computed from, for one batch: maps, gradients, weighted values."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attnviz import graph
+from keras_attnviz._checks import message
+from keras_attnviz.readout import symbolic_by_group
+from keras_attnviz.values import value_lengths
+
+GRADIENTS, VALUES = "gradients", "values"
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """Attention maps of one batch, and what weights them.
+
+    All lists are of one tensor a layer, bottom layer first, `[batch, heads, queries, keys]`, or
+    `[batch, groups, heads, queries, keys]` where an image has several groups.
+
+    Args:
+        predictions: tensor, the model's predictions.
+        attentions: list of tensors, rows sum to 1.
+        gradients: list of tensors, the gradient of the class's score with respect to each map, or
+            None where it was not asked for.
+        values: list of float32 tensors, each map times the lengths of its values, see
+            `value_lengths`, or None where it was not asked for.
+    """
+
+    predictions: object
+    attentions: list
+    gradients: list | None = None
+    values: list | None = None
+
+
+class EvidenceSource:
+    """Cuts functions to `Evidence` out of a model's graph; each set of needs is cut once.
+
+    Args:
+        trace: a `Trace`.
+        places: sequence of `Place`, bottom first.
+    """
+
+    def __init__(self, trace, places):
+        self._trace, self._places, self._functions = trace, tuple(places), {}
+        self._sites = [trace.sites[place.index] for place in self._places]
+
+    @property
+    def classes(self):
+        """Number of classes that gradients can be asked for, None where there are none."""
+        logits = graph.before_activation(self._trace.predictions)
+        if self._trace.predictions.shape.rank != 2 or logits.shape.rank != 2:
+            return None
+        return max(2, logits.shape[-1]) if logits.shape[-1] else None
+
+    def prepare(self, needs):
+        """Cuts the function for some needs, sorted; raises what `of` raises."""
+        if needs not in self._functions:
+            with tf.init_scope():
+                self._functions[needs] = self._function(needs)
+
+    def checked_classes(self, classes, images):
+        """Returns classes as int32 tensor `[batch]`, -1 for the predicted one; or raises.
+
+        Args:
+            classes: None, an integer, or integers `[batch]`.
+            images: tensor whose first axis is the batch.
+
+        Raises:
+            TypeError: no integers.
+            ValueError: a class that the model hasn't, or another number than there are images.
+        """
+        batch, count = images.shape[0], self.classes
+        must = f"None, a class or classes [{batch or 'batch'}]"
+        if count is not None:
+            must += f", integers in [-1, {count})"
+        if not tf.is_tensor(classes):
+            values = np.asarray(-1 if classes is None else classes)
+            if values.dtype.kind not in "iu":
+                raise TypeError(message("classes", must, classes))
+            in_range = (values >= -1) & (values < (np.inf if count is None else count))
+            if values.ndim > 1 or (values.ndim and len(values) != batch) or not in_range.all():
+                raise ValueError(message("classes", must, classes))
+        classes = tf.cast(-1 if classes is None else classes, tf.int32)
+        return tf.broadcast_to(classes, tf.shape(images)[:1])
+
+    def of(self, inputs, *, needs=(), classes=None):
+        """Returns the `Evidence` of a batch.
+
+        Args:
+            inputs: flat list of the model's inputs.
+            needs: tuple, sorted, of what is computed beside the maps: `GRADIENTS`, `VALUES`.
+            classes: int32 tensor `[batch]`, the class of each image that the gradients are of;
+                what is below 0 stands for the predicted class. Needed with `GRADIENTS`.
+
+        Raises:
+            ValueError: the model has no classes, or no gradient of a map or no values.
+        """
+        self.prepare(needs)
+        further = [classes] if GRADIENTS in needs else []
+        predictions, *found = self._functions[needs](*inputs, *further)
+        count = len(self._places)
+        parts = [found[start : start + count] for start in range(0, len(found), count)]
+        return Evidence(predictions, parts[0], **dict(zip(needs, parts[1:], strict=True)))
+
+    def _function(self, needs):
+        """Returns the function from inputs, and classes, to predictions and lists in a row."""
+        outputs, feeds = [site.weights for site in self._sites], []
+        with self._trace.as_default():
+            for need in needs:
+                if need == GRADIENTS:
+                    gradients, classes = self._gradients()
+                    outputs += gradients
+                    feeds.append(classes)
+                else:
+                    outputs += self._values()
+            pairs = zip(outputs, self._places * (1 + len(needs)), strict=True)
+            grouped = [symbolic_by_group(*pair) for pair in pairs]
+        return self._trace.function([self._trace.predictions, *grouped], feeds=feeds)
+
+    def _gradients(self):
+        """Returns the gradients of the score with respect to each map, and the classes' input."""
+        count = self.classes
+        if count is None:
+            shape = tuple(self._trace.predictions.shape)
+            raise ValueError(
+                "Methods with gradients need a model that gives class scores [batch, classes]. "
+                f"Received: predictions of shape {shape}. Choose a method without gradients, or "
+                "the output of the classes with `output`."
+            )
+        logits = tf.cast(graph.before_activation(self._trace.predictions), tf.float32)
+        if logits.shape[-1] == 1:
+            logits = tf.concat([-logits, logits], axis=-1)
+        asked = tf.compat.v1.placeholder(tf.int32, [None])
+        predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        scores = tf.gather(logits, tf.where(asked < 0, predicted, asked), batch_dims=1)
+        gradients = graph.gradients(scores, [site.weights for site in self._sites])
+        self._check(
+            gradients,
+            "has a gradient of the class's score",
+            "Layers that are quantized or computed again in the backward pass have none.",
+        )
+        return gradients, asked
+
+    def _values(self):
+        """Returns each map times the lengths of its values."""
+        names = {operation.name for operation in self._trace.operations}
+        lengths = [value_lengths(site, names) for site in self._sites]
+        self._check(lengths, "is multiplied with values", "Heads may be mixed before that.")
+        return [
+            tf.cast(site.weights, tf.float32) * each
+            for site, each in zip(self._sites, lengths, strict=True)
+        ]
+
+    def _check(self, found, what, why):
+        missing = [s.layer for s, each in zip(self._sites, found, strict=True) if each is None]
+        if missing:
+            raise ValueError(
+                f"This method needs attention maps each of which {what}. Received, where that "
+                f"can't be found: {', '.join(missing)}. {why} Choose another method, or other maps "
+                "with `layers`."
+            )

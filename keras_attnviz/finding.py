@@ -1,0 +1,93 @@
+"""Which attention maps a model has: one stack of layers, and where they stand among its tokens."""
+
+import dataclasses
+
+from keras_attnviz._checks import message
+from keras_attnviz.choosing import check_one_stack, choose, warn_of_gaps
+from keras_attnviz.maps import describe
+from keras_attnviz.placing import place_all
+from keras_attnviz.readout import find_readout
+from keras_attnviz.stack import Tokens, placement_of, shared_tokens, stacks
+from keras_attnviz.tokens import TokenLayout, advice, candidate_layouts
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack:
+    """The attention maps of a model that are taken, one stack of layers over the same tokens.
+
+    Args:
+        places: tuple of `Place`, bottom first.
+        placements: list of `Placement`, one a map.
+        maps: tuple of `AttentionMap`, what is told about each.
+        left_out: tuple of `LeftOut`, the softmaxes that were seen and not taken.
+        layout: the `TokenLayout`.
+        query: list of weights that rollout starts from, `[tokens]`, or `[queries]` of a pooling
+            layer at the top; their sum is 1.
+    """
+
+    places: tuple
+    placements: list
+    maps: tuple
+    left_out: tuple
+    layout: TokenLayout
+    query: list
+
+
+def find_stack(trace, inputs, *, layers, layout, self_check):
+    """Returns the `Stack` of a model.
+
+    Args:
+        trace: a `Trace`.
+        inputs: flat list of the model's inputs, one random image.
+        layers: see `AttentionModel`, as the next two.
+        layout: `TokenLayout` or None.
+        self_check: bool.
+
+    Raises:
+        ValueError: no map that can be placed, two towers and no `layers`, a token layout that
+            can't be inferred or doesn't fit.
+    """
+    tokens = layout and layout.tokens
+    places, left_out = place_all(trace, inputs, tokens=tokens, measure=self_check)
+    if not places:
+        raise ValueError(_none_placed(left_out))
+    chosen = choose(places, [trace.sites[place.index].layer for place in places], layers)
+    towers = stacks(places, trace.sites_below)
+    maps = describe(chosen, towers, trace)
+    check_one_stack(chosen, places, towers, trace)
+    if layers is None:
+        warn_of_gaps(chosen, left_out, trace, stacklevel=3)
+    tokens = _tokens(chosen, layout, self_check=self_check)
+    placements = [placement_of(place, tokens) for place in chosen]
+    layout, query = find_readout(
+        trace, chosen, placements, inputs, tokens=tokens, layout=layout, check=self_check
+    )
+    return Stack(tuple(chosen), placements, maps, left_out, layout, query)
+
+
+def _tokens(chosen, layout, *, self_check):
+    """Returns the `Tokens` of the chosen maps, those of `layout` where it is given."""
+    found = shared_tokens(chosen)
+    if layout is None:
+        return found
+    given = Tokens(layout.prefix, layout.grid, layout.suffix)
+    if found is not None and found != given and (self_check or found.count != given.count):
+        raise ValueError(
+            message(
+                "layout",
+                f"one of prefix={found.prefix}, grid={found.grid}, suffix={found.suffix}, as the "
+                "model's attention maps have",
+                layout,
+            )
+        )
+    return given
+
+
+def _none_placed(left_out):
+    listed = "; ".join(f"{item.layer} {item.shape}: {item.reason}" for item in left_out)
+    sizes = [item.shape[-1] for item in left_out if len(item.shape) == 4]
+    remedy = advice(candidate_layouts(sizes[-1])) if sizes else ""
+    return (
+        "The token layout can't be inferred: `model` must have an attention map whose rows and "
+        f"columns stand for patches of the images. Received, with one image: {listed}. {remedy}"
+    ).rstrip()

@@ -1,0 +1,113 @@
+"""The explanation methods by name: what each needs, and how it comes to its heatmap."""
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from keras_attnviz._checks import check_choice, is_integer, message
+from keras_attnviz.evidence import GRADIENTS, VALUES
+from keras_attnviz.placement import placed_rollout
+from keras_attnviz.relevance import placed_legrad, placed_relevance
+from keras_attnviz.rollout import check_start_layer
+from keras_attnviz.weighting import gradient_weighted
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A way from attention maps to a heatmap.
+
+    Args:
+        title: what people call it.
+        tokens: function from `Evidence`, an `AttentionModel` and options to a float32 tensor
+            `[batch, tokens]`, at least 0.
+        needs: what it needs beside the maps, `GRADIENTS` or `VALUES`.
+        is_share: whether its values over all tokens sum to 1.
+    """
+
+    title: str
+    tokens: Callable
+    needs: tuple = ()
+    is_share: bool = True
+
+
+def explained(method, evidence, attention_model, options):
+    """Returns a method's values of all tokens, float32 `[batch, tokens]`.
+
+    Args:
+        method: name of one of `METHODS`.
+        evidence: `Evidence` with what the method needs.
+        attention_model: the `AttentionModel` that it is of.
+        options: dict, the method's options.
+
+    Raises:
+        TypeError: an option that the method hasn't, or one of the wrong type.
+        ValueError: an option out of its range.
+    """
+    return METHODS[method].tokens(evidence, attention_model, **options)
+
+
+def check_method(name, method):
+    """Raises a `ValueError` unless `method` is one of `METHODS`."""
+    check_choice(name, method, tuple(METHODS))
+
+
+def needs_of(methods):
+    """Returns what some methods need beside the maps, sorted."""
+    return tuple(sorted({need for method in methods for need in METHODS[method].needs}))
+
+
+def _rollout(evidence, model, **options):
+    return model.token_rollout(evidence.attentions, **options)
+
+
+def _attention(evidence, model, *, layer=-1, head=None):
+    check_start_layer(layer, len(evidence.attentions), name="layer")
+    attention, placement = evidence.attentions[layer], model.placements[layer]
+    rows = placement.head_rows(model.readout_weights(layer), attention)[:, :, 0]
+    if head is None:
+        return tf.reduce_mean(rows, axis=1)
+    heads = rows.shape[1] or model.maps[layer].heads
+    must = f"None or an integer in [0, {heads}), as that layer has {heads} heads"
+    if not is_integer(head):
+        raise TypeError(message("head", must, head))
+    if not 0 <= head < heads:
+        raise ValueError(message("head", must, head))
+    return rows[:, head]
+
+
+def _gradient_rollout(evidence, model, *, residual=0.5, start_layer=0):
+    weighted = list(map(gradient_weighted, evidence.attentions, evidence.gradients))
+    return placed_rollout(
+        weighted, model.placements, query=model.query, residual=residual, start_layer=start_layer
+    )
+
+
+def _relevance(evidence, model, *, start_layer=0):
+    check_start_layer(start_layer, len(evidence.attentions))
+    return placed_relevance(
+        evidence.attentions,
+        evidence.gradients,
+        model.placements,
+        query=model.query,
+        start_layer=start_layer,
+    )
+
+
+def _legrad(evidence, model, *, start_layer=0):
+    check_start_layer(start_layer, len(evidence.attentions))
+    return placed_legrad(evidence.gradients, model.placements, start_layer=start_layer)
+
+
+def _value_rollout(evidence, model, **options):
+    return placed_rollout(evidence.values, model.placements, query=model.query, **options)
+
+
+METHODS = {
+    "rollout": Method("Attention rollout", _rollout),
+    "attention": Method("Attention of one layer", _attention),
+    "value_rollout": Method("Value-weighted rollout", _value_rollout, (VALUES,)),
+    "gradient_rollout": Method("Gradient-weighted rollout", _gradient_rollout, (GRADIENTS,)),
+    "relevance": Method("Gradient-weighted relevance", _relevance, (GRADIENTS,), is_share=False),
+    "legrad": Method("LeGrad", _legrad, (GRADIENTS,), is_share=False),
+}

@@ -1,0 +1,151 @@
+"""The values that an attention map is multiplied with, and how long they are."""
+
+import tensorflow as tf
+
+from keras_attnviz.sites import is_weight
+
+_MATRIX_PRODUCTS = frozenset(["BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"])
+_PRODUCTS = _MATRIX_PRODUCTS | frozenset(["Einsum", "MatMul"])
+# Operations between a map and its product that leave its entries where they are.
+_STILL = frozenset(["Cast", "Identity", "Mul", "RealDiv", "Select", "SelectV2", "StopGradient"])
+_RESHAPING = frozenset(["ExpandDims", "Reshape", "Squeeze"])
+_SHAPE_READERS = frozenset(["Shape", "ShapeN"])
+_MAX_STEPS = 9
+
+
+def value_lengths(site, names):
+    """Returns how long the values are that an attention map is multiplied with.
+
+    A value counts as what becomes of it: where the product goes on into a projection, each head's
+    values are multiplied with that head's part of the projection's weights first. Else it counts
+    as it is.
+
+    Args:
+        site: `AttentionSite`.
+        names: the names of the model's own operations.
+
+    Returns:
+        symbolic float32 tensor that broadcasts to `site.weights`, at least 0, its queries' axes of
+        size 1; None where the values are not found.
+
+    References:
+        Kobayashi et al. 2020, arXiv 2004.10102, section 3.1, equation 4.
+    """
+    product = site.output.op
+    if product.type in _MATRIX_PRODUCTS:
+        return _of_matrix_product(site, product, names)
+    if product.type == "Einsum" and _is_untouched(site, _STILL):
+        return _of_einsum(site, product, names)
+    return None
+
+
+def _of_matrix_product(site, product, names):
+    attributes = product.node_def.attr
+    if product.inputs[0].name != site.factor.name or attributes["adj_x"].b:
+        return None
+    if not _is_untouched(site, _STILL | _RESHAPING):
+        return None
+    values = product.inputs[1]
+    if attributes["adj_y"].b:
+        values = tf.linalg.matrix_transpose(values)
+    if not values.shape[-2:-1].is_compatible_with(site.weights.shape[-1:]):
+        return None  # Several axes of keys were flattened.
+    lengths = _lengths(values, _projection(site.output, values, names))
+    shape = tf.shape(site.factor)
+    lengths = tf.broadcast_to(lengths, tf.concat([shape[:-2], [1], shape[-1:]], axis=0))
+    shape = tf.shape(site.weights)
+    return tf.reshape(lengths, tf.concat([shape[:-2], [1], shape[-1:]], axis=0))
+
+
+def _of_einsum(site, product, names):
+    """Returns the lengths where the product is an Einsum of the map and the values."""
+    equation = product.node_def.attr["equation"].s.decode()
+    operands, output = equation.split("->")
+    if "." in equation:
+        return None
+    labels = operands.split(",")
+    at = 0 if product.inputs[0].name == site.factor.name else 1
+    of_map, of_values = labels[at], labels[1 - at]
+    keys = [label for label in of_map if label not in output]
+    features = [label for label in of_values if label not in of_map]
+    leading = [label for label in of_map if label in of_values and label not in keys]
+    values = product.inputs[1 - at]
+    # `[*leading, keys, features]`, as in a matrix product.
+    order = [of_values.index(label) for label in (*leading, *keys, *features)]
+    if len(features) != 1 or len(order) != len(of_values):
+        return None
+    values = tf.transpose(values, order)
+    shape, count = tf.shape(values), len(leading)
+    sizes = values.shape[count:-1]
+    flat_keys = sizes.num_elements() if sizes.is_fully_defined() else -1
+    flat = tf.reshape(values, tf.concat([shape[:count], [flat_keys], shape[-1:]], axis=0))
+    lengths = _lengths(flat, _projection(site.output, flat, names))
+    kept = [shape[leading.index(x)] if x in leading else 1 for x in of_map if x not in keys]
+    lengths = tf.reshape(lengths, [*kept, *tf.unstack(shape[count:-1], len(keys))])
+    # Where the map's keys don't stand last, they are put where they stand.
+    there = [label for label in of_map if label not in keys] + keys
+    return tf.transpose(lengths, [there.index(label) for label in of_map])
+
+
+def _lengths(values, projection):
+    """Returns the lengths of values `[..., heads, keys, features]`, `[..., heads, 1, keys]`."""
+    values = tf.cast(values, tf.float32)
+    if projection is None:
+        squares = tf.reduce_sum(tf.square(values), axis=-1)
+    else:
+        gram = tf.matmul(projection, projection, transpose_b=True)
+        squares = tf.reduce_sum(tf.matmul(values, gram) * values, axis=-1)
+    return tf.sqrt(tf.maximum(squares, 0.0))[..., tf.newaxis, :]
+
+
+def _projection(output, values, names):
+    """Returns the weights that each head's output is multiplied with next, or None.
+
+    Args:
+        output: symbolic, the product of weights and values.
+        values: symbolic, `[..., heads, keys, features]`.
+        names: see `value_lengths`.
+
+    Returns:
+        symbolic float32 tensor `[heads, features, channels]`.
+    """
+    if (values.shape.rank or 0) < 4:
+        return None
+    heads, features = values.shape[-3], values.shape[-1]
+    weights = _next_weights(output, names)
+    if weights is None or None in (heads, features) or not weights.shape.is_fully_defined():
+        return None
+    sizes = weights.shape.as_list()
+    if sizes[:-1] not in ([heads * features], [heads, features]):
+        return None
+    return tf.reshape(tf.cast(weights, tf.float32), [heads, features, sizes[-1]])
+
+
+def _next_weights(tensor, names):
+    """Returns the weights of the product that a tensor goes into, perhaps reshaped, or None."""
+    for _ in range(_MAX_STEPS):
+        users = [user for user in tensor.consumers() if user.name in names]
+        users = [user for user in users if user.type not in _SHAPE_READERS]
+        if len(users) != 1:
+            return None
+        (user,) = users
+        if user.type in _PRODUCTS:
+            weights = [operand for operand in user.inputs if is_weight(operand)]
+            return weights[0] if len(weights) == 1 else None
+        if user.type not in _RESHAPING | {"Cast", "Identity", "Transpose"}:
+            return None
+        tensor = user.outputs[0]
+    return None
+
+
+def _is_untouched(site, passed):
+    """Tells whether a map reaches its product with its entries where they were."""
+    tensor = site.factor
+    for _ in range(_MAX_STEPS + 1):
+        if tensor.name == site.weights.name:
+            return True
+        if tensor.op.type not in passed:
+            return False
+        below = [each for each in tensor.op.inputs if each.shape.rank]
+        tensor = max(below, key=lambda each: each.shape.rank)
+    return False
