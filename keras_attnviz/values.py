@@ -109,9 +109,8 @@ def _projection(output, values, names):
     Returns:
         symbolic float32 tensor `[heads, features, channels]`.
     """
-    if (values.shape.rank or 0) < 4:
-        return None
-    heads, features = values.shape[-3], values.shape[-1]
+    heads = values.shape[-3] if values.shape.rank > 3 else 1
+    features = values.shape[-1]
     weights = _next_weights(output, names)
     if weights is None or None in (heads, features) or not weights.shape.is_fully_defined():
         return None
