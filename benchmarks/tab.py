@@ -20,7 +20,8 @@ from keras_attnviz.tb_plugin import metadata
 PACE = 50  # milliseconds from one epoch to the next, as a hand moves the slider
 
 # Moves the slider from epoch to epoch, not before the last one is drawn, picture and heads. Returns
-# for each the milliseconds until it is drawn, and those of them that the page works for it.
+# for each the milliseconds until it is drawn, those of them that the page works for it, and those
+# until the frame that shows it is over.
 SCRUB = """async (pace) => {
   const slider = document.querySelector("#epoch");
   const drawn = ["canvas.picture[data-pane=a]", ".heads-scroller[data-pane=a] canvas"].map(
@@ -36,6 +37,12 @@ SCRUB = """async (pace) => {
   });
   const request = window.requestAnimationFrame.bind(window);
   let work = 0;
+  const shown = [];
+  const over = (before) => new Promise((resolve) => request(() => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => resolve(performance.now() - before);
+    port2.postMessage(null);
+  }));
   window.requestAnimationFrame = (callback) => request((now) => {
     const before = performance.now();
     callback(now);
@@ -48,12 +55,14 @@ SCRUB = """async (pace) => {
     const done = until(String(at - 1));
     work = 0;
     slider.dispatchEvent(new Event("input", { bubbles: true }));
+    work += performance.now() - before;
     await done;
     const after = performance.now();
+    shown.push(over(before));
     times.push([after - before, work]);
     await new Promise((resolve) => setTimeout(resolve, pace - (after - before)));
   }
-  return times;
+  return Promise.all(times.map(async (each, i) => [...each, await shown[i]]));
 }"""
 FIRST = (
     """() => performance.timeOrigin + performance.getEntriesByName("first picture")[0]?.startTime"""
@@ -82,11 +91,12 @@ def measure():
             found["first picture"] = statistics.median(firsts)
             for name, pace in (("scrub", PACE), ("at once", 0)):
                 page, _ = _opened(browser, address)
-                times, work = zip(*_frame(page).evaluate(SCRUB, pace), strict=True)
+                times, work, shown = zip(*_frame(page).evaluate(SCRUB, pace), strict=True)
                 assert len(times) == tab_log.EPOCHS - 1
                 found[name] = statistics.median(times)
                 found[f"{name}, 95 %"] = statistics.quantiles(times, n=20)[-1]
-                found["work"] = statistics.median(work)
+                found[f"{name}, work"] = statistics.median(work)
+                found[f"{name}, shown"] = statistics.median(shown)
             found["memory after"] = _megabytes(process)
     found.update(_start())
     return found

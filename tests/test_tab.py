@@ -182,6 +182,36 @@ def test_slider_keys_and_buttons(tab, first):
         tab.press(key).shows(probe=probe)
 
 
+DRAWN_AT_ONCE = """async () => {
+  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+  const drawn = ["canvas.picture[data-pane=a]", ".heads-scroller[data-pane=a] canvas"].map(
+    (each) => document.querySelector(each));
+  const slider = document.querySelector("#epoch");
+  const move = (at) => {
+    slider.value = at;
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+    return drawn.map(({ dataset }) => Number(dataset.drawn.split("|")[1]));
+  };
+  await frame();
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const found = [move(1), move(2), move(3)];
+  await frame();
+  found.push(drawn.map(({ dataset }) => Number(dataset.drawn.split("|")[1])));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  return [...found, drawn.map(({ dataset }) => Number(dataset.drawn.split("|")[1]))];
+}"""
+
+
+def test_a_move_of_the_slider_is_drawn_at_once_but_once_a_frame(tab):
+    for index in range(4):  # so that the maps are there
+        tab.set_slider("#epoch", index)
+    first, second, third, framed, last = tab.frame.evaluate(DRAWN_AT_ONCE)
+    assert first == [0, 0]
+    assert second == third == [0, 0]
+    assert framed[0] == 2
+    assert last == [2, 2]
+
+
 def test_the_film_shows_every_epoch_once(tab):
     tab.pick("#speed", "8")
     tab.frame.evaluate(

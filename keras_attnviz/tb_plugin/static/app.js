@@ -142,7 +142,7 @@ export class App {
       this.player.stop();
     }
     Object.assign(this.state, changes);
-    this._afterChange();
+    this._afterChange(() => this.drawAtOnce());
   }
 
   /** A person on the last epoch of a run goes to the last of the next. */
@@ -161,13 +161,13 @@ export class App {
     const own = JSON.stringify(toPairs(this.state));
     if (own === JSON.stringify(toPairs(state))) return;
     this.state = state;
-    this._afterChange();
+    this._afterChange(() => this.draw());
   }
 
-  _afterChange() {
+  _afterChange(draw) {
     const { run, run2, compare } = this.state;
     const wanted = [run, ...(compare === "run" ? [run2] : [])];
-    if (wanted.every((name) => this.opened.has(name))) this.draw();
+    if (wanted.every((name) => this.opened.has(name))) draw();
     else
       this._open().then(
         () => this.draw(),
@@ -175,15 +175,34 @@ export class App {
       );
   }
 
-  /** Draws soon; any number of calls within a frame draw once. */
+  /** Draws in the next frame; any number of calls before it draw once. */
   draw() {
-    if (this.isDue) return;
     this.isDue = true;
-    // Where the frame is hidden there are no animation frames; nothing needs to be drawn then.
+    this._awaitFrame();
+  }
+
+  /** Draws now, what was due too; in the next frame where something was drawn since the last. */
+  drawAtOnce() {
+    if (this.hasDrawn) this.draw();
+    else this._drawDue();
+  }
+
+  _awaitFrame() {
+    if (this.isAwaiting) return;
+    this.isAwaiting = true;
+    // Where the page is hidden there are no animation frames; nothing needs to be drawn then.
     requestAnimationFrame(() => {
-      this.isDue = false;
-      if (this.isMounted) this._draw();
+      this.isAwaiting = this.hasDrawn = false;
+      if (this.isDue) this._drawDue();
     });
+  }
+
+  _drawDue() {
+    // Before drawing, so that what drawing sets off is drawn in the next frame, an error's too.
+    this.isDue = false;
+    this.hasDrawn = true;
+    this._awaitFrame();
+    if (this.isMounted) this._draw();
   }
 
   _draw() {

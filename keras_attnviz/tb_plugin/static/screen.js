@@ -19,7 +19,8 @@ const CHARTS = 290; // pixels at least, where the charts stand beside the pictur
 const GAP = 28;
 const AROUND = 150; // pixels for a pane's title, read-out and color bar
 const CHART_MS = 80;
-const GRIDS_MS = 45;
+const GRIDS_REST = 2; // the small multiples rest this many times as long as they took,
+const GRIDS_MS = 45; // but not longer
 const TALLEST = 640;
 const SHORTEST = 340;
 
@@ -140,18 +141,23 @@ export class Screen {
     return promise;
   }
 
-  /** Shows the small multiples, for fast scrubbing not at every epoch: the picture goes first. */
+  /** Shows the small multiples; where they take long, not at every epoch: the picture goes first. */
   _gridsSoon(shown) {
-    const wait = this.gridsAt + GRIDS_MS - performance.now();
     clearTimeout(this.gridding);
-    if (!(wait > 0)) return this._showGrids(shown);
-    this.gridding = setTimeout(() => this.app.draw(), wait);
-    return [];
+    const begin = performance.now();
+    const wait = this.gridsAfter - begin;
+    if (wait > 0) {
+      this.gridding = setTimeout(() => this.app.draw(), wait);
+      return [];
+    }
+    const promises = this._showGrids(shown);
+    const end = performance.now();
+    this.gridsAfter = end + Math.min(GRIDS_MS, GRIDS_REST * (end - begin));
+    return promises;
   }
 
   /** Shows the small multiples: of A, and in a comparison of B and of their difference. */
   _showGrids(shown) {
-    this.gridsAt = performance.now();
     const { a, b } = shown;
     const sides = b ? [a, b] : [a];
     const records = sides.map((side) => headsRecord(side.run, side.probe, side.step));
