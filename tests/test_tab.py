@@ -695,10 +695,13 @@ def test_a_probe_that_is_not_there_is_not_asked_for(chromium, address, probe):
         assert refused == []
 
 
-def test_an_address_with_a_run_that_is_gone(chromium, address):
-    # The browser tells of the 404 on the console.
-    with chromium.new_context() as context:
-        TabPage(context.new_page(), address, run="gone").shows(run=FIRST, step=4, probe=0)
+def test_an_address_with_runs_that_are_gone(page, address):
+    """The browser would tell of a 404 on the console, which fails a test."""
+    gone = {"run": "gone", "compare": "run", "run2": "gone too"}
+    tab = TabPage(page, address, **gone).shows(run=FIRST, step=4, probe=0)
+    assert tab.find("#compare").input_value() == ""
+    page.evaluate("hash => { location.hash = hash; }", tab_address("", **gone, step=1))
+    tab.shows(run=FIRST, step=1)
 
 
 def test_an_address_that_a_person_changes_is_followed(tab, page, address):

@@ -111,7 +111,7 @@ export class App {
     }
     const [runs, opened] = await Promise.all([early.runs, early.opened.catch(() => null)]);
     this.runs = runs;
-    if (opened && runs.some(({ run }) => run === opened.name)) this.opened.set(opened.name, opened);
+    if (opened) this.opened.set(opened.name, opened);
   }
 
   /** Opens the runs that the state names; the first one where it names none that is there. */

@@ -18,11 +18,11 @@ export function askEarly() {
   return { state, blobs, runs, opened };
 }
 
+/** Opens the run of the address, or else the first; what the list hasn't is not asked for. */
 async function open(state, blobs, runs) {
-  // With a run in the address there is no need to wait for the list.
-  if (state.run) return begin(await Run.open(state.run, blobs), state);
-  const [first] = await runs;
-  return first ? begin(await Run.open(first.run, blobs), state) : null;
+  const names = (await runs).map(({ run }) => run);
+  const name = names.includes(state.run) ? state.run : names[0];
+  return name ? begin(await Run.open(name, blobs), state) : null;
 }
 
 /** Asks for the probe's picture and maps; what is asked for again later is the same answer. */
