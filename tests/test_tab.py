@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from attention_logs import EventFile, MadeUpTraining
 from conftest import small_classifier
-from PIL import Image
+from PIL import Image, ImageSequence
 from playwright.sync_api import expect
 from tab_page import TabPage, colors_of, decoded, tab_address, tensorboard
 
@@ -290,6 +290,24 @@ def test_the_grid_shows_all_layers_and_heads(tab, first):
         )
         found = pixels[np.ix_(y.astype(int), x.astype(int))][..., :3]
         same_colors(found, values)
+
+
+def test_a_smooth_map_takes_nothing_from_its_neighbors(tab, first):
+    tab.find("label[for=display-smooth]").click()
+    tab.settle()
+    pixels = tab.pixels(".heads-scroller[data-pane=a] canvas")
+    outer = tab.find(".heads-scroller[data-pane=a] canvas").bounding_box()
+    for layer, head in ((0, 0), (1, 2), (2, 3)):
+        cell = f".heads-scroller[data-pane=a] .heads-cell[data-layer='{layer}'][data-head='{head}']"
+        box = tab.find(cell).bounding_box()
+        x, y, size = (
+            round(n) for n in (box["x"] - outer["x"], box["y"] - outer["y"], box["width"])
+        )
+        colors = colors_of(first.heads(4, 0)[layer][head], "inferno", 4.0).astype(np.float32)
+        expected = cv2.resize(colors, (size, size))
+        off = np.abs(pixels[y : y + size, x : x + size, :3] - expected)
+        for border in (off[0], off[-1], off[:, 0], off[:, -1]):
+            assert border.mean() < 3
 
 
 def test_a_click_in_the_grid_shows_it_large(tab, first):
@@ -622,20 +640,53 @@ def test_save_the_film_as_gif(tab, first):
     expect(tab.find("#film-dialog")).to_be_hidden()
 
 
+def frames_of(data, tmp_path):
+    """Returns the frames of a film, GIF or WebM, as a list of int arrays `[height, width, 3]`."""
+    if data.startswith(b"GIF"):
+        with Image.open(io.BytesIO(data)) as film:
+            return [
+                np.asarray(frame.convert("RGB")).astype(int)
+                for frame in ImageSequence.Iterator(film)
+            ]
+    (tmp_path / "film.webm").write_bytes(data)
+    film, frames = cv2.VideoCapture(str(tmp_path / "film.webm")), []
+    while (read := film.read())[0]:
+        frames.append(read[1][..., ::-1].astype(int))
+    return frames
+
+
 def test_save_the_film_as_webm(tab, first, tmp_path):
     tab.click("#save-film")
     tab.find("label[for=film-webm]").click()
     name, data = tab.saved("#film-save")
     assert name.endswith(".webm")
-    (tmp_path / "film.webm").write_bytes(data)
-    film = cv2.VideoCapture(str(tmp_path / "film.webm"))
-    frames = []
-    while (read := film.read())[0]:
-        frames.append(read[1][..., ::-1].astype(int))
+    frames = frames_of(data, tmp_path)
     assert len(frames) == 6
     for frame, heat in zip(frames, first.heatmaps()[:, 0], strict=True):
         expected = colors_of(heat, "inferno", 4.0)
         assert np.abs(middles(frame, 24, 126, 420) - expected).mean() < 12
+
+
+@pytest.mark.parametrize("kind", ["gif", "webm"])
+@pytest.mark.parametrize("compare", ["epoch", f"run:{SECOND}"])
+def test_the_film_of_a_comparison_shows_both(tab, first, second, tmp_path, kind, compare):
+    """Another epoch stands still beside the film; another run goes along until it ends."""
+    heat = first.heatmaps()[:, 0]
+    others = [heat[0]] * 6
+    if compare != "epoch":
+        others = second.heatmaps()[[0, 1, 2, 3, 3, 3], 0]
+    tab.pick("#compare", compare)
+    tab.click("#save-film")
+    tab.find(f"label[for=film-{kind}]").click()
+    frames = frames_of(tab.saved("#film-save")[1], tmp_path)
+    assert len(frames) == 6
+    for frame, *both in zip(frames, heat, others, strict=True):
+        assert frame.shape[1] == 24 + 3 * 444
+        for pane, values in enumerate(both):
+            found = middles(frame, 24 + 444 * pane, 126, 420)
+            assert np.abs(found - colors_of(values, "inferno", 4.0)).mean() < 12
+    # The difference moves with them.
+    assert np.abs(frames[0][126:546, 912:1332] - frames[5][126:546, 912:1332]).mean() > 1
 
 
 def test_only_a_whole_share_is_100_percent(tab):

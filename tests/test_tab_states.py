@@ -62,8 +62,10 @@ def test_the_tab_shows_epochs_by_the_slider_and_asks_for_patches(page, address, 
     same_colors(tab.patch_pixels(GRID), log.heads(4, 0)[1].mean(axis=0))
     assert tab.find("img[src=x]").count() == 0
     assert tab.frame.evaluate("document.title") == "Attention"
-    page.evaluate("document.body.classList.add('dark-mode')")
-    expect(tab.find("html")).to_have_attribute("data-theme", "dark")
+    for name in ("Dark", "Light"):
+        page.get_by_label("Menu for changing light or dark theme").click()
+        page.get_by_role("menuitem", name=name).click()
+        expect(tab.find("html")).to_have_attribute("data-theme", name.lower())
 
 
 @pytest.mark.one_stack

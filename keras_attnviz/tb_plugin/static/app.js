@@ -1,23 +1,24 @@
 /** The page's state and data: what changes it, what is loaded for it, when it is drawn. */
 
-import { ApiError, fetchRuns } from "./api.js";
+import { keysAhead } from "./ahead.js";
+import { fetchRuns } from "./api.js";
+import { Banner } from "./banner.js";
 import { Unreadable } from "./blobs.js";
 import { copyText } from "./clipboard.js";
-import { el } from "./dom.js";
 import { FilmDialog } from "./filmdialog.js";
+import { Frames } from "./frames.js";
 import { address, followAddress, followReloads, followTheme, writeAddress } from "./host.js";
 import { listenToKeys } from "./keyboard.js";
 import { layout } from "./layout.js";
-import { grayPicture } from "./picture.js";
+import { Pictures } from "./pictures.js";
 import { Player } from "./player.js";
 import { moved, resolve } from "./resolve.js";
 import { Run } from "./run.js";
 import { filmOf, saveScreen } from "./saving.js";
-import { Screen, keysAhead } from "./screen.js";
+import { Screen } from "./screen.js";
 import { fromPairs, toPairs } from "./state.js";
 
 const WRITE_MS = 250;
-const RETRY_MS = 5000;
 
 export class App {
   /** @param {Object} early what was asked for beforehand, see early.js. */
@@ -27,7 +28,7 @@ export class App {
     this.blobs = early.blobs;
     this.runs = [];
     this.opened = new Map();
-    this.pictures = new Map();
+    this.pictures = new Pictures(() => this.draw());
     this.player = new Player(this);
     this.direction = 1;
     this.timelineHandlers = {
@@ -38,7 +39,9 @@ export class App {
       onSpeed: (speed) => this.change({ speed }),
       onLinked: (linked) => this.change({ linked, step2: this.shown.b.step, gap: null }),
     };
+    this.frames = new Frames(() => this._draw());
     this.parts = layout();
+    this.banner = new Banner(this.parts.banner, () => this.load());
     this.screen = new Screen(this.parts, this);
   }
 
@@ -77,7 +80,7 @@ export class App {
   }
 
   async _load() {
-    clearTimeout(this.retry);
+    this.banner.rest();
     try {
       this.blobs.forgive();
       await this._takeEarly();
@@ -93,9 +96,9 @@ export class App {
       if (followsSecond && this.state.step2 !== null)
         this.state.step2 = this._second()?.lastStep ?? null;
       await this._open();
-      this._say(null);
+      this.banner.clear();
     } catch (error) {
-      this._fail(error);
+      this.banner.fail(error);
     }
     this.parts.waiting.hidden = true;
     this.draw();
@@ -142,7 +145,7 @@ export class App {
       this.player.stop();
     }
     Object.assign(this.state, changes);
-    this._afterChange(() => this.drawAtOnce());
+    this._afterChange(() => this.frames.atOnce());
   }
 
   /** A person on the last epoch of a run goes to the last of the next. */
@@ -171,57 +174,34 @@ export class App {
     else
       this._open().then(
         () => this.draw(),
-        (error) => this._fail(error),
+        (error) => this.banner.fail(error),
       );
   }
 
-  /** Draws in the next frame; any number of calls before it draw once. */
+  /** Draws in the next frame. */
   draw() {
-    this.isDue = true;
-    this._awaitFrame();
-  }
-
-  /** Draws now, what was due too; in the next frame where something was drawn since the last. */
-  drawAtOnce() {
-    if (this.hasDrawn) this.draw();
-    else this._drawDue();
-  }
-
-  _awaitFrame() {
-    if (this.isAwaiting) return;
-    this.isAwaiting = true;
-    // Where the page is hidden there are no animation frames; nothing needs to be drawn then.
-    requestAnimationFrame(() => {
-      this.isAwaiting = this.hasDrawn = false;
-      if (this.isDue) this._drawDue();
-    });
-  }
-
-  _drawDue() {
-    // Before drawing, so that what drawing sets off is drawn in the next frame, an error's too.
-    this.isDue = false;
-    this.hasDrawn = true;
-    this._awaitFrame();
-    if (this.isMounted) this._draw();
+    this.frames.soon();
   }
 
   _draw() {
+    if (!this.isMounted) return;
     const run = this.opened.get(this.state.run);
     const { page, empty, waiting } = this.parts;
     const hasEpochs = Boolean(run?.epochs.length);
-    empty.hidden = !(waiting.hidden && !this.failed && (!this.runs.length || (run && !hasEpochs)));
+    const isEmpty = !this.runs.length || (run && !hasEpochs);
+    empty.hidden = !(isEmpty && waiting.hidden && !this.banner.hasFailed);
     page.hidden = !hasEpochs;
     if (!hasEpochs) return;
     waiting.hidden = true;
     const shown = resolve(this.state, run, this.state.compare === "run" ? this._second() : null);
-    for (const side of [shown.a, shown.b]) if (side) side.picture = this._picture(side);
+    for (const side of [shown.a, shown.b]) if (side) side.picture = this.pictures.of(side);
     this.shown = shown;
     const promise = this.screen.show(shown, this.runs);
     this.drawn = `${shown.a.run.name}|${shown.a.step}`;
     this.isReady = !this.screen.views.some(({ isLoading }) => isLoading);
-    this.isGridReady = this.screen.isGridReady;
+    this.isGridReady = this.screen.multiples.isReady;
     this._drawAfter(promise);
-    this._tellUnreadable(this.screen.failure ?? this.screen.gridFailure);
+    this.banner.tellUnreadable(this.screen.failure ?? this.screen.multiples.failure);
     if (this.isReady) {
       if (!this.wasReady) performance.mark("first picture");
       this.wasReady = true;
@@ -235,40 +215,13 @@ export class App {
     promise?.then(
       () => this.draw(),
       // What can't be read is told where it is drawn, and only as long.
-      (error) => (error instanceof Unreadable ? this.draw() : this._fail(error)),
+      (error) => (error instanceof Unreadable ? this.draw() : this.banner.fail(error)),
     );
-  }
-
-  _tellUnreadable(failure) {
-    if (!failure && this.unreadable) this._say(null);
-    const isFree = this.unreadable || !this.failed;
-    if (failure && failure !== this.unreadable && isFree) {
-      this._fail(failure);
-      this.unreadable = failure;
-    }
   }
 
   _lookAhead(shown) {
     shown.a.run.loadPictures();
     this.blobs.prefetch(keysAhead(shown, this.direction));
-  }
-
-  /** Returns a probe's picture in gray if it is there, else null, and draws once it is. */
-  _picture({ run, probe }) {
-    const key = `${run.name} ${probe} ${run.setup.pictures[probe]}`;
-    if (!this.pictures.has(key)) {
-      const entry = { canvas: null };
-      this.pictures.set(key, entry);
-      run
-        .picture(probe)
-        .then(grayPicture)
-        .catch(() => plainPicture(run))
-        .then((canvas) => {
-          entry.canvas = canvas;
-          this.draw();
-        });
-    }
-    return this.pictures.get(key).canvas;
   }
 
   _write(shown) {
@@ -328,10 +281,8 @@ export class App {
 
   savePicture() {
     const color = getComputedStyle(document.body).color;
-    const heads = this.screen.grids
-      .filter(({ root }) => !root.hidden)
-      .map((grid) => grid.heads.picture(3, color));
-    saveScreen(this.shown, this.screen.views, heads).catch((error) => this._fail(error));
+    const heads = this.screen.multiples.pictures(3, color);
+    saveScreen(this.shown, this.screen.views, heads).catch((error) => this.banner.fail(error));
   }
 
   async copyLink() {
@@ -341,37 +292,4 @@ export class App {
     button.textContent = isCopied ? "Copied" : "Copy the address bar";
     setTimeout(() => Object.assign(button, { textContent: "Copy link" }), 2500);
   }
-
-  _fail(error) {
-    this.failed = true;
-    const retry = el("button", {
-      type: "button",
-      class: "plain",
-      text: "Try now",
-      on: { click: () => this.load() },
-    });
-    if (error instanceof ApiError && error.status === undefined) {
-      this._say([`${error.message} Trying again every few seconds. `, retry]);
-      clearTimeout(this.retry);
-      this.retry = setTimeout(() => this.load(), RETRY_MS);
-    } else this._say([`Something could not be read: ${error.message} `, retry]);
-  }
-
-  _say(parts) {
-    const { banner } = this.parts;
-    if (!parts) this.failed = false;
-    this.unreadable = null;
-    banner.hidden = !parts;
-    banner.replaceChildren(...(parts ?? []));
-  }
-}
-
-/** Returns a plain gray picture of the grid's shape, where a picture can't be read. */
-function plainPicture({ setup }) {
-  const [rows, columns] = setup.grid;
-  const canvas = el("canvas", { width: columns * 16, height: rows * 16 });
-  const context = canvas.getContext("2d");
-  context.fillStyle = "#808080";
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  return canvas;
 }

@@ -1,28 +1,15 @@
 /** All layers and heads as small multiples: a row a layer, first the mean of its heads. */
 
-import { headsOf } from "./maps.js";
 import { el, keepFocus, setText } from "./dom.js";
-import { colorize, short, times } from "./paint.js";
-
-const LABEL = 34;
-const TOP = 18;
-const GAP = 2;
-const MEAN_GAP = 8;
-const BAR = 5;
-const SMALL = 26; // pixels of a map's width; smaller ones only where there is no room
-
-/** Returns the width that the maps of a run need at least to be looked at. */
-export function smallestGrid({ setup }) {
-  const columns = Math.max(...setup.layers.map(({ heads }) => heads)) + 1;
-  return LABEL + MEAN_GAP + columns * (SMALL + GAP);
-}
+import { HeadsLayout, LABEL, TOP } from "./heads_layout.js";
+import { drawHeads, headsPicture, mapsOf } from "./heads_paint.js";
+import { short, times } from "./paint.js";
 
 export class HeadsGrid {
   /** @param {{onPick, tip}} handlers `onPick(layer, head)`; head null is the mean. */
   constructor(container, name, { onPick, tip }) {
     this.onPick = onPick;
     this.tip = tip;
-    this.atlas = document.createElement("canvas");
     this.canvas = el("canvas", {
       class: "heads-canvas",
       "aria-hidden": "true",
@@ -48,8 +35,11 @@ export class HeadsGrid {
     this.scroller.classList.toggle("is-loading", Boolean(view.isLoading));
     this.scroller.setAttribute("aria-busy", String(Boolean(view.isLoading)));
     this._build(view);
-    if (view.record) this._paint(view);
-    else if (view.isLoading) view.maps = this.view?.maps;
+    if (view.record) {
+      view.maps = mapsOf(view);
+      drawHeads(this.canvas, window.devicePixelRatio || 1, this.layout, view);
+      this.canvas.dataset.drawn = view.id;
+    } else if (view.isLoading) view.maps = this.view?.maps;
     else this._clear();
     setText(this.message, view.message);
     this.message.hidden = !view.message;
@@ -83,43 +73,24 @@ export class HeadsGrid {
 
   _build({ run, aspect, height, room, hasBars }) {
     const counts = run.setup.layers.map(({ heads }) => heads);
-    const columns = Math.max(...counts);
-    const bar = hasBars ? BAR : 0;
-    const signature = `${counts} ${room} ${height} ${aspect.toFixed(3)} ${bar}`;
+    const signature = `${counts} ${room} ${height} ${aspect.toFixed(3)} ${hasBars}`;
     if (signature === this.signature) return;
     this.signature = signature;
-    const widest = (room - LABEL - MEAN_GAP) / (columns + 1) - GAP;
-    const fitting = ((height - TOP) / counts.length - GAP - bar) / aspect;
-    const width = Math.floor(Math.max(16, Math.min(widest, Math.max(fitting, SMALL), 96)));
-    const tall = Math.max(10, Math.round(width * aspect));
-    this.size = { width, tall, bar, columns };
-    const labels = Array.from({ length: columns + 1 }, (_, c) =>
-      this._label(
-        c ? String(c) : width < SMALL ? "all" : "mean",
-        "heads-column",
-        this._x(c),
-        0,
-        width,
-        TOP,
-      ),
+    this.layout = new HeadsLayout(counts, { aspect, height, room, hasBars });
+    const { layout } = this;
+    const mean = layout.isNarrow ? "all" : "mean";
+    const labels = Array.from({ length: layout.columns + 1 }, (_, c) =>
+      this._label(c ? String(c) : mean, "heads-column", layout.x(c), 0, layout.width, TOP),
     );
     const rows = counts.map((heads, layer) => this._row(layer, heads));
     const corner = this._label("layer", "heads-corner", 0, 0, LABEL - 6, TOP);
     this.cells.replaceChildren(corner, ...labels, ...rows);
-    const total = [this._x(columns) + width + 2, this._y(counts.length)];
-    Object.assign(this.body.style, { width: `${total[0]}px`, height: `${total[1]}px` });
-    this.width = Math.min(room, total[0]);
+    const [width, tall] = layout.total;
+    this.width = Math.min(room, width);
     const ratio = window.devicePixelRatio || 1;
-    Object.assign(this.canvas, { width: total[0] * ratio, height: total[1] * ratio });
-    Object.assign(this.canvas.style, { width: `${total[0]}px`, height: `${total[1]}px` });
-  }
-
-  _x(column) {
-    return LABEL + column * (this.size.width + GAP) + (column > 0 ? MEAN_GAP : 0);
-  }
-
-  _y(layer) {
-    return TOP + layer * (this.size.tall + GAP + this.size.bar);
+    Object.assign(this.canvas, { width: width * ratio, height: tall * ratio });
+    for (const { style } of [this.body, this.canvas])
+      Object.assign(style, { width: `${width}px`, height: `${tall}px` });
   }
 
   _label(text, name, left, top, width, height) {
@@ -129,14 +100,15 @@ export class HeadsGrid {
   }
 
   _row(layer, heads) {
+    const { layout } = this;
     const row = el("div", { role: "row", class: "heads-row", data: { layer } });
     const mark = this._label(
       String(layer + 1),
       "heads-layer",
       0,
-      this._y(layer),
+      layout.y(layer),
       LABEL - 6,
-      this.size.tall,
+      layout.tall,
     );
     row.append(mark);
     for (let column = 0; column <= heads; column += 1) {
@@ -149,7 +121,7 @@ export class HeadsGrid {
         "aria-label": `Layer ${layer + 1}, ${column ? `head ${column}` : "mean of heads"}`,
         data: { layer, head: column ? head : "mean" },
       });
-      place(cell, this._x(column), this._y(layer), this.size.width, this.size.tall + this.size.bar);
+      place(cell, layout.x(column), layout.y(layer), layout.width, layout.tall + layout.bar);
       row.append(cell);
     }
     return row;
@@ -157,111 +129,7 @@ export class HeadsGrid {
 
   /** Returns a canvas of what is shown with its numbers, drawn `scale` times as fine. */
   picture(scale, color) {
-    const { view } = this;
-    const canvas = document.createElement("canvas");
-    const width = this._x(this.size.columns) + this.size.width + 2;
-    Object.assign(canvas, {
-      width: width * scale,
-      height: this._y(view.run.setup.layers.length) * scale,
-    });
-    if (!view.maps) return canvas;
-    this._draw(canvas, scale, view);
-    const context = canvas.getContext("2d");
-    Object.assign(context, {
-      font: "11px system-ui, sans-serif",
-      fillStyle: color,
-      textBaseline: "middle",
-    });
-    context.textAlign = "center";
-    for (let column = 0; column <= this.size.columns; column += 1) {
-      context.fillText(
-        column ? String(column) : "mean",
-        this._x(column) + this.size.width / 2,
-        TOP / 2,
-      );
-    }
-    context.textAlign = "right";
-    view.run.setup.layers.forEach((_, layer) => {
-      const mark = layer === view.changed ? "◆ " : "";
-      context.fillText(`${mark}${layer + 1}`, LABEL - 6, this._y(layer) + this.size.tall / 2);
-    });
-    return canvas;
-  }
-
-  /** Works the maps out, and draws them. */
-  _paint(view) {
-    const { run, record, other } = view;
-    const maps = run.setup.layers.map(({ heads }, layer) =>
-      Array.from({ length: heads + 1 }, (_, column) => {
-        const map = headsOf(run, record, layer, column ? column - 1 : null);
-        if (other) {
-          const { values } = headsOf(run, other, layer, column ? column - 1 : null);
-          map.values = map.values.map((value, i) => value - values[i]);
-        }
-        map.highest = map.values.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-6);
-        return map;
-      }),
-    );
-    view.maps = maps;
-    this._draw(this.canvas, window.devicePixelRatio || 1, view);
-    this.canvas.dataset.drawn = view.id;
-  }
-
-  _draw(canvas, ratio, { run, maps, other, look, frozen, measure }) {
-    const [rows, columns] = run.setup.head_grid;
-    const most = Math.max(...maps.flat().map((map) => map.highest));
-    const count = this.size.columns + 1;
-    const [width, height] = [columns * count, rows * maps.length];
-    if (this.atlas.width !== width) this.atlas.width = width;
-    if (this.atlas.height !== height) this.atlas.height = height;
-    const painter = this.atlas.getContext("2d", { willReadFrequently: true });
-    const context = canvas.getContext("2d");
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, canvas.width, canvas.height);
-    context.imageSmoothingEnabled = look.smooth;
-    const image = painter.createImageData(columns, rows);
-    const pixels = new Uint32Array(image.data.buffer);
-    maps.forEach((row, layer) =>
-      row.forEach((map, column) => {
-        const fixed = other ? look.limit / 2 : look.limit;
-        const high = { fixed, shared: most, image: map.highest }[look.scale];
-        const colors = frozen[layer] && !other ? "gray" : look.colors;
-        colorize(map.values, pixels, { colors, low: other ? -high : 0, high });
-        painter.putImageData(image, column * columns, layer * rows);
-      }),
-    );
-    maps.forEach((row, layer) =>
-      row.forEach((map, column) => {
-        const { width: wide, tall } = this.size;
-        const [x, y] = [this._x(column), this._y(layer)];
-        context.globalAlpha = frozen[layer] ? 0.55 : 1;
-        context.drawImage(
-          this.atlas,
-          column * columns,
-          layer * rows,
-          columns,
-          rows,
-          x,
-          y,
-          wide,
-          tall,
-        );
-        context.globalAlpha = 1;
-        if (measure)
-          this._bar(context, measure, measure.at(layer, column ? column - 1 : null), x, y);
-      }),
-    );
-  }
-
-  _bar(context, { low, high }, value, x, y) {
-    const { width, tall } = this.size;
-    const style = getComputedStyle(this.body);
-    context.fillStyle = style.getPropertyValue("--track");
-    context.fillRect(x, y + tall + 1, width, BAR - 2);
-    if (!Number.isFinite(value) || high <= low) return;
-    const share = Math.min(1, Math.max(0, (value - low) / (high - low)));
-    context.fillStyle = style.getPropertyValue("--bar");
-    context.fillRect(x, y + tall + 1, Math.max(1, width * share), BAR - 2);
+    return headsPicture(scale, color, this.layout, this.view);
   }
 
   _mark({ selection, frozen, changed, best }) {

@@ -204,6 +204,12 @@ function outline(context, left, top, width, height, [x, y], { grid, span }, thic
   }
 }
 
+/** Returns a picture's height over its width, or before it is there its grid's, within bounds. */
+export function aspectOf({ run, picture }) {
+  const [rows, columns] = run.setup.grid;
+  return Math.min(3, Math.max(0.35, picture ? picture.height / picture.width : rows / columns));
+}
+
 /** Returns a canvas with a picture in gray. */
 export async function grayPicture(blob) {
   const bitmap = await createImageBitmap(blob);

@@ -41,7 +41,7 @@ export class Player {
     if (!this.isPlaying) return;
     // No epoch is skipped for its data, unless they don't come.
     const isReady = (app.isReady && app.isGridReady) || now > this.nextAt + PATIENCE_MS;
-    if (now >= this.nextAt && isReady && !app.isDue) {
+    if (now >= this.nextAt && isReady && !app.frames.isDue) {
       const { run, step } = app.shown.a;
       if (step === run.lastStep) {
         this.stop();

@@ -2,27 +2,22 @@
 
 import { createCharts } from "./charts.js";
 import { Choosers, Looks } from "./controls.js";
-import { el, fillSelect, setText } from "./dom.js";
-import { HeadsGrid, smallestGrid } from "./heads.js";
-import { keysOf } from "./maps.js";
-import { PicturePane } from "./picture.js";
+import { el, setText } from "./dom.js";
+import { smallestGrid } from "./heads_layout.js";
+import { Multiples } from "./multiples.js";
+import { PicturePane, aspectOf } from "./picture.js";
 import { ProbeStrip } from "./probes.js";
-import { chartGroups, hasDrift, measureAt, measures, mostChanged } from "./series.js";
-import { DIFFERENCE_MAP, short } from "./paint.js";
+import { chartGroups } from "./series.js";
 import { Timeline, epochName } from "./timeline.js";
 import { Tip } from "./tip.js";
-import { describe, paneViews, selectionFor } from "./views.js";
+import { describe, paneViews, readoutOf } from "./views.js";
 
-const AHEAD = 24;
-const BEHIND = 8;
 const CHARTS = 290; // pixels at least, where the charts stand beside the pictures
 const GAP = 28;
-const AROUND = 150; // pixels for a pane's title, read-out and color bar
+const AROUND = 136; // pixels for a pane's title, read-out and color bar
 const CHART_MS = 80;
-const GRIDS_REST = 2; // the small multiples rest this many times as long as they took,
-const GRIDS_MS = 45; // but not longer
 const TALLEST = 640;
-const SHORTEST = 340;
+const SHORTEST = 300;
 
 export class Screen {
   /** @param {App} app whose `change(changes)` and actions the controls call. */
@@ -44,17 +39,14 @@ export class Screen {
           onHover: (patch) => this.panes.forEach((pane) => pane.hover(patch)),
         }),
     );
-    this.grids = ["a", "b", "difference"].map((name) => {
-      const letter = el("span", { class: "grid-letter" });
-      const root = el("div", { class: "grid-part" }, letter);
-      parts.grid.append(root);
-      const onPick = (layer, head) => app.pickHead(layer, head);
-      return { root, letter, heads: new HeadsGrid(root, name, { onPick, tip }) };
+    this.multiples = new Multiples(parts, {
+      change,
+      pickHead: (layer, head) => app.pickHead(layer, head),
+      draw: () => app.draw(),
+      tip,
     });
     this.timeline = new Timeline(parts.timeline, app.timelineHandlers);
     this.charts = createCharts(parts.charts, { onStep: (step) => app.goTo(step, false) });
-    this._gridHead();
-    this._legend();
     this.back = el("button", {
       type: "button",
       class: "plain",
@@ -81,9 +73,9 @@ export class Screen {
     setText(this.back, `Back to the ${readoutOf(a.run)} (Esc)`);
     this.back.hidden = !selection.patch;
     this.sizes = this._arrange(shown);
-    const promises = [this._showPanes(shown), ...this._gridsSoon(shown)].filter(Boolean);
+    const promises = [this._showPanes(shown), ...this.multiples.soon(shown, this.sizes)];
     this._chartSoon(shown);
-    return promises.length ? Promise.all(promises) : null;
+    return promises.some(Boolean) ? Promise.all(promises) : null;
   }
 
   /** Decides what stands beside what; returns the pixels that a pane and a grid may take. */
@@ -94,7 +86,7 @@ export class Screen {
       window.innerWidth,
       window.innerHeight,
       problems.hidden,
-      this._aspect(a),
+      aspectOf(a),
       Boolean(b),
       a.run.name,
       asking.textContent.length,
@@ -103,9 +95,9 @@ export class Screen {
     this.arranged = signature;
     const width = view.clientWidth;
     const height = this._height();
-    const pane = Math.round(Math.min(width * 0.45, height / this._aspect(a)));
+    const pane = Math.round(Math.min(width * 0.45, height / aspectOf(a)));
     const rest = width - pane - 2 * GAP - CHARTS;
-    const isBeside = !b && rest >= smallestGrid(a.run);
+    const isBeside = !b && rest >= smallestGrid(a.run, aspectOf(a));
     view.classList.toggle("is-comparison", Boolean(b));
     view.classList.toggle("has-charts", isBeside);
     if (isBeside !== (charts.parentNode === view)) (isBeside ? view : page).append(charts);
@@ -139,175 +131,6 @@ export class Screen {
       pane.show(views[i]);
     });
     return promise;
-  }
-
-  /** Shows the small multiples; where they take long, not at every epoch: the picture goes first. */
-  _gridsSoon(shown) {
-    clearTimeout(this.gridding);
-    const begin = performance.now();
-    const wait = this.gridsAfter - begin;
-    if (wait > 0) {
-      this.gridding = setTimeout(() => this.app.draw(), wait);
-      return [];
-    }
-    const promises = this._showGrids(shown);
-    const end = performance.now();
-    this.gridsAfter = end + Math.min(GRIDS_MS, GRIDS_REST * (end - begin));
-    return promises;
-  }
-
-  /** Shows the small multiples: of A, and in a comparison of B and of their difference. */
-  _showGrids(shown) {
-    const { a, b } = shown;
-    const sides = b ? [a, b] : [a];
-    const records = sides.map((side) => headsRecord(side.run, side.probe, side.step));
-    const isComparable = !b || sameHeads(a.run, b.run);
-    const grids = sides.map((side, i) => ({
-      side,
-      record: records[i].record,
-      isLoading: records[i].promise,
-      isUnreadable: Boolean(records[i].failure),
-      letter: "AB"[i],
-    }));
-    if (b) {
-      grids.push({
-        side: a,
-        record: records[0].record,
-        other: records[1].record,
-        isLoading: records.some(({ promise }) => promise),
-        letter: "A − B",
-      });
-    }
-    const marks = grids.map((grid) => this._marks(shown, grid));
-    this.grids.forEach((grid, i) => {
-      grid.root.hidden = i >= grids.length;
-      const isDifference = i === 2;
-      if (grid.root.hidden || (isDifference && !isComparable)) {
-        grid.root.hidden = true;
-        return;
-      }
-      setText(grid.letter, b ? grids[i].letter : "");
-      this._showGrid(shown, grid.heads, grids[i], marks[i], isDifference);
-    });
-    const { heads } = this.grids[0];
-    if (!b) this.parts.side.style.width = `${Math.max(heads.width, 300)}px`;
-    this._tell(a.run, marks[0], isComparable, records);
-    this.gridFailure = records.find(({ failure }) => failure)?.failure ?? null;
-    this.isGridReady = records.every(({ promise }) => !promise);
-    return [...records.map(({ promise }) => promise), ...marks.map(({ promise }) => promise)];
-  }
-
-  _marks(shown, { side, record, other }) {
-    const { run, probe, step } = side;
-    const baseline =
-      run.baseline === null || hasDrift(run) ? null : headsRecord(run, probe, run.baseline);
-    return {
-      changed: mostChanged(run, step, record, baseline?.record),
-      measure: other !== undefined ? null : measureAt(run, shown.measure, step),
-      promise: baseline?.promise,
-    };
-  }
-
-  _showGrid(shown, heads, grid, { changed, measure }, isDifference) {
-    const { side, record, other, isLoading, isUnreadable } = grid;
-    heads.show({
-      id: `${side.run.name}|${side.step}|${side.probe}`,
-      run: side.run,
-      record: isDifference && !other ? null : record,
-      other: isDifference ? other : null,
-      difference: isDifference,
-      look: {
-        colors: isDifference ? DIFFERENCE_MAP : shown.colors,
-        scale: shown.scale,
-        limit: shown.limit,
-        smooth: shown.display === "smooth",
-      },
-      aspect: this._aspect(side),
-      selection: selectionFor(shown.selection, side),
-      frozen: side.run.setup.layers.map(({ trainable }) => trainable === false),
-      changed: changed?.layer ?? null,
-      best: measure?.best ?? null,
-      measure,
-      hasBars: Boolean(shown.measure),
-      height: this.sizes.gridHeight,
-      room: this.sizes.grid,
-      isLoading,
-      message: isUnreadable ? "Single heads of this epoch can't be read." : "",
-    });
-  }
-
-  _aspect({ run, picture }) {
-    const [rows, columns] = run.setup.grid;
-    return Math.min(3, Math.max(0.35, picture ? picture.height / picture.width : rows / columns));
-  }
-
-  _gridHead() {
-    this.gridTitle = el("h2", { text: "Layers and heads" });
-    this.measure = el("select", {
-      id: "measure",
-      on: { change: () => this.app.change({ measure: this.measure.value }) },
-    });
-    this.measureField = el(
-      "label",
-      { class: "field", for: "measure" },
-      el("span", { text: "Bars" }),
-      this.measure,
-    );
-    this.parts.gridHead.append(this.gridTitle, el("span", { class: "space" }), this.measureField);
-  }
-
-  _legend() {
-    const button = (id) => el("button", { type: "button", class: "plain", id, hidden: true });
-    this.changed = button("most-changed");
-    this.best = button("best-head");
-    this.frozen = el("span", { class: "muted", id: "frozen-note", text: "gray: frozen" });
-    this.gridNote = el("span", { class: "muted", id: "grid-note" });
-    this.changed.addEventListener("click", () =>
-      this.app.change({ layer: this.changedLayer, head: null }),
-    );
-    this.best.addEventListener("click", () => this.app.change(this.bestPlace));
-    this.parts.legend.append(this.changed, this.best, this.frozen, this.gridNote);
-  }
-
-  _tell(run, { changed, measure }, isComparable, records) {
-    const from = this.app.state.patch ? `, from the ${readoutOf(run)}` : "";
-    setText(this.gridTitle, `Layers and heads${from}`);
-    const choices = measures(run);
-    fillSelect(
-      this.measure,
-      [
-        { value: "", label: "none" },
-        ...choices.map(({ name, title, description }) => ({
-          value: name,
-          label: title,
-          title: description,
-        })),
-      ],
-      measure?.name ?? "",
-    );
-    this.measureField.hidden = !choices.length;
-    this.changed.hidden = !changed;
-    if (changed) {
-      this.changedLayer = changed.layer;
-      setText(this.changed, `◆ layer ${changed.layer + 1} changed most since the baseline`);
-      this.changed.title = changed.title ? `${changed.title}: ${short(changed.value)}` : "";
-    }
-    const best = measure?.best;
-    this.best.hidden = !best;
-    if (best) {
-      this.bestPlace = { layer: best.layer, head: best.head };
-      const place = `layer ${best.layer + 1}${best.head === null ? "" : `, head ${best.head + 1}`}`;
-      setText(
-        this.best,
-        `○ highest ${measure.title.toLowerCase()}: ${place} (${short(best.value)})`,
-      );
-    }
-    this.frozen.hidden = run.setup.layers.every(({ trainable }) => trainable !== false);
-    let note = "";
-    if (!isComparable) note = "The two runs differ in layers, heads or grid.";
-    else if (records.some(({ isMissing }) => isMissing))
-      note = "Single heads were not logged at this epoch.";
-    setText(this.gridNote, note);
   }
 
   /** The charts come after the pictures, and while a person scrubs not for every epoch. */
@@ -377,41 +200,4 @@ export class Screen {
       el("ul", {}, ...problems.map((text) => el("li", { text }))),
     );
   }
-}
-
-function readoutOf({ setup }) {
-  return setup.readout ?? "read-out";
-}
-
-/** Returns the keys of blobs worth having soon: those of the epochs ahead, then those behind. */
-export function keysAhead({ a, b, selection }, direction) {
-  return [a, b].filter(Boolean).flatMap((side) => {
-    const at = side.run.indices.get(side.step);
-    const steps = [];
-    for (let i = 1; i <= AHEAD; i += 1) {
-      steps.push(side.run.steps[at + direction * i]);
-      if (i <= BEHIND) steps.push(side.run.steps[at - direction * i]);
-    }
-    const known = steps.filter((step) => step !== undefined);
-    const own = selectionFor(selection, side);
-    const heads = { ...own, patch: null, layer: 0 };
-    return [...keysOf(side.run, own, known), ...keysOf(side.run, heads, known)];
-  });
-}
-
-function headsRecord(run, probe, step) {
-  const keys = run.keys("heads", probe);
-  if (!keys.value) return { record: null, promise: keys.promise };
-  const key = keys.value.get(step);
-  if (!key) return { record: null, promise: null, isMissing: true };
-  const failure = run.blobs.failure(key);
-  if (failure) return { record: null, promise: null, failure };
-  const record = run.blobs.peek(key);
-  return { record, promise: record ? null : run.blobs.get(key) };
-}
-
-function sameHeads(a, b) {
-  const shape = ({ setup }) =>
-    JSON.stringify([setup.head_grid, setup.layers.map(({ heads }) => heads)]);
-  return shape(a) === shape(b);
 }

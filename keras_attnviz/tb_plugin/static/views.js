@@ -127,8 +127,13 @@ export function describe(run, { method, layer, head, patch }) {
       : `Layer ${layer + 1}, ${head === null ? "mean of heads" : `head ${head + 1}`}`;
   const from = patch
     ? `patch ${clampPatch(patch, run).join(", ")}`
-    : `the ${run.setup.readout ?? "read-out"}`;
+    : `the ${readoutOf(run)}`;
   return `${place}, from ${from}`;
+}
+
+/** Returns how the tokens are called that the predictions are computed from. */
+export function readoutOf({ setup }) {
+  return setup.readout ?? "read-out";
 }
 
 function clampPatch([x, y], { setup }) {

@@ -1,0 +1,114 @@
+/** The small multiples on a canvas: what they show, their bars, and for files their numbers. */
+
+import { BAR, LABEL, TOP } from "./heads_layout.js";
+import { headsOf } from "./maps.js";
+import { colorize } from "./paint.js";
+
+const atlas = document.createElement("canvas");
+
+/** Returns each layer's maps, `{values, others, highest}`: the mean of its heads, then they. */
+export function mapsOf({ run, record, other }) {
+  return run.setup.layers.map(({ heads }, layer) =>
+    Array.from({ length: heads + 1 }, (_, column) => {
+      const map = headsOf(run, record, layer, column ? column - 1 : null);
+      if (other) {
+        const { values } = headsOf(run, other, layer, column ? column - 1 : null);
+        map.values = map.values.map((value, i) => value - values[i]);
+      }
+      map.highest = map.values.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-6);
+      return map;
+    }),
+  );
+}
+
+/** Draws the maps of a view, `ratio` pixels of the canvas to one of the layout. */
+export function drawHeads(canvas, ratio, layout, view) {
+  const { run, maps, frozen, measure, look } = view;
+  const [rows, columns] = run.setup.head_grid;
+  colorAtlas(layout, view);
+  const context = canvas.getContext("2d");
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  context.imageSmoothingEnabled = look.smooth;
+  const style = measure && getComputedStyle(document.body);
+  const [track, bar] = ["--track", "--bar"].map((name) => style?.getPropertyValue(name));
+  maps.forEach((row, layer) =>
+    row.forEach((_, column) => {
+      const [x, y] = [layout.x(column), layout.y(layer)];
+      const [left, top] = [column * (columns + 2) + 1, layer * (rows + 2) + 1];
+      context.globalAlpha = frozen[layer] ? 0.55 : 1;
+      context.drawImage(atlas, left, top, columns, rows, x, y, layout.width, layout.tall);
+      context.globalAlpha = 1;
+      if (!measure) return;
+      const share = shareOf(measure, measure.at(layer, column ? column - 1 : null));
+      context.fillStyle = track;
+      context.fillRect(x, y + layout.tall + 1, layout.width, BAR - 2);
+      if (share === null) return;
+      context.fillStyle = bar;
+      context.fillRect(x, y + layout.tall + 1, Math.max(1, layout.width * share), BAR - 2);
+    }),
+  );
+}
+
+/**
+ * Puts all maps in their colors side by side, a pixel a cell, each in a frame of its own border:
+ * what is drawn smoothly takes in the pixels next to it.
+ */
+function colorAtlas(layout, { run, maps, other, look, frozen }) {
+  const [rows, columns] = run.setup.head_grid;
+  const most = Math.max(...maps.flat().map((map) => map.highest));
+  const [width, height] = [(columns + 2) * (layout.columns + 1), (rows + 2) * maps.length];
+  if (atlas.width !== width) atlas.width = width;
+  if (atlas.height !== height) atlas.height = height;
+  const painter = atlas.getContext("2d", { willReadFrequently: true });
+  const image = painter.createImageData(width, height);
+  const all = new Uint32Array(image.data.buffer);
+  const pixels = new Uint32Array(rows * columns);
+  maps.forEach((row, layer) =>
+    row.forEach((map, column) => {
+      const fixed = other ? look.limit / 2 : look.limit;
+      const high = { fixed, shared: most, image: map.highest }[look.scale];
+      const colors = frozen[layer] && !other ? "gray" : look.colors;
+      colorize(map.values, pixels, { colors, low: other ? -high : 0, high });
+      for (let y = -1; y <= rows; y += 1) {
+        const from = Math.min(rows - 1, Math.max(0, y)) * columns;
+        const to = (layer * (rows + 2) + y + 1) * width + column * (columns + 2) + 1;
+        all.set(pixels.subarray(from, from + columns), to);
+        all[to - 1] = pixels[from];
+        all[to + columns] = pixels[from + columns - 1];
+      }
+    }),
+  );
+  painter.putImageData(image, 0, 0);
+}
+
+function shareOf({ low, high }, value) {
+  if (!Number.isFinite(value) || high <= low) return null;
+  return Math.min(1, Math.max(0, (value - low) / (high - low)));
+}
+
+/** Returns a canvas of a view with its numbers, drawn `scale` times as fine. */
+export function headsPicture(scale, color, layout, view) {
+  const canvas = document.createElement("canvas");
+  const [width, height] = layout.total;
+  Object.assign(canvas, { width: width * scale, height: height * scale });
+  if (!view.maps) return canvas;
+  drawHeads(canvas, scale, layout, view);
+  const context = canvas.getContext("2d");
+  Object.assign(context, {
+    font: "11px system-ui, sans-serif",
+    fillStyle: color,
+    textBaseline: "middle",
+    textAlign: "center",
+  });
+  for (let column = 0; column <= layout.columns; column += 1) {
+    const name = column ? String(column) : "mean";
+    context.fillText(name, layout.x(column) + layout.width / 2, TOP / 2);
+  }
+  context.textAlign = "right";
+  view.run.setup.layers.forEach((_, layer) => {
+    const mark = layer === view.changed ? "◆ " : "";
+    context.fillText(`${mark}${layer + 1}`, LABEL - 6, layout.y(layer) + layout.tall / 2);
+  });
+  return canvas;
+}
