@@ -163,8 +163,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
                 full_probes=self._full_probes,
                 full_every_epochs=self._full_every_epochs,
             )
-            if self._full_probes:
-                print(self._records.full_size_text(self.params.get("epochs")))
+            for line in self._records.size_lines(self.params.get("epochs"), self.every_epochs):
+                print(line)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Logs the baseline before the first training step of a fit."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_attnviz import render
 from keras_attnviz._checks import is_integer, message
+from keras_attnviz.sizes import size_lines
 from keras_attnviz.tab_series import TabSeries
 from keras_attnviz.tb_plugin import metadata
 from keras_attnviz.tb_plugin.packing import pack, quantize
@@ -71,23 +72,15 @@ class TabRecords:
         ]
         writer.blobs(step, metadata.FULL_TAG, blobs)
 
-    def full_bytes(self):
-        """Returns how many bytes `write_full` writes, but for a few."""
-        cells = self._monitor.measures.token_cells.count
-        heads = sum(found.heads for found in self._monitor.attention_model.maps)
-        return len(self._full_probes) * heads * cells * (cells + 4)
-
-    def full_size_text(self, epochs):
-        """Returns a line that tells how much `write_full` will write.
-
-        Args:
-            epochs: number of epochs of the training, or None where it isn't known.
-        """
-        each, every = self.full_bytes() / 1e6, self._full_every_epochs
-        total = "" if epochs is None else f", {each * (1 + epochs // every):.1f} MB in all"
-        return (
-            f"Whole attention of {len(self._full_probes)} probes: {each:.1f} MB, before the "
-            f"training and after every {every} epochs{total}."
+    def size_lines(self, epochs, every_epochs):
+        """Returns what is to be told before the training, see `sizes.size_lines`."""
+        return size_lines(
+            self._monitor,
+            probes=len(self._probes),
+            every_epochs=every_epochs,
+            full_probes=len(self._full_probes),
+            full_every_epochs=self._full_every_epochs,
+            epochs=epochs,
         )
 
     def _setup(self):

@@ -273,13 +273,3 @@ def test_full_probes_are_checked(faces, tmp_path, chosen, error, text):
 def test_full_probes_need_the_tab(faces, tmp_path):
     with pytest.raises(ValueError, match="must be empty where `attention_tab` is False"):
         AttentionRolloutCallback(probes_of(faces), tmp_path, full_probes=[0], attention_tab=False)
-
-
-def test_the_size_of_whole_attention_is_told_before(faces, tmp_path, capsys):
-    callback = AttentionRolloutCallback(probes_of(faces), tmp_path, full_probes=[0, -1])
-    small_classifier().fit(*faces, epochs=1, verbose=0, callbacks=[callback])
-    # 2 probes x 12 heads x 36 cells x (36 codes + a float).
-    assert callback._records.full_bytes() == 2 * 12 * 36 * 40
-    assert "Whole attention of 2 probes: 0.0 MB, before the training" in capsys.readouterr().out
-    record = read_log(tmp_path).records[-1][metadata.FULL_TAG]
-    assert sum(map(len, record)) == pytest.approx(2 * 12 * 36 * 40, rel=0.15)

@@ -1,0 +1,63 @@
+"""How much is logged for the Attention tab, to be told before the training begins."""
+
+import math
+
+LARGE = 5e6  # bytes each logged epoch, of which nobody needs to be told below
+
+
+def epoch_bytes(monitor, probes):
+    """Returns how many bytes the records of an epoch take, but for their headers and the metrics.
+
+    Args:
+        monitor: the `ProbeMonitor`, with details.
+        probes: number of probes.
+    """
+    measures = monitor.measures
+    tokens = measures.token_cells.count
+    heat = math.prod(monitor.attention_model.layout.grid) + 4
+    heads = _heads(monitor) * (measures.head_cells.count + 8)
+    return probes * (heat + heads + tokens * (tokens + 4))
+
+
+def full_bytes(monitor, probes):
+    """Returns how many bytes whole attention takes, but for a few; arguments as `epoch_bytes`."""
+    cells = monitor.measures.token_cells.count
+    return probes * _heads(monitor) * cells * (cells + 4)
+
+
+def size_lines(monitor, *, probes, every_epochs, full_probes, full_every_epochs, epochs):
+    """Returns what is to be told of sizes, a list of lines.
+
+    Args:
+        monitor: the `ProbeMonitor`, with details.
+        probes: number of probes.
+        every_epochs: after how many epochs something is logged.
+        full_probes: number of probes whose whole attention is logged.
+        full_every_epochs: after how many epochs that is.
+        epochs: number of epochs of the training, or None where it isn't known.
+    """
+    lines = []
+    each = epoch_bytes(monitor, probes)
+    if each > LARGE:
+        total = _total(each, None if epochs is None else 1 + math.ceil(epochs / every_epochs))
+        lines.append(
+            f"Attention tab: {each / 1e6:.1f} MB each logged epoch for {probes} probes{total}. "
+            "Fewer probes or a larger `every_epochs` make it less, `attention_tab=False` leaves "
+            "it out."
+        )
+    if full_probes:
+        each = full_bytes(monitor, full_probes)
+        total = _total(each, None if epochs is None else 1 + epochs // full_every_epochs)
+        lines.append(
+            f"Whole attention of {full_probes} probes: {each / 1e6:.1f} MB, before the training "
+            f"and after every {full_every_epochs} epochs{total}."
+        )
+    return lines
+
+
+def _heads(monitor):
+    return sum(found.heads for found in monitor.attention_model.maps)
+
+
+def _total(each, times):
+    return "" if times is None else f", {each * times / 1e6:.1f} MB in all"

@@ -1,0 +1,54 @@
+"""How much the callback says it will log for the Attention tab, beside what it logs."""
+
+import numpy as np
+from conftest import small_classifier
+
+from keras_attnviz import AttentionRolloutCallback, ProbeSet, read_log
+from keras_attnviz.sizes import epoch_bytes, full_bytes
+from keras_attnviz.tb_plugin import metadata
+from keras_attnviz.tb_plugin.packing import unpack
+
+
+def begun(images, folder, *, epochs=10, **options):
+    """Returns a callback whose training has begun."""
+    callback = AttentionRolloutCallback(ProbeSet(images), folder, **options)
+    callback.set_params({"epochs": epochs})
+    callback.set_model(small_classifier())
+    callback.on_train_begin()
+    return callback
+
+
+def array_bytes(blobs):
+    """Returns the bytes of the arrays in packed records."""
+    return sum(array.nbytes for blob in blobs for array in unpack(blob)[0].values())
+
+
+def test_the_sizes_are_those_of_what_is_logged(faces, tmp_path, capsys):
+    callback = AttentionRolloutCallback(faces[0][:3], tmp_path, full_probes=[0, -1])
+    small_classifier().fit(*faces, epochs=1, verbose=0, callbacks=[callback])
+    # Of 36 patches a probe has a heatmap, 12 heads and as many maps as patches, rows of bytes
+    # with a float each, and a float more for a head.
+    expected = 3 * ((36 + 4) + 12 * (36 + 8) + 36 * (36 + 4))
+    assert epoch_bytes(callback._monitor, 3) == expected
+    record = dict(read_log(tmp_path).records[-1])
+    full = record.pop(metadata.FULL_TAG)
+    record.pop(metadata.EPOCH_TAG)
+    assert array_bytes(blob for blobs in record.values() for blob in blobs) == expected
+    assert full_bytes(callback._monitor, 2) == array_bytes(full) == 2 * 12 * 36 * 40
+    told = capsys.readouterr().out
+    assert "Whole attention of 2 probes: 0.0 MB, before the training" in told
+    assert "Attention tab" not in told
+
+
+def test_much_is_told_once_before_the_training(faces, tmp_path, capsys):
+    images = np.concatenate([faces[0]] * 13)
+    begun(images, tmp_path, every_epochs=4)
+    # 2,600 probes of 2,008 bytes; the baseline and after epochs 4, 8 and 10.
+    assert capsys.readouterr().out == (
+        "Attention tab: 5.2 MB each logged epoch for 2600 probes, 20.9 MB in all. Fewer probes or "
+        "a larger `every_epochs` make it less, `attention_tab=False` leaves it out.\n"
+    )
+    begun(images, tmp_path, epochs=None)
+    assert "for 2600 probes. Fewer" in capsys.readouterr().out
+    begun(images, tmp_path, attention_tab=False)
+    assert capsys.readouterr().out == ""
