@@ -12,7 +12,6 @@ from keras_attnviz.monitor import (
     ProbeMonitor,
     check_options,
     overall,
-    scalar_names,
     snapshot_scalars,
 )
 from keras_attnviz.panel import ColorScale, write_panels
@@ -28,10 +27,11 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
     that Keras counts from 0. Everything goes into the run `<log_dir>/attention`.
 
     Logged: a picture of each probe with its attention rollout and prediction; the scalars
-    `attention/entropy`, `attention/entropy/layer_<n>`, `attention/drift_from_baseline` and
-    `attention/drift_from_last`. The scalars also go into Keras' `logs`, as `attention_entropy`
-    and so on, for callbacks that stand after this one in the list, the progress bar and the
-    history; in epochs that are not logged they repeat the last logged values.
+    `attention/entropy`, `attention/entropy/layer_<n>`, `attention/drift_from_baseline`,
+    `attention/drift_from_last`, and those of health and localization that docs/log.md tells. The
+    scalars also go into Keras' `logs`, as `attention_entropy` and so on, for callbacks that stand
+    after this one in the list, the progress bar and the history; in epochs that are not logged
+    they repeat the last logged values.
 
     Args:
         probes: a `ProbeSet`, or an array of images `[probes, height, width, channels]`, exactly
@@ -179,7 +179,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         is_last = epoch + 1 == self.params.get("epochs") or self.model.stop_training
         if is_last or (epoch + 1) % self.every_epochs == 0:
             self._log_or_warn(epoch)
-        names = scalar_names(len(self._monitor.layers))
+        names = self._monitor.scalar_names()
         for name in names if self._per_layer_logs else overall(names):
             if logs is not None:
                 logs[f"attention_{name.replace('/', '_')}"] = self._scalars.get(name, float("nan"))

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attnviz.cells import Cells
-from keras_attnviz.metrics import attention_distance, attention_entropy, sink_share
+from keras_attnviz.metrics import attention_distance, attention_entropy
 from keras_attnviz.placement import placed_rollout
 
 # A head's map has at most so many cells, a map from every patch to every patch so many a side.
@@ -71,15 +71,19 @@ class Measures:
         others = tf.clip_by_value(tf.reduce_sum(rows, axis=-1) - on_patches, 0.0, 1.0)
         return self._pooled(rows, self.head_cells), others
 
-    def sinks(self, attentions):
-        """Returns each layer's `sink_share`, float32 `[batch, layers]`."""
-        shares, patches = [], self._layout.patch_weights()
-        for placement, attention in zip(self._model.placements, attentions, strict=True):
-            weights = placement.query_weights(patches)
-            rows = placement.head_rows(weights, attention)[:, :, 0]
-            received = tf.reduce_mean(rows, axis=1)[:, self._patches] * self._layout.tokens
-            shares.append(sink_share(received))
-        return tf.stack(shares, axis=1)
+    def received(self, attentions):
+        """Returns what each token receives from a patch on the average, head by head.
+
+        In a layer without patches among its queries, the mean over the queries is taken.
+
+        Returns:
+            list, bottom layer first, of float32 `[batch, heads, tokens]`, rows sum to 1.
+        """
+        patches = self._layout.patch_weights()
+        return [
+            placement.head_rows(placement.query_weights(patches), attention)[:, :, 0]
+            for placement, attention in zip(self._model.placements, attentions, strict=True)
+        ]
 
     def tokens(self, attentions):
         """Returns where the patches of each cell attend, by rollout.

@@ -6,6 +6,8 @@ from keras_attnviz._checks import message
 
 # Patches that receive more than so many times uniform attention count as sinks.
 _SINK = 10.0
+# A layer has collapsed below this entropy, and below this share of what it was before training.
+_COLLAPSED, _OF_BASELINE = 0.1, 0.5
 
 
 def attention_entropy(attention):
@@ -35,6 +37,51 @@ def attention_entropy(attention):
     # xlogy is 0 where attention is 0.
     entropy = -tf.reduce_sum(tf.math.xlogy(attention, attention), axis=-1)
     return tf.reduce_mean(tf.math.divide_no_nan(entropy, tf.math.log(keys)), axis=-1)
+
+
+def entropy_collapse(entropy, *, baseline=None):
+    """Returns whether the attention of a layer has collapsed onto few tokens.
+
+    Args:
+        entropy: float tensor `[...]` in [0, 1], the entropy of layers, see `attention_entropy`.
+        baseline: float tensor of the same shape, their entropy before training, or None where it
+            isn't known.
+
+    Returns:
+        float32 tensor `[...]`: 1 where the entropy lies below 0.1, so that of T tokens a query
+        attends to about T^0.1 (1.7 of 197), and below half of the baseline, so that what was as
+        sharp before training doesn't count; else 0. NaN where the entropy is not a number.
+
+    References:
+        Zhai et al. 2023, arXiv 2303.06296, section 3, describe the collapse. The rule is our own.
+    """
+    entropy = tf.cast(tf.convert_to_tensor(entropy), tf.float32)
+    is_collapsed = entropy < _COLLAPSED
+    if baseline is not None:
+        baseline = tf.cast(tf.convert_to_tensor(baseline), tf.float32)
+        is_collapsed &= entropy < _OF_BASELINE * baseline
+    flags = tf.cast(is_collapsed, tf.float32)
+    return tf.where(tf.math.is_nan(entropy), entropy, flags)
+
+
+def non_patch_share(attention, is_patch):
+    """Returns the share of attention on tokens that are no patches: class token, registers.
+
+    Args:
+        attention: float tensor `[..., queries, keys]`, rows sum to 1.
+        is_patch: bool tensor `[keys]`.
+
+    Returns:
+        float32 tensor `[...]` in [0, 1], mean over queries. 0 in a model without such tokens.
+
+    References:
+        Dosovitskiy et al. 2020, arXiv 2010.11929, equation 1, for the class token; Darcet et al.
+        2023, arXiv 2309.16588, for registers, which are there to draw attention from patches.
+    """
+    attention = tf.cast(tf.convert_to_tensor(attention), tf.float32)
+    others = tf.cast(tf.logical_not(is_patch), tf.float32)
+    share = tf.reduce_mean(tf.reduce_sum(attention * others, axis=-1), axis=-1)
+    return tf.clip_by_value(share, 0.0, 1.0)
 
 
 def attention_distance(attention, distances):
@@ -84,23 +131,24 @@ def sink_share(received):
     return tf.math.divide_no_nan(on_sinks, tf.reduce_sum(received, axis=-1))
 
 
-def localization(heat, mask):
-    """Returns how much more attention lies on an object than its area alone would get.
+def artifact_tokens(received):
+    """Returns how many patches receive attention far out of line.
 
     Args:
-        heat: float tensor `[..., cells]`, values >= 0.
-        mask: float tensor that broadcasts to it, the share of each cell that the object covers.
+        received: float tensor `[..., patches]`, the attention that each patch receives, in times
+            uniform attention.
 
     Returns:
-        float32 tensor `[...]`, at least 0: the share of the attention that lies on the object,
-        divided by the object's share of the area. 1 is what uniform attention gives; NaN where
-        the mask is empty.
+        float32 tensor `[...]`, at least 0: the number of patches that `sink_share` counts, which
+        receive more than ten times what they would under uniform attention. NaN where a value
+        is not a number.
+
+    References:
+        See `sink_share`.
     """
-    heat = tf.cast(tf.convert_to_tensor(heat), tf.float32)
-    mask = tf.cast(tf.convert_to_tensor(mask), tf.float32)
-    inside = tf.reduce_sum(heat * mask, axis=-1)
-    share = tf.math.divide_no_nan(inside, tf.reduce_sum(heat, axis=-1))
-    return share / tf.reduce_mean(mask, axis=-1)
+    received = tf.cast(tf.convert_to_tensor(received), tf.float32)
+    flags = tf.cast(received > _SINK, tf.float32)
+    return tf.reduce_sum(tf.where(tf.math.is_nan(received), received, flags), axis=-1)
 
 
 def jensen_shannon_divergence(first, second):

@@ -8,7 +8,16 @@ from tensorflow import keras
 
 from keras_attnviz._checks import check_choice, check_count, check_ratio, message
 from keras_attnviz.capture import AttentionModel
+from keras_attnviz.cells import mask_shares
 from keras_attnviz.classes import class_probabilities
+from keras_attnviz.health import (
+    health_measures,
+    health_scalars,
+    layer_health,
+    localization_measures,
+    localization_scalars,
+    scalar_names,
+)
 from keras_attnviz.measures import Measures
 from keras_attnviz.metrics import jensen_shannon_divergence
 from keras_attnviz.rollout import FUSIONS, check_start_layer
@@ -29,8 +38,12 @@ class Snapshot:
         confidences: float array `[probes]` in [0, 1], or None.
         label_confidences: float array `[probes]` in [0, 1], of the true classes, or None.
         measures: dict from the name of a `Measures` function to its float32 array
-            `[probes, ...]`: `entropy`, and where details are measured `heads`, `others`,
-            `distance`, `sinks` and `tokens`.
+            `[probes, ...]`: `entropy`, those of `health_measures`, and where details are measured
+            `heads`, `others`, `distance` and `tokens`.
+        is_right: bool array `[probes]`, whether the predicted class is the true one, or None.
+        health: what `layer_health` tells of each layer, a dict of float32 arrays `[layers]`.
+        localization: what `localizations` gives, a dict of float32 arrays `[probes]`; empty
+            without masks.
     """
 
     relative: np.ndarray
@@ -39,6 +52,9 @@ class Snapshot:
     confidences: np.ndarray | None
     label_confidences: np.ndarray | None = None
     measures: dict = dataclasses.field(default_factory=dict)
+    is_right: np.ndarray | None = None
+    health: dict = dataclasses.field(default_factory=dict)
+    localization: dict = dataclasses.field(default_factory=dict)
 
 
 class ProbeMonitor:
@@ -79,6 +95,9 @@ class ProbeMonitor:
         )
         self._heads = np.cumsum([0, *(found.heads for found in self.attention_model.maps)])
         self._batch_size, self._details, self._labels = batch_size, details, probes.labels
+        self._masks = None
+        if probes.masks is not None:
+            self._masks = mask_shares(probes.masks, self.attention_model.layout.grid)
         self._inputs = self.attention_model.signature.check(probes.inputs, name="probes")
         specs = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in self._inputs]
         self._measure = tf.function(self._measure_graph, input_signature=[specs])
@@ -96,12 +115,22 @@ class ProbeMonitor:
             found.pop("predictions"), activation=self.attention_model.activation
         )
         entropy = self.by_layer(found["entropy"].mean(axis=0))
+        relative = found.pop("relative")
         return Snapshot(
-            relative=found.pop("relative"),
+            relative=relative,
             entropy=np.float32([heads.mean() for heads in entropy]),
             **_predictions(probabilities, self._labels),
             measures=found,
+            health=layer_health(found, [len(heads) for heads in entropy]),
+            localization=localization_measures(relative, self._masks),
         )
+
+    def scalar_names(self):
+        """Returns the names of the scalars that `snapshot_scalars` gives."""
+        of_layers = [_layer_name(layer) for layer in range(len(self.layers))]
+        has = {"masks": self._masks is not None, "labels": self._labels is not None}
+        drifts = ["drift_from_baseline", "drift_from_last"]
+        return ["entropy", *of_layers, *drifts, *scalar_names(**has)]
 
     def by_layer(self, heads):
         """Returns an array `[heads of all layers, ...]` as a list of one array a layer."""
@@ -126,11 +155,11 @@ class ProbeMonitor:
             "predictions": predictions,
             "relative": self.measures.heat(attentions),
             "entropy": self.measures.entropy(attentions),
+            **health_measures(self.attention_model, attentions, self.measures.received(attentions)),
         }
         if self._details:
             found["heads"], found["others"] = self.measures.heads(attentions)
             found["distance"] = self.measures.distance(attentions)
-            found["sinks"] = self.measures.sinks(attentions)
             found["tokens"] = self.measures.tokens(attentions)
         return found
 
@@ -155,21 +184,21 @@ def snapshot_scalars(snapshot, *, baseline, last):
         "entropy": float(snapshot.entropy.mean()),
         **{_layer_name(layer): value for layer, value in enumerate(values)},
         "drift_from_last": _drift(snapshot, last or snapshot),
+        **health_scalars(
+            snapshot.health,
+            entropy=snapshot.entropy,
+            baseline=None if baseline is None else baseline.entropy,
+        ),
+        **localization_scalars(snapshot.localization, snapshot.is_right),
     }
     if baseline is not None:
         scalars["drift_from_baseline"] = _drift(snapshot, baseline)
     return scalars
 
 
-def scalar_names(layers):
-    """Returns the names of the scalars of a model with `layers` layers."""
-    of_layers = [_layer_name(layer) for layer in range(layers)]
-    return ["entropy", *of_layers, "drift_from_baseline", "drift_from_last"]
-
-
 def overall(names):
     """Returns those of the names that don't belong to a single layer."""
-    return [name for name in names if "/" not in name]
+    return [name for name in names if "/layer_" not in name]
 
 
 def check_options(*, batch_size, head_fusion, discard_ratio, residual):
@@ -195,10 +224,12 @@ def _predictions(probabilities, labels):
     if probabilities is None:
         return {"classes": None, "confidences": None}
     rows, classes = np.arange(len(probabilities)), probabilities.argmax(axis=1)
+    is_known = np.isfinite(probabilities).all(axis=1)
     return {
         "classes": classes,
         "confidences": probabilities[rows, classes],
         "label_confidences": None if labels is None else probabilities[rows, labels],
+        "is_right": None if labels is None else is_known & (classes == labels),
     }
 
 

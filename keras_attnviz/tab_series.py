@@ -1,81 +1,15 @@
-"""The metrics that the Attention tab charts: what they are called, and their values."""
+"""The values of the metrics that the Attention tab charts."""
 
 import warnings
 
 import numpy as np
 
 from keras_attnviz.cells import mask_shares
-from keras_attnviz.metrics import jensen_shannon_divergence, localization
+from keras_attnviz.charted import CHARTED, CHARTED_WITH_MASKS
+from keras_attnviz.localizing import localization
+from keras_attnviz.metrics import jensen_shannon_divergence
 
-_SHARE, _OPEN = [0.0, 1.0], [0.0, None]
-_ALWAYS = (
-    {
-        "name": "entropy",
-        "title": "Entropy",
-        "unit": "",
-        "axes": ["layer", "head"],
-        "range": _SHARE,
-        "description": "1: attention spread over all tokens; 0: on one.",
-    },
-    {
-        "name": "distance",
-        "title": "Attention distance",
-        "unit": "px",
-        "axes": ["layer", "head"],
-        "range": _OPEN,
-        "description": "How far a patch looks, on the average.",
-    },
-    {
-        "name": "drift",
-        "title": "Drift from the baseline",
-        "unit": "",
-        "axes": ["probe"],
-        "range": _OPEN,
-        "description": "Jensen-Shannon divergence of the heatmap from that before training.",
-    },
-    {
-        "name": "drift_from_last",
-        "title": "Drift from the epoch logged before",
-        "unit": "",
-        "axes": ["probe"],
-        "range": _OPEN,
-        "description": "Jensen-Shannon divergence of the heatmap from the one logged before.",
-    },
-    {
-        "name": "layer_drift",
-        "title": "Change of layers and heads",
-        "unit": "",
-        "axes": ["layer", "head"],
-        "range": _OPEN,
-        "description": "Jensen-Shannon divergence of each head from the baseline.",
-    },
-    {
-        "name": "sinks",
-        "title": "Sink share",
-        "unit": "",
-        "axes": ["layer"],
-        "range": _OPEN,
-        "description": "Share of attention on patches that receive more than ten times uniform.",
-    },
-)
-_WITH_MASKS = (
-    {
-        "name": "localization",
-        "title": "Attention on the object",
-        "unit": "times its area",
-        "axes": ["probe"],
-        "range": _OPEN,
-        "description": "1: no more than the object's area would get by chance.",
-    },
-    {
-        "name": "head_localization",
-        "title": "Heads on the object",
-        "unit": "times its area",
-        "axes": ["layer", "head"],
-        "range": _OPEN,
-        "description": "The same for each layer and head.",
-    },
-)
+_OF_LAYERS = ("artifact_tokens", "head_diversity", "dead_heads", "duplicate_heads")
 
 
 class TabSeries:
@@ -89,12 +23,11 @@ class TabSeries:
     def __init__(self, monitor, masks=None):
         self._monitor, self._masks = monitor, None
         if masks is not None:
-            grids = [monitor.attention_model.layout.grid, monitor.measures.head_cells.grid]
-            self._masks = [mask_shares(masks, grid) for grid in grids]
+            self._masks = mask_shares(masks, monitor.measures.head_cells.grid)
 
     def described(self):
         """Returns for each metric what the setup says of it, a list of dicts."""
-        return [*_ALWAYS, *(_WITH_MASKS if self._masks else ())]
+        return [*CHARTED, *(() if self._masks is None else CHARTED_WITH_MASKS)]
 
     def values(self, snapshot, *, baseline, last):
         """Returns the metrics, a dict from name to float array.
@@ -111,14 +44,16 @@ class TabSeries:
             "drift": _drift(snapshot, baseline),
             "drift_from_last": _drift(snapshot, last or snapshot),
             "layer_drift": self._by_head(_head_drift(snapshot, baseline)),
-            "sinks": found["sinks"].mean(axis=0),
+            "sinks": snapshot.health["sink_share"],
+            "non_patch_share": self._by_head(found["non_patch"]),
+            **{name: snapshot.health[name] for name in _OF_LAYERS},
         }
-        if self._masks:
-            heat_masks, head_masks = self._masks
-            heat = snapshot.relative.reshape(len(heat_masks), -1)
-            series["localization"] = localization(heat, heat_masks).numpy()
-            of_heads = localization(found["heads"], head_masks[:, np.newaxis]).numpy()
+        if self._masks is not None:
+            of_heads = localization(found["heads"], self._masks[:, np.newaxis]).numpy()
             series["head_localization"] = self._by_head(of_heads)
+            series["localization"] = snapshot.localization["lift"]
+            for name in ("mass", "auc", "hit"):
+                series[f"localization_{name}"] = snapshot.localization[name]
         return series
 
     def _by_head(self, values):

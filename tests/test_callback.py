@@ -11,10 +11,12 @@ from event_files import images_of, scalars_of, starts_of
 from tensorflow import keras
 
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet, TokenLayout, render
+from keras_attnviz.health import SCALARS
 from keras_attnviz.metrics import attention_entropy, jensen_shannon_divergence
 
 LAYER_TAGS = [f"attention/entropy/layer_{layer}" for layer in range(3)]
 DRIFT, CHANGE = "attention/drift_from_baseline", "attention/drift_from_last"
+HEALTH = [f"attention/{name}" for name in SCALARS]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ def test_the_model_learns_and_every_epoch_is_logged(learned):
     assert sorted(images) == [f"attention/probe_{index}" for index in range(4)]
     for series in images.values():
         assert list(series) == steps
-    assert sorted(scalars) == sorted(["attention/entropy", *LAYER_TAGS, DRIFT, CHANGE])
+    assert sorted(scalars) == sorted(["attention/entropy", *LAYER_TAGS, DRIFT, CHANGE, *HEALTH])
     for tag, series in scalars.items():
         assert list(series) == steps, tag
     assert starts_of(log_dir / "attention") == [-1]
@@ -239,6 +241,7 @@ def test_layers_can_be_kept_out_of_the_logs(faces, probes, tmp_path):
         "attention_entropy",
         "attention_drift_from_baseline",
         "attention_drift_from_last",
+        *(f"attention_{name}" for name in SCALARS),
     ]
     assert set(LAYER_TAGS) < set(scalars_of(tmp_path / "attention"))
 

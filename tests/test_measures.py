@@ -7,6 +7,7 @@ from zoo import cait, hierarchical, plain, several
 from zoo.weights import randomize
 
 from keras_attnviz import AttentionModel
+from keras_attnviz.health import health_measures
 from keras_attnviz.measures import Measures
 
 OPTIONS = {"start_layer": 0, "head_fusion": "mean", "discard_ratio": 0.0, "residual": 0.5}
@@ -137,21 +138,74 @@ def test_entropy_is_that_of_each_head(measured):
     np.testing.assert_allclose(found, np.concatenate(expected, axis=1), rtol=1e-4)
 
 
-def test_sinks_are_those_of_what_patches_receive(measured):
-    found = measured.measures.sinks(measured.attentions).numpy()
-    assert found.shape == (2, len(measured.attentions))
+def test_received_is_what_the_patches_attend_to(measured):
+    received = measured.measures.received(measured.attentions)
+    assert len(received) == len(measured.attentions)
+    for found, (placement, maps) in zip(received, measured.head_maps(), strict=True):
+        np.testing.assert_allclose(tf.reduce_sum(found, axis=-1), 1, rtol=1e-4)
+        np.testing.assert_allclose(found, maps_of_patches(measured, placement, maps), atol=1e-5)
+
+
+def maps_of_patches(measured, placement, maps):
+    """The mean row of the patches, `[batch, heads, tokens]`; without any, of all queries."""
+    if placement.is_pooling:
+        return maps.mean(axis=2)
+    weights = np.zeros(measured.layout.tokens)
+    weights[measured.patches] = 1
+    for candidate in (weights, np.ones(len(weights))):
+        chosen = candidate * (placement.query_slots >= 0)
+        if chosen.any():
+            return np.einsum("q,bhqk->bhk", chosen / chosen.sum(), maps)
+    raise AssertionError("no queries")
+
+
+def test_health_is_that_of_the_heads(measured):
+    received = measured.measures.received(measured.attentions)
+    found = health_measures(measured.attention_model, measured.attentions, received)
+    heads = pairs = 0
     for layer, (placement, maps) in enumerate(measured.head_maps()):
-        if placement.is_pooling:
-            continue
-        weights = np.zeros(measured.layout.tokens)
-        weights[measured.patches] = 1
-        weights = weights * (placement.query_slots >= 0)
-        if not weights.any():
-            continue
-        rows = np.einsum("q,bhqk->bk", weights / weights.sum() / maps.shape[1], maps)
-        received = rows[:, measured.patches] * measured.layout.tokens
-        shares = (received * (received > 10)).sum(-1) / received.sum(-1)
-        np.testing.assert_allclose(found[:, layer], shares, atol=1e-5)
+        rows = maps_of_patches(measured, placement, maps)
+        on_patches = rows[..., measured.patches]
+        by_patch = on_patches.mean(axis=1) * measured.layout.tokens
+        shares = (by_patch * (by_patch > 10)).sum(-1) / by_patch.sum(-1)
+        np.testing.assert_allclose(found["sinks"][:, layer], shares, atol=1e-5)
+        np.testing.assert_array_equal(found["artifacts"][:, layer], (by_patch > 10).sum(-1))
+        count = maps.shape[1]
+        others = found["non_patch"][:, heads : heads + count]
+        np.testing.assert_allclose(others, 1 - on_patches.sum(-1), atol=1e-5)
+        heads, pairs = heads + count, pairs + count * (count - 1) // 2
+    assert found["non_patch"].shape == (2, heads)
+    assert found["divergences"].shape == (2, pairs)
+
+
+def test_heads_are_compared_in_rows_of_all_groups(measured):
+    """Oracle: the divergence, in base 2, of the chosen rows of the raw maps."""
+    received = measured.measures.received(measured.attentions)
+    found = health_measures(measured.attention_model, measured.attentions, received)
+    expected = []
+    for placement, attention in zip(
+        measured.attention_model.placements, measured.attentions, strict=True
+    ):
+        attention = attention.numpy().astype(float)
+        attention = attention if attention.ndim == 5 else attention[:, np.newaxis]
+        slots = range(placement.groups * placement.queries)
+        if not placement.is_pooling:
+            slots = sorted(set(placement.query_slots.tolist()) - {-1})
+        places = {round(at) for at in np.linspace(0, len(slots) - 1, 8)}
+        rows = np.stack(
+            [
+                attention[:, slots[at] // placement.queries, :, slots[at] % placement.queries]
+                for at in sorted(places)
+            ],
+            axis=2,
+        )
+        for first in range(rows.shape[1]):
+            for second in range(first + 1, rows.shape[1]):
+                pair = rows[:, [first, second]]
+                middle = pair.mean(axis=1, keepdims=True)
+                terms = np.where(pair > 0, pair * np.log2(np.maximum(pair, 1e-30) / middle), 0)
+                expected.append(terms.sum(-1).mean(axis=(1, 2)))
+    np.testing.assert_allclose(found["divergences"], np.transpose(expected), atol=1e-5)
 
 
 def test_large_grids_are_pooled():
@@ -160,7 +214,7 @@ def test_large_grids_are_pooled():
 
 
 def test_all_is_one_graph(measured):
-    names = ("heat", "entropy", "distance", "heads", "sinks", "tokens")
+    names = ("heat", "entropy", "distance", "heads", "received", "tokens")
     run = tf.function(lambda maps: [getattr(measured.measures, name)(maps) for name in names])
     together = run(measured.attentions)
     np.testing.assert_allclose(together[0], measured.measures.heat(measured.attentions), rtol=1e-5)

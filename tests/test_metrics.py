@@ -3,10 +3,12 @@ import pytest
 import tensorflow as tf
 
 from keras_attnviz import (
+    artifact_tokens,
     attention_distance,
     attention_entropy,
+    entropy_collapse,
     jensen_shannon_divergence,
-    localization,
+    non_patch_share,
     sink_share,
 )
 
@@ -83,14 +85,48 @@ def test_sink_share_by_hand():
     np.testing.assert_array_equal(sink_share(np.zeros((2, 4))), [0, 0])
 
 
-def test_localization_by_hand():
-    # A quarter of the area gets half of the attention; then all of it; then what chance gives.
-    heat = [[1.0, 1, 1, 3], [0, 0, 0, 2], [1, 1, 1, 1]]
-    mask = [0, 0, 0, 1]
-    np.testing.assert_allclose(localization(heat, mask), [2, 4, 1], rtol=1e-6)
-    # A cell that is covered by half counts by half.
-    np.testing.assert_allclose(localization([2.0, 1, 1], [0.5, 0, 0]), 1.5, rtol=1e-6)
+def test_artifact_tokens_by_hand():
+    # As for the share: ten is no sink yet. Then two of them, then a network that has diverged.
+    received = [[10.0] + [1.0] * 10, [20.0, 11.0] + [0.5] * 9, [np.nan] * 11]
+    np.testing.assert_array_equal(artifact_tokens(received), [0, 2, np.nan])
+    assert artifact_tokens(tf.zeros([2, 0, 4])).shape == (2, 0)
 
 
-def test_localization_without_an_object_is_not_a_number():
-    assert np.isnan(localization([1.0, 1.0], [0, 0]))
+def test_artifact_tokens_are_there_where_sinks_are():
+    received = np.random.default_rng(3).exponential(3, (200, 20))
+    are_there = artifact_tokens(received).numpy() > 0
+    assert 0 < are_there.sum() < 200
+    np.testing.assert_array_equal(are_there, sink_share(received).numpy() > 0)
+
+
+def test_collapse_by_hand():
+    # Without a baseline the limit alone counts; with one, what has halved.
+    np.testing.assert_array_equal(entropy_collapse([0.09, 0.1, np.nan]), [1, 0, np.nan])
+    flags = entropy_collapse([0.04, 0.06, 0.3], baseline=[0.1, 0.1, 0.9])
+    np.testing.assert_array_equal(flags, [1, 0, 0])
+    assert flags.dtype == tf.float32
+
+
+def test_non_patch_share_by_hand():
+    # A class token, two patches, a register: 0.2 + 0.1 of one query, 0 of the other.
+    attention = [[[0.2, 0.3, 0.4, 0.1], [0, 0.5, 0.5, 0]]]
+    share = non_patch_share(attention, [False, True, True, False])
+    np.testing.assert_allclose(share, [0.15], rtol=1e-6)
+    np.testing.assert_array_equal(non_patch_share(attention, [True] * 4), [0])
+
+
+def test_non_patch_share_equals_float64():
+    generator = np.random.default_rng(4)
+    attention = generator.random((2, 3, 5, 7))
+    attention /= attention.sum(-1, keepdims=True)
+    is_patch = generator.random(7) > 0.4
+    run = tf.function(
+        non_patch_share,
+        input_signature=[
+            tf.TensorSpec([None, 3, None, 7], tf.float16),
+            tf.TensorSpec([7], tf.bool),
+        ],
+    )
+    found = run(attention.astype(np.float16), is_patch)
+    assert found.dtype == tf.float32
+    np.testing.assert_allclose(found, attention[..., ~is_patch].sum(-1).mean(-1), rtol=2e-3)

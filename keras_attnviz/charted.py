@@ -1,0 +1,133 @@
+"""The metrics that the Attention tab charts: what the setup says of each."""
+
+_SHARE, _OPEN = [0.0, 1.0], [0.0, None]
+_HEADS, _LAYERS, _PROBES = ["layer", "head"], ["layer"], ["probe"]
+
+
+def _described(name, title, axes, limits, description, unit=""):
+    """Returns what the setup says of a metric."""
+    return {
+        "name": name,
+        "title": title,
+        "unit": unit,
+        "axes": axes,
+        "range": limits,
+        "description": description,
+    }
+
+
+CHARTED = (
+    _described(
+        "entropy", "Entropy", _HEADS, _SHARE, "1: attention spread over all tokens; 0: on one."
+    ),
+    _described(
+        "distance",
+        "Attention distance",
+        _HEADS,
+        _OPEN,
+        "How far a patch looks, on the average.",
+        "px",
+    ),
+    _described(
+        "drift",
+        "Drift from the baseline",
+        _PROBES,
+        _OPEN,
+        "Jensen-Shannon divergence of the heatmap from that before training.",
+    ),
+    _described(
+        "drift_from_last",
+        "Drift from the epoch logged before",
+        _PROBES,
+        _OPEN,
+        "Jensen-Shannon divergence of the heatmap from the one logged before.",
+    ),
+    _described(
+        "layer_drift",
+        "Change of layers and heads",
+        _HEADS,
+        _OPEN,
+        "Jensen-Shannon divergence of each head from the baseline.",
+    ),
+    _described(
+        "sinks",
+        "Sink share",
+        _LAYERS,
+        _OPEN,
+        "Share of attention on patches that receive more than ten times uniform.",
+    ),
+    _described(
+        "artifact_tokens",
+        "Artifact tokens",
+        _LAYERS,
+        _OPEN,
+        "How many patches receive more than ten times uniform.",
+    ),
+    _described(
+        "non_patch_share",
+        "Attention on class token and registers",
+        _HEADS,
+        _SHARE,
+        "Share of the patches' attention on tokens that are no patches.",
+    ),
+    _described(
+        "head_diversity",
+        "Head diversity",
+        _LAYERS,
+        _SHARE,
+        "Jensen-Shannon divergence between two heads, mean over pairs. 0: all alike.",
+    ),
+    _described(
+        "dead_heads",
+        "Dead heads",
+        _LAYERS,
+        _OPEN,
+        "How many heads are uniform, or look at no patch.",
+    ),
+    _described(
+        "duplicate_heads",
+        "Duplicate heads",
+        _LAYERS,
+        _OPEN,
+        "How many heads do what another one does already.",
+    ),
+)
+CHARTED_WITH_MASKS = (
+    _described(
+        "localization",
+        "Attention on the object",
+        _PROBES,
+        _OPEN,
+        "1: no more than the object's area would get by chance.",
+        "times its area",
+    ),
+    _described(
+        "head_localization",
+        "Heads on the object",
+        _HEADS,
+        _OPEN,
+        "The same for each layer and head.",
+        "times its area",
+    ),
+    _described(
+        "localization_mass",
+        "Share on the object",
+        _PROBES,
+        _SHARE,
+        "Share of the heatmap that lies on the object.",
+    ),
+    _described(
+        "localization_auc",
+        "Object told from background",
+        _PROBES,
+        _SHARE,
+        "Area under the ROC curve. 0.5: by chance.",
+    ),
+    _described(
+        "localization_hit",
+        "Highest value on the object",
+        _PROBES,
+        _SHARE,
+        "The pointing game. 1: a hit.",
+    ),
+)

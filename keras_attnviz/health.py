@@ -1,0 +1,157 @@
+"""What tells of a healthy training: measured in the graph, then told of layers and in scalars."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attnviz.heads import dead_heads, duplicate_heads, head_divergences
+from keras_attnviz.localizing import LOCALIZATIONS, localizations
+from keras_attnviz.metrics import (
+    artifact_tokens,
+    entropy_collapse,
+    non_patch_share,
+    sink_share,
+)
+
+SCALARS = (
+    "collapsed_layers",
+    "non_patch_share",
+    "head_diversity",
+    "sink_share",
+    "artifact_tokens",
+)
+_WHICH = ("/right", "/wrong")  # predictions
+# Heads are compared in so many of their rows: all pairs in all rows take as long as the model.
+_ROWS = 8
+
+
+def health_measures(attention_model, attentions, received):
+    """Returns what is measured of each image, a dict of float32 tensors; pure TensorFlow.
+
+    Args:
+        attention_model: the `AttentionModel` that gives the maps.
+        attentions: list of attention maps, bottom layer first.
+        received: what `Measures.received` gives for them.
+
+    Returns:
+        `sinks` and `artifacts` `[batch, layers]`, see `sink_share` and `artifact_tokens`, of what
+        patches receive from patches, mean over heads; `non_patch` `[batch, heads of all layers]`,
+        see `non_patch_share`, of the patches' attention; `divergences`
+        `[batch, pairs of all layers]`, see `head_divergences`, of 8 rows evenly spaced over a
+        layer's queries.
+    """
+    layout = attention_model.layout
+    is_patch = np.zeros(layout.tokens, bool)
+    is_patch[layout.prefix : layout.prefix + layout.patches] = True
+    by_patch = [
+        tf.reduce_mean(tf.boolean_mask(rows, is_patch, axis=2), axis=1) * layout.tokens
+        for rows in received
+    ]
+    pairs = [
+        head_divergences(_chosen_rows(attention, placement))
+        for attention, placement in zip(attentions, attention_model.placements, strict=True)
+    ]
+    others = [non_patch_share(rows[:, :, tf.newaxis], is_patch) for rows in received]
+    return {
+        "sinks": tf.stack([sink_share(rows) for rows in by_patch], axis=1),
+        "artifacts": tf.stack([artifact_tokens(rows) for rows in by_patch], axis=1),
+        "non_patch": tf.concat(others, axis=1),
+        "divergences": tf.concat(pairs, axis=1),
+    }
+
+
+def layer_health(measures, heads):
+    """Returns what is told of each layer, mean over images: a dict of float32 `[layers]`.
+
+    Args:
+        measures: dict of arrays, what `health_measures` gives, and `entropy`
+            `[images, heads of all layers]`.
+        heads: the number of heads of each layer.
+    """
+    pairs = [count * (count - 1) // 2 for count in heads]
+    split = {
+        name: np.split(measures[name].mean(axis=0), np.cumsum(counts)[:-1])
+        for name, counts in (("entropy", heads), ("non_patch", heads), ("divergences", pairs))
+    }
+    dead = map(dead_heads, split["entropy"], split["non_patch"])
+    return {
+        "sink_share": measures["sinks"].mean(axis=0),
+        "artifact_tokens": measures["artifacts"].mean(axis=0),
+        "non_patch_share": np.float32([values.mean() for values in split["non_patch"]]),
+        "head_diversity": np.float32([_mean(values) for values in split["divergences"]]),
+        "dead_heads": np.float32(list(dead)),
+        "duplicate_heads": np.float32([duplicate_heads(each) for each in split["divergences"]]),
+    }
+
+
+def health_scalars(layers, *, entropy, baseline=None):
+    """Returns the scalars of `SCALARS`, a dict from name to float.
+
+    Args:
+        layers: what `layer_health` gives.
+        entropy: float array `[layers]`.
+        baseline: the same before training, or None where it isn't known.
+    """
+    return {
+        "collapsed_layers": float(np.sum(entropy_collapse(entropy, baseline=baseline))),
+        "non_patch_share": _mean(layers["non_patch_share"]),
+        "head_diversity": _mean(layers["head_diversity"]),
+        "sink_share": _mean(layers["sink_share"]),
+        "artifact_tokens": float(np.max(layers["artifact_tokens"])),
+    }
+
+
+def localization_measures(relative, masks):
+    """Returns the `LOCALIZATIONS` of heatmaps, a dict from name to float32 array `[probes]`.
+
+    Args:
+        relative: float array `[probes, grid_height, grid_width]`.
+        masks: float array `[probes, cells]`, or None; then there are none.
+    """
+    if masks is None:
+        return {}
+    found = localizations(relative.reshape(len(relative), -1), masks)
+    return {name: values.numpy() for name, values in found.items()}
+
+
+def scalar_names(*, masks, labels):
+    """Returns the names of the scalars of probes with or without masks and labels."""
+    which = ["", *(_WHICH if labels else ())]
+    of_masks = [f"localization/{name}{each}" for name in LOCALIZATIONS for each in which]
+    return [*SCALARS, *(of_masks if masks else ())]
+
+
+def localization_scalars(localization, is_right=None):
+    """Returns means over probes, a dict from `localization/<name>` to float.
+
+    Args:
+        localization: dict from name to float array `[probes]`; NaN is left out of the means.
+        is_right: bool array `[probes]`, or None where it isn't known. With it also
+            `localization/<name>/right` and `.../wrong`, NaN where there are no such probes.
+    """
+    chosen = {"": slice(None)}
+    if is_right is not None:
+        chosen |= dict(zip(_WHICH, (is_right, ~is_right), strict=True))
+    return {
+        f"localization/{name}{which}": _mean(values[probes])
+        for name, values in localization.items()
+        for which, probes in chosen.items()
+    }
+
+
+def _chosen_rows(attention, placement):
+    """Returns evenly spaced rows of a layer's queries, `[batch, heads, rows, keys]`."""
+    slots = np.arange(placement.groups * placement.queries)
+    if not placement.is_pooling:
+        slots = np.unique(placement.query_slots[placement.query_slots >= 0])
+    places = np.unique(np.linspace(0, len(slots) - 1, _ROWS).round().astype(int))
+    if attention.shape.rank == 4:
+        return tf.gather(attention, slots[places], axis=2)
+    chosen = [divmod(int(slot), placement.queries) for slot in slots[places]]
+    return tf.stack([attention[:, group, :, query] for group, query in chosen], axis=2)
+
+
+def _mean(values):
+    """Returns the mean of the values that are numbers, NaN without any."""
+    values = np.asarray(values)
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
