@@ -85,6 +85,8 @@ def test_duplicate_heads_by_hand():
     np.testing.assert_array_equal(duplicate_heads(divergences), [2, 1, 0])
     # Four heads, of which 2 is 0 again and 3 is 1 again.
     np.testing.assert_array_equal(duplicate_heads([0.9, 0, 0.9, 0.9, 0, 0.9]), 2)
+    # Both like head 0, not so much like each other.
+    np.testing.assert_array_equal(duplicate_heads([0.008, 0.008, 0.015]), 2)
     assert np.isnan(duplicate_heads([np.nan, 0.5, 0.5]))
 
 
