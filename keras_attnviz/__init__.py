@@ -9,6 +9,7 @@ import importlib
 from keras_attnviz._version import __version__
 
 _HOMES = {
+    "AttentionAlarm": "alarm",
     "AttentionModel": "capture",
     "AttentionRolloutCallback": "callback",
     "ProbeSet": "probes",

@@ -197,6 +197,18 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             steps = ", ".join(map(str, self._missing))
             _warn(f"The attention log in {self.log_dir!r} is incomplete; missing steps: {steps}.")
 
+    def write_text(self, step, tag, text):
+        """Writes Markdown for TensorBoard's Text tab into the log of the running training.
+
+        Raises:
+            RuntimeError: no log is open.
+            OSError: the log's file was removed; also `tf.errors.OpError` where it can't be written.
+        """
+        if self._writer is None:
+            raise RuntimeError(f"no attention log is open in {self.log_dir!r}")
+        self._writer.text(step, tag, text)
+        self._writer.flush()
+
     def _begin(self, epoch):
         """Opens the log and takes the baseline, unless it was taken in an earlier training."""
         is_resumed = epoch > 0 and (self._baseline is not None or has_log(self.log_dir))

@@ -17,6 +17,7 @@ import tensorflow as tf
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.image import metadata as image_metadata
 from tensorboard.plugins.scalar import metadata as scalar_metadata
+from tensorboard.plugins.text import metadata as text_metadata
 from tensorboard.util import tensor_util
 
 from keras_attnviz._checks import message
@@ -74,6 +75,12 @@ class AttentionWriter:
         )
         parts = [str(size[1]).encode(), str(size[0]).encode(), png]
         tensor = tensor_util.make_tensor_proto(np.array(parts, dtype=object))
+        self._add_summary(step, tag, tensor, metadata)
+
+    def text(self, step, tag, text):
+        """Writes one text for the Text tab; `text` is Markdown."""
+        metadata = text_metadata.create_summary_metadata(display_name=None, description=None)
+        tensor = tensor_util.make_tensor_proto(np.array(text.encode(), dtype=object))
         self._add_summary(step, tag, tensor, metadata)
 
     def record(self, step, tag, data):

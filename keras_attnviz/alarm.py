@@ -1,0 +1,144 @@
+"""`AttentionAlarm`: a warning, and on request the end of a fit, when attention goes wrong."""
+
+import numbers
+import warnings
+
+from tensorflow import keras
+
+from keras_attnviz._checks import message
+from keras_attnviz.callback import AttentionRolloutCallback
+
+TAG = "attention/alarm"
+# What a condition reads from the logs, where it begins, and what it means.
+_CONDITIONS = {
+    "collapse": (
+        "attention_collapsed_layers",
+        {"above": 0},
+        "So many layers attend to one or two tokens only. A lower learning rate, a longer warm-up "
+        "or more weight decay on queries and keys may help.",
+    ),
+    "shortcut": (
+        "attention_localization_lift_right",
+        {"below": 1.0},
+        "The predictions are right, and less attention lies on the object than its area would get "
+        "by chance: look at what the classes have in common beside it.",
+    ),
+}
+
+
+class AttentionAlarm(keras.callbacks.Callback):
+    """Warns when a value that is logged of the attention goes out of bounds.
+
+    Stands after `AttentionRolloutCallback` in the list of callbacks, and reads the values that it
+    has put into Keras' `logs`. Warns once in a training; for several conditions use several
+    alarms. A value that is not a number is passed over. A value that the logs don't hold gives
+    one warning, and training goes on.
+
+    Args:
+        condition: `"collapse"`: the attention of a layer has collapsed, see `entropy_collapse`;
+            `"shortcut"`: of the probes that are predicted right, less attention lies on the
+            object than its area would get by chance, for which the probes need `masks` and
+            `labels`; or the name of any value in the logs, `"attention_entropy"` say.
+        below: number; the alarm is given for values below it. 1.0 for `"shortcut"` unless given.
+        above: number; the alarm is given for values above it. 0 for `"collapse"` unless given.
+        attention: the `AttentionRolloutCallback` into whose log a text is written, with the tag
+            `attention/alarm`, for TensorBoard's Text tab; there is none unless given.
+        stop_training: whether the fit ends after that epoch.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: neither `below` nor `above` for a value of the logs, or `below` above `above`.
+
+    Example:
+        >>> attention = AttentionRolloutCallback(probes, log_dir="logs")
+        >>> model.fit(train, epochs=10, callbacks=[
+        ...     attention,
+        ...     AttentionAlarm("collapse", attention=attention, stop_training=True),
+        ...     AttentionAlarm("attention_entropy", below=0.2),
+        ... ])
+    """
+
+    def __init__(self, condition, *, below=None, above=None, attention=None, stop_training=False):
+        super().__init__()
+        _check_bounds(condition, below, above)
+        if attention is not None and not isinstance(attention, AttentionRolloutCallback):
+            raise TypeError(message("attention", "an AttentionRolloutCallback", attention))
+        if not isinstance(stop_training, bool):
+            raise TypeError(message("stop_training", "True or False", stop_training))
+        self.condition, self._attention, self._stop_training = condition, attention, stop_training
+        self._name, bounds, self._advice = _CONDITIONS.get(condition, (condition, {}, ""))
+        if below is None and above is None:
+            below, above = bounds.get("below"), bounds.get("above")
+        self._below, self._above = below, above
+        self._is_told = self._is_missing_told = False
+
+    def on_train_begin(self, logs=None):
+        """Forgets what an earlier training has told."""
+        self._is_told = self._is_missing_told = False
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Looks at the value of the epoch."""
+        value = (logs or {}).get(self._name)
+        if value is None:
+            self._tell_missing(logs or {})
+        elif not self._is_told and self._crossed(value):
+            self._is_told = True
+            self._tell(epoch, value)
+
+    def _crossed(self, value):
+        """Returns which bound the value is beyond, in words; empty if none."""
+        if self._below is not None and value < self._below:
+            return f"below {self._below:g}"
+        if self._above is not None and value > self._above:
+            return f"above {self._above:g}"
+        return ""
+
+    def _tell(self, epoch, value):
+        """Warns, writes the text, and ends the training if that was asked for."""
+        end = " Training ends here." if self._stop_training else ""
+        fact = f"`{self._name}` is {value:.4g} after epoch {epoch + 1}, {self._crossed(value)}."
+        text = " ".join(filter(None, [f"{self.condition}: {fact}", self._advice])) + end
+        _warn(f"Attention alarm: {text}")
+        if self._stop_training:
+            self.model.stop_training = True
+        if self._attention is None:
+            return
+        try:
+            self._attention.write_text(epoch, TAG, text)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            _warn(f"The alarm could not be written into the attention log: {reason}.")
+
+    def _tell_missing(self, logs):
+        if self._is_missing_told:
+            return
+        self._is_missing_told = True
+        known = ", ".join(name for name in logs if name.startswith("attention_")) or "none"
+        remedy = "Put AttentionAlarm after AttentionRolloutCallback in the list of callbacks"
+        if self.condition == "shortcut":
+            remedy += ", and give the probes `masks` and `labels`"
+        _warn(
+            f"AttentionAlarm({self.condition!r}) watches nothing: the logs must hold "
+            f"{self._name!r}. Received: {known}. {remedy}."
+        )
+
+
+def _check_bounds(condition, below, above):
+    if not isinstance(condition, str):
+        raise TypeError(message("condition", "a text", condition))
+    for name, value in (("below", below), ("above", above)):
+        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if value is not None and not is_number:
+            raise TypeError(message(name, "a number or None", value))
+    if below is None and above is None and condition not in _CONDITIONS:
+        listed = ", ".join(map(repr, _CONDITIONS))
+        remedy = "Give `below` or `above` for a value of the logs."
+        raise ValueError(
+            message("condition", f"one of {listed}, or have a bound", condition, remedy)
+        )
+    if below is not None and above is not None and below > above:
+        raise ValueError(message("below", f"at most `above`, {above}", below))
+
+
+def _warn(text):
+    warnings.warn(text, RuntimeWarning, stacklevel=3)
