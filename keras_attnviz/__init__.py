@@ -14,6 +14,7 @@ _HOMES = {
     "AttentionRolloutCallback": "callback",
     "ProbeSet": "probes",
     "TokenLayout": "tokens",
+    "affinity_refined": "affinity",
     "artifact_tokens": "metrics",
     "attention_distance": "metrics",
     "attention_entropy": "metrics",
@@ -37,6 +38,7 @@ _HOMES = {
     "randomization_check": "randomization",
     "rank_correlation": "ranks",
     "read_log": "log",
+    "sink_damping": "weighting",
     "sink_share": "metrics",
     "value_weighted": "weighting",
 }

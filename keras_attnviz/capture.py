@@ -143,14 +143,15 @@ class AttentionModel:
 
         Args:
             inputs: as for a call of this object.
-            method: `"rollout"`, `"attention"` of one layer, `"value_rollout"`,
-                `"gradient_rollout"`, `"relevance"` or `"legrad"`; docs/methods.md explains them.
+            method: name of a method, see docs/methods.md: `"rollout"`, `"attention"` of one layer,
+                `"affinity"`, `"corrected_rollout"`, `"value_rollout"`, and with gradients
+                `"gradient_rollout"`, `"relevance"` and `"legrad"`.
             classes: for methods with gradients, the class whose score is explained: an integer,
                 or integers `[batch]`; the predicted class unless given, and where it is -1.
-            **options: the method's options: those of `rollout` for `"rollout"` and
-                `"value_rollout"`; `layer` and `head` for `"attention"`; `residual` and
-                `start_layer` for `"gradient_rollout"`; `start_layer` for `"relevance"` and
-                `"legrad"`.
+            **options: the method's options: those of `rollout` for `"rollout"`,
+                `"value_rollout"` and, beside `limit`, `"corrected_rollout"`; `layer` and `head`
+                for `"attention"`; `top_layers` for `"affinity"`; `residual` and `start_layer` for
+                `"gradient_rollout"`; `start_layer` for `"relevance"` and `"legrad"`.
 
         Returns:
             float32 tensor `[batch, grid_height, grid_width]`, values >= 0. Those of the rollouts

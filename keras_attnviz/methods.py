@@ -1,11 +1,14 @@
 """The explanation methods by name: what each needs, and how it comes to its heatmap."""
 
 import dataclasses
+import numbers
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from keras_attnviz._checks import check_choice, is_integer, message
+from keras_attnviz.affinity import affinity_refined
 from keras_attnviz.evidence import GRADIENTS, VALUES
 from keras_attnviz.placement import placed_rollout
 from keras_attnviz.relevance import placed_legrad, placed_relevance
@@ -103,9 +106,44 @@ def _value_rollout(evidence, model, **options):
     return placed_rollout(evidence.values, model.placements, query=model.query, **options)
 
 
+def _corrected_rollout(evidence, model, *, limit=2.0, **options):
+    if isinstance(limit, bool) or not isinstance(limit, numbers.Real):
+        raise TypeError(message("limit", "a number of at least 1", limit))
+    if not limit >= 1:
+        raise ValueError(message("limit", "at least 1", limit))
+    patches = np.array(model.layout.patch_weights()) > 0
+    damped = [
+        placement.damped(attention, patches, limit=limit)
+        for placement, attention in zip(model.placements, evidence.attentions, strict=True)
+    ]
+    return placed_rollout(damped, model.placements, query=model.query, **options)
+
+
+def _affinity(evidence, model, *, top_layers=2):
+    count = len(evidence.attentions)
+    must = f"an integer in [1, {count}], as there are {count} layers"
+    if not is_integer(top_layers):
+        raise TypeError(message("top_layers", must, top_layers))
+    if not 1 <= top_layers <= count:
+        raise ValueError(message("top_layers", must, top_layers))
+    top = [_attention(evidence, model, layer=-1 - layer) for layer in range(top_layers)]
+    patches = np.float32(model.layout.patch_weights()) * model.layout.patches
+    maps = [
+        layer
+        for layer, placement in zip(
+            model.token_maps(evidence.attentions), model.placements, strict=True
+        )
+        if not placement.is_pooling
+    ]
+    read = tf.add_n(top) / len(top) * patches
+    return affinity_refined(read, maps) if maps else read
+
+
 METHODS = {
     "rollout": Method("Attention rollout", _rollout),
     "attention": Method("Attention of one layer", _attention),
+    "affinity": Method("Attention refined by affinity", _affinity, is_share=False),
+    "corrected_rollout": Method("Rollout without sinks", _corrected_rollout),
     "value_rollout": Method("Value-weighted rollout", _value_rollout, (VALUES,)),
     "gradient_rollout": Method("Gradient-weighted rollout", _gradient_rollout, (GRADIENTS,)),
     "relevance": Method("Gradient-weighted relevance", _relevance, (GRADIENTS,), is_share=False),

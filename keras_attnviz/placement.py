@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_attnviz._checks import check_ratio
 from keras_attnviz.rollout import check_start_layer, fuse_heads
+from keras_attnviz.weighting import sink_damping
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -118,6 +119,30 @@ class Placement:
             return self._read(rows, mean)
         by_slot = _sums_by_slot(rows, self.query_slots, self.groups * self.queries)
         return rows + self._read(by_slot, mean)
+
+    def damped(self, attention, patches, **options):
+        """Returns an attention map in which no patch receives far more than the others.
+
+        Args:
+            attention: see `fused`.
+            patches: bool array `[tokens]`, which tokens are patches.
+            **options: those of `sink_damping`, which is asked of what the patches' keys receive on
+                the mean over heads and the patches' queries.
+
+        Returns:
+            float32 tensor in the shape of `attention`, rows sum to at most 1.
+        """
+        attention = tf.cast(tf.convert_to_tensor(attention), tf.float32)
+        queries = self.query_weights(np.float32(patches)).reshape(self.groups, self.queries, 1)
+        received = tf.reduce_sum(self._mean_of_heads(attention) * queries, axis=2)
+        received = tf.reshape(received, [-1, self.groups * self.keys])
+        keys = np.unique(self.key_slots[patches & (self.key_slots >= 0)])
+        factors = sink_damping(tf.gather(received, keys, axis=1), **options)
+        others = np.ones(self.groups * self.keys, np.float32)
+        others[keys] = 0
+        factors = tf.matmul(factors, tf.one_hot(keys, len(others))) + others
+        groups = [self.groups] if attention.shape.rank == 5 else []
+        return attention * tf.reshape(factors, [-1, *groups, 1, 1, self.keys])
 
     def received(self, weights):
         """Returns what each token gets from a query, float32 `[batch, tokens]`.

@@ -1,4 +1,4 @@
-"""Attention maps weighted by gradients or by values, as pure TensorFlow graph functions."""
+"""Attention maps weighted by gradients or values, or damped; pure TensorFlow graph functions."""
 
 import tensorflow as tf
 
@@ -39,3 +39,27 @@ def value_weighted(attention, lengths):
     """
     attention = tf.cast(tf.convert_to_tensor(attention), tf.float32)
     return attention * tf.cast(tf.convert_to_tensor(lengths), tf.float32)[..., tf.newaxis, :]
+
+
+def sink_damping(received, *, limit=2.0):
+    """Returns the factors that keep patches from receiving far more attention than others.
+
+    Args:
+        received: float tensor `[..., patches]`, the attention that each patch receives, at least 0,
+            in any unit.
+        limit: float of at least 1; a patch that receives more than `limit` times the median of the
+            patches is damped to that.
+
+    Returns:
+        float32 tensor of the same shape, in (0, 1]: `min(1, limit * median / received)`.
+
+    References:
+        Darcet et al. 2023, "Vision Transformers Need Registers", arXiv 2309.16588, describe such
+        patches. The rule is our own, found by measurement, see docs/methods.md.
+    """
+    received = tf.cast(tf.convert_to_tensor(received), tf.float32)
+    ordered = tf.sort(received, axis=-1)
+    count = tf.shape(received)[-1]
+    middle = tf.gather(ordered, [(count - 1) // 2, count // 2], axis=-1)
+    allowed = float(limit) * tf.reduce_mean(middle, axis=-1, keepdims=True)
+    return tf.where(received > allowed, tf.math.divide_no_nan(allowed, received), 1.0)
