@@ -93,9 +93,25 @@ def _lengths(values, projection):
     if projection is None:
         squares = tf.reduce_sum(tf.square(values), axis=-1)
     else:
-        gram = tf.matmul(projection, projection, transpose_b=True)
-        squares = tf.reduce_sum(tf.matmul(values, gram) * values, axis=-1)
+        squares = _projected_squares(values, projection)
     return tf.sqrt(tf.maximum(squares, 0.0))[..., tf.newaxis, :]
+
+
+def _projected_squares(values, projection):
+    """Returns the squared lengths of values `[..., heads, keys, features]` after a projection."""
+    if values.shape.rank == 3:
+        return _projected_squares(values[:, tf.newaxis], projection)[:, 0]
+    # One matrix product for each head, with the heads in front and no other batch axis: on CPU,
+    # TensorFlow 2.15 to 2.21 with oneDNN write beyond the end of a product's result where one of
+    # several batch axes is 1 and another is broadcast.
+    last = values.shape.rank - 1
+    heads_first = [last - 2, *range(last - 2), last - 1, last]
+    moved = tf.transpose(values, heads_first)
+    flat = tf.reshape(moved, [projection.shape[0], -1, projection.shape[1]])
+    gram = tf.matmul(projection, projection, transpose_b=True)
+    squares = tf.reduce_sum(tf.matmul(flat, gram) * flat, axis=-1)
+    squares = tf.reshape(squares, tf.shape(moved)[:-1])
+    return tf.transpose(squares, [*range(1, last - 1), 0, last - 1])
 
 
 def _projection(output, values, names):

@@ -22,4 +22,3 @@ def test_equals_the_oracle():
         for image in range(3)
     ]
     np.testing.assert_allclose(affinity_refined(attention, maps), expected, rtol=1e-5)
-

@@ -77,8 +77,9 @@ def with_biases(model):
             variable.assign(generator.normal(size=variable.shape))
 
 
-def test_keras_attention():
-    attention = layers.MultiHeadAttention(HEADS, 5)
+@pytest.mark.parametrize("heads", [1, HEADS])
+def test_keras_attention(heads):
+    attention = layers.MultiHeadAttention(heads, 5)
     model, below = built(lambda tokens: attention(tokens, tokens))
     with_biases(model)
     expected = oracle(below(images()), *of_keras_layer(attention))
