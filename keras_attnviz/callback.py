@@ -7,16 +7,14 @@ import warnings
 from tensorflow import keras
 
 from keras_attnviz._checks import check_count, message
+from keras_attnviz.classes import classes_to_explain
 from keras_attnviz.events import AttentionWriter, has_log
-from keras_attnviz.monitor import (
-    ProbeMonitor,
-    check_options,
-    overall,
-    snapshot_scalars,
-)
+from keras_attnviz.methods import chosen_methods
+from keras_attnviz.monitor import ProbeMonitor, check_options
 from keras_attnviz.panel import ColorScale, write_panels
 from keras_attnviz.probes import ProbeSet
 from keras_attnviz.records import TabRecords, chosen_probes
+from keras_attnviz.snapshots import overall, snapshot_scalars
 
 
 class AttentionRolloutCallback(keras.callbacks.Callback):
@@ -47,6 +45,11 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         layout: see `AttentionModel`.
         output: see `AttentionModel`; the class that captions name is this output's.
         self_check: see `AttentionModel`.
+        methods: names of the methods whose heatmaps are logged, see `AttentionModel.explain` and
+            docs/methods.md; or a dict from names to their options. Drift and localization are
+            measured of the first. Rollout has the options above.
+        explained_class: of methods with gradients, the class that they explain: `"predicted"`,
+            `"label"` for each probe's own, or the index of one.
         color_scale: `"uniform"`: one color scale for all pictures and epochs, in times uniform
             attention; `"image"`: each picture has a scale of its own, from 0 to its maximum.
         color_limit: float above 0; the value of the highest color with `"uniform"`.
@@ -96,6 +99,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         layout=None,
         output=None,
         self_check=True,
+        methods=("rollout", "affinity"),
+        explained_class="predicted",
         color_scale="uniform",
         color_limit=4.0,
         color_map="inferno",
@@ -125,6 +130,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             "output": output,
             "self_check": self_check,
             "details": attention_tab,
+            "methods": chosen_methods(methods),
+            "explained_class": explained_class,
             "batch_size": batch_size,
             "start_layer": start_layer,
             "rollout_options": {
@@ -133,6 +140,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
                 "residual": residual,
             },
         }
+        classes_to_explain(explained_class, len(self.probes), labels=self.probes.labels)
         self._colors = ColorScale(color_scale, color_limit, color_map, opacity)
         self._per_layer_logs = per_layer_logs
         check_count("full_every_epochs", full_every_epochs)
@@ -144,14 +152,14 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._baseline = self._last = self._before = None
         self._epoch = self._logged = None
         self._scalars = {}
-        self._missing = []
+        self._missing, self._told = [], set()
 
     def on_train_begin(self, logs=None):
         """Finds the attention maps; raises where there are none or the probes don't fit."""
         self._close()
         self._has_begun = False
         self._epoch = self._logged = None
-        self._missing = []
+        self._missing, self._told = [], set()
         if self._monitor is not None and self._monitor.model is not self.model:
             self._baseline = self._last = None
         self._monitor = ProbeMonitor(self.model, self.probes, **self._monitor_options)
@@ -261,6 +269,15 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
     def _measured(self, snapshot):
         """Keeps a snapshot's scalars, and itself for the next one's drift."""
         self._scalars = snapshot_scalars(snapshot, baseline=self._baseline, last=self._last)
+        for method, probes in snapshot.without_pattern():
+            if method not in self._told:
+                self._told.add(method)
+                names = ", ".join(self.probes.names[probe] for probe in probes)
+                _warn(
+                    f"The heatmaps by {method!r} of these probes show nothing, the same value "
+                    f"everywhere or no number: {names}. They are logged as they are; look at the "
+                    "model's outputs and weights. This is said once."
+                )
         self._before, self._last = self._last, snapshot
 
     def _write(self, step, moment, snapshot):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_attnviz._checks import is_integer, message
+
 
 def class_predictions(outputs, *, activation):
     """Returns the predicted class and its confidence for each image.
@@ -36,6 +38,36 @@ def class_probabilities(outputs, *, activation):
     if outputs.shape[1] == 1:
         outputs = np.concatenate([1.0 - outputs, outputs], axis=1)
     return outputs
+
+
+def classes_to_explain(explained_class, count, *, labels=None):
+    """Returns the class of each image that gradients are asked for; -1 stands for the predicted.
+
+    Args:
+        explained_class: `"predicted"`, `"label"` or a class index.
+        count: number of images.
+        labels: integer array `[count]`, or None.
+
+    Returns:
+        int32 array `[count]`.
+
+    Raises:
+        TypeError: `explained_class` is something else.
+        ValueError: `"label"` without labels, another text, a negative index.
+    """
+    must = "'predicted', 'label' or the index of a class"
+    if not isinstance(explained_class, str) and not is_integer(explained_class):
+        raise TypeError(message("explained_class", must, explained_class))
+    if explained_class == "label":
+        if labels is None:
+            remedy = "The probes have no labels; give them some."
+            raise ValueError(message("explained_class", "'predicted' or an index", "label", remedy))
+        return np.int32(labels)
+    if explained_class == "predicted":
+        explained_class = -1
+    elif isinstance(explained_class, str) or explained_class < 0:
+        raise ValueError(message("explained_class", must, explained_class))
+    return np.full(count, explained_class, np.int32)
 
 
 def class_name(index, class_names):

@@ -34,10 +34,6 @@ class Measures:
         self.head_cells = Cells.at_most(self._layout.grid, _HEAD_CELLS)
         self.token_cells = Cells.at_most(self._layout.grid, _TOKEN_CELLS)
 
-    def heat(self, attentions):
-        """Returns rollout in times uniform attention, float32 `[batch, height, width]`."""
-        return self._model.heatmap(attentions, **self._options) * self._layout.tokens
-
     def entropy(self, attentions):
         """Returns each head's entropy, see `attention_entropy`: float32 `[batch, heads]`.
 

@@ -60,6 +60,45 @@ def needs_of(methods):
     return tuple(sorted({need for method in methods for need in METHODS[method].needs}))
 
 
+def times_uniform(method, values, layout):
+    """Returns a method's values as heatmaps in times uniform, float32 `[batch, height, width]`.
+
+    1 is what a patch would get if all tokens got the same; for methods whose values are no shares,
+    if all patches did. A map of zeros stays one, and what is not a number stays that.
+
+    Args:
+        method: name of one of `METHODS`.
+        values: float32 tensor `[batch, tokens]`.
+        layout: the `TokenLayout`.
+    """
+    grid = layout.to_grid(values)
+    if METHODS[method].is_share:
+        return grid * layout.tokens
+    mean = tf.reduce_mean(grid, axis=[-2, -1], keepdims=True)
+    return tf.math.divide_no_nan(grid, mean)
+
+
+def chosen_methods(methods):
+    """Returns a dict from method names to their options, in order.
+
+    Args:
+        methods: sequence of names of `METHODS`, or a dict from names to dicts of options.
+
+    Raises:
+        TypeError: something else.
+        ValueError: no method, or an unknown one.
+    """
+    must = f"names of methods, {', '.join(METHODS)}, or a dict from names to their options"
+    if isinstance(methods, str) or not isinstance(methods, (list, tuple, dict)):
+        raise TypeError(message("methods", must, methods))
+    chosen = methods if isinstance(methods, dict) else {name: {} for name in methods}
+    if not chosen or set(chosen) - set(METHODS):
+        raise ValueError(message("methods", must, methods))
+    if not all(isinstance(options, dict) for options in chosen.values()):
+        raise TypeError(message("methods", must, methods))
+    return {name: dict(options) for name, options in chosen.items()}
+
+
 def _rollout(evidence, model, **options):
     return model.token_rollout(evidence.attentions, **options)
 
@@ -140,7 +179,7 @@ def _affinity(evidence, model, *, top_layers=2):
 
 
 METHODS = {
-    "rollout": Method("Attention rollout", _rollout),
+    "rollout": Method("Rollout", _rollout),
     "attention": Method("Attention of one layer", _attention),
     "affinity": Method("Attention refined by affinity", _affinity, is_share=False),
     "corrected_rollout": Method("Rollout without sinks", _corrected_rollout),

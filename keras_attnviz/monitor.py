@@ -1,60 +1,24 @@
-"""What a model does on the probes at one moment, and how far it has moved since another."""
-
-import dataclasses
+"""A model on its probes: traced once, asked at any moment."""
 
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_attnviz._checks import check_choice, check_count, check_ratio, message
+from keras_attnviz._checks import check_choice, check_count, check_ratio, is_integer, message
 from keras_attnviz.capture import AttentionModel
 from keras_attnviz.cells import mask_shares
-from keras_attnviz.classes import class_probabilities
+from keras_attnviz.classes import class_probabilities, classes_to_explain
 from keras_attnviz.health import (
     health_measures,
-    health_scalars,
     layer_health,
     localization_measures,
-    localization_scalars,
     scalar_names,
 )
 from keras_attnviz.measures import Measures
-from keras_attnviz.metrics import jensen_shannon_divergence
+from keras_attnviz.methods import explained, times_uniform
 from keras_attnviz.rollout import FUSIONS, check_start_layer
 from keras_attnviz.signature import InputSignature
-
-
-@dataclasses.dataclass(frozen=True)
-class Snapshot:
-    """The probes' attention and predictions at one moment.
-
-    The heads of all layers follow one another, bottom layer first.
-
-    Args:
-        relative: float32 array `[probes, grid_height, grid_width]`, rollout as a multiple of
-            uniform attention, at least 0.
-        entropy: float32 array `[layers]` in [0, 1], mean over probes, heads and queries.
-        classes: integer array `[probes]`, or None where the outputs are not class predictions.
-        confidences: float array `[probes]` in [0, 1], or None.
-        label_confidences: float array `[probes]` in [0, 1], of the true classes, or None.
-        measures: dict from the name of a `Measures` function to its float32 array
-            `[probes, ...]`: `entropy`, those of `health_measures`, and where details are measured
-            `heads`, `others`, `distance` and `tokens`.
-        is_right: bool array `[probes]`, whether the predicted class is the true one, or None.
-        health: what `layer_health` tells of each layer, a dict of float32 arrays `[layers]`.
-        localization: what `localizations` gives, a dict of float32 arrays `[probes]`; empty
-            without masks.
-    """
-
-    relative: np.ndarray
-    entropy: np.ndarray
-    classes: np.ndarray | None
-    confidences: np.ndarray | None
-    label_confidences: np.ndarray | None = None
-    measures: dict = dataclasses.field(default_factory=dict)
-    is_right: np.ndarray | None = None
-    health: dict = dataclasses.field(default_factory=dict)
-    localization: dict = dataclasses.field(default_factory=dict)
+from keras_attnviz.snapshots import Snapshot, entropy_name
 
 
 class ProbeMonitor:
@@ -68,6 +32,9 @@ class ProbeMonitor:
         rollout_options: dict of `head_fusion`, `discard_ratio` and `residual` of
             `attention_rollout`.
         details: whether single heads and maps from every patch are measured too.
+        methods: dict from the names of methods, see `AttentionModel.explain`, to their options.
+            `"rollout"` has those of `rollout_options` and `start_layer` too.
+        explained_class: see `AttentionRolloutCallback`.
         **options: `layers`, `layout`, `output` and `self_check` of `AttentionModel`.
 
     Attributes:
@@ -80,14 +47,28 @@ class ProbeMonitor:
     """
 
     def __init__(
-        self, model, probes, *, batch_size, start_layer, rollout_options, details=False, **options
+        self,
+        model,
+        probes,
+        *,
+        batch_size,
+        start_layer,
+        rollout_options,
+        details=False,
+        methods=None,
+        explained_class="predicted",
+        **options,
     ):
         _check_inputs(model, probes)
         self.model = model
         self.attention_model = AttentionModel(model, **_input_options(probes), **options)
         self.layers = tuple(found.layer for found in self.attention_model.maps)
         check_start_layer(start_layer, len(self.layers))
-        self.options = {"start_layer": start_layer, **rollout_options}
+        self.methods = dict(methods or {"rollout": {}})
+        rollout = self.methods.get("rollout", {})
+        self.options = {"start_layer": start_layer, **rollout_options, **rollout}
+        if "rollout" in self.methods:
+            self.methods["rollout"] = self.options
         self.measures = Measures(
             self.attention_model,
             image_size=probes.images.shape[1:3],
@@ -99,15 +80,18 @@ class ProbeMonitor:
         if probes.masks is not None:
             self._masks = mask_shares(probes.masks, self.attention_model.layout.grid)
         self._inputs = self.attention_model.signature.check(probes.inputs, name="probes")
+        self._classes = classes_to_explain(explained_class, len(probes), labels=probes.labels)
         specs = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in self._inputs]
-        self._measure = tf.function(self._measure_graph, input_signature=[specs])
+        classes = tf.TensorSpec([None], tf.int32)
+        self._measure = tf.function(self._measure_graph, input_signature=[specs, classes])
         self._full = tf.function(self._full_graph, input_signature=[specs])
         outputs = self._measure.get_concrete_function().output_shapes["predictions"]
         _check_class_names(probes, outputs)
+        _check_class(explained_class, outputs)
 
     def snapshot(self):
         """Returns the `Snapshot` of the model as it is now."""
-        batches = [self._measure(batch) for batch in self._batches()]
+        batches = [self._measure(*batch) for batch in self._batches()]
         found = {
             name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]
         }
@@ -115,22 +99,23 @@ class ProbeMonitor:
             found.pop("predictions"), activation=self.attention_model.activation
         )
         entropy = self.by_layer(found["entropy"].mean(axis=0))
-        relative = found.pop("relative")
+        heat = {method: found.pop(f"heat/{method}") for method in self.methods}
         return Snapshot(
-            relative=relative,
+            heat=heat,
             entropy=np.float32([heads.mean() for heads in entropy]),
             **_predictions(probabilities, self._labels),
             measures=found,
             health=layer_health(found, [len(heads) for heads in entropy]),
-            localization=localization_measures(relative, self._masks),
+            localization=localization_measures(next(iter(heat.values())), self._masks),
         )
 
     def scalar_names(self):
         """Returns the names of the scalars that `snapshot_scalars` gives."""
-        of_layers = [_layer_name(layer) for layer in range(len(self.layers))]
+        of_layers = [entropy_name(layer) for layer in range(len(self.layers))]
         has = {"masks": self._masks is not None, "labels": self._labels is not None}
         drifts = ["drift_from_baseline", "drift_from_last"]
-        return ["entropy", *of_layers, *drifts, *scalar_names(**has)]
+        agreements = [f"agreement/{method}" for method in list(self.methods)[1:]]
+        return ["entropy", *of_layers, *drifts, *agreements, *scalar_names(**has)]
 
     def by_layer(self, heads):
         """Returns an array `[heads of all layers, ...]` as a list of one array a layer."""
@@ -142,18 +127,29 @@ class ProbeMonitor:
         return [layer.numpy()[0] for layer in found]
 
     def _batches(self):
-        """Returns the probes in batches, flat lists of arrays."""
-        starts = range(0, len(self._inputs[0]), self._batch_size)
-        return [
-            [array[start : start + self._batch_size] for array in self._inputs] for start in starts
+        """Returns the probes in batches: flat lists of arrays, and their classes."""
+        parts = [
+            slice(start, start + self._batch_size)
+            for start in range(0, len(self._classes), self._batch_size)
         ]
+        return [([array[part] for array in self._inputs], self._classes[part]) for part in parts]
 
-    def _measure_graph(self, inputs):
-        """Returns predictions, relative rollout, and measures, a dict of tensors."""
-        predictions, attentions = self._attentions(inputs)
+    def _measure_graph(self, inputs, classes):
+        """Returns predictions, heatmaps by each method, and measures, a dict of tensors."""
+        model = self.attention_model
+        evidence = model.evidence(
+            model.signature.pack(inputs), methods=list(self.methods), classes=classes
+        )
+        attentions = evidence.attentions
+        heat = {
+            f"heat/{method}": times_uniform(
+                method, explained(method, evidence, model, options), model.layout
+            )
+            for method, options in self.methods.items()
+        }
         found = {
-            "predictions": predictions,
-            "relative": self.measures.heat(attentions),
+            "predictions": evidence.predictions,
+            **heat,
             "entropy": self.measures.entropy(attentions),
             **health_measures(self.attention_model, attentions, self.measures.received(attentions)),
         }
@@ -164,41 +160,8 @@ class ProbeMonitor:
         return found
 
     def _full_graph(self, inputs):
-        _, attentions = self._attentions(inputs)
+        _, attentions = self.attention_model(self.attention_model.signature.pack(inputs))
         return [self.measures.full(attentions, layer) for layer in range(len(attentions))]
-
-    def _attentions(self, inputs):
-        return self.attention_model(self.attention_model.signature.pack(inputs))
-
-
-def snapshot_scalars(snapshot, *, baseline, last):
-    """Returns a snapshot's scalars, a dict from name to float.
-
-    Args:
-        snapshot: `Snapshot`.
-        baseline: the `Snapshot` before training, or None: then `drift_from_baseline` is left out.
-        last: the `Snapshot` logged before, or None where this one is the first.
-    """
-    values = [float(value) for value in snapshot.entropy]
-    scalars = {
-        "entropy": float(snapshot.entropy.mean()),
-        **{_layer_name(layer): value for layer, value in enumerate(values)},
-        "drift_from_last": _drift(snapshot, last or snapshot),
-        **health_scalars(
-            snapshot.health,
-            entropy=snapshot.entropy,
-            baseline=None if baseline is None else baseline.entropy,
-        ),
-        **localization_scalars(snapshot.localization, snapshot.is_right),
-    }
-    if baseline is not None:
-        scalars["drift_from_baseline"] = _drift(snapshot, baseline)
-    return scalars
-
-
-def overall(names):
-    """Returns those of the names that don't belong to a single layer."""
-    return [name for name in names if "/layer_" not in name]
 
 
 def check_options(*, batch_size, head_fusion, discard_ratio, residual):
@@ -207,16 +170,6 @@ def check_options(*, batch_size, head_fusion, discard_ratio, residual):
     check_choice("head_fusion", head_fusion, FUSIONS)
     check_ratio("discard_ratio", discard_ratio)
     check_ratio("residual", residual)
-
-
-def _layer_name(layer):
-    return f"entropy/layer_{layer}"
-
-
-def _drift(snapshot, reference):
-    """Returns the divergence of the rollouts, mean over probes, in [0, 1]."""
-    maps = [item.relative.reshape(len(item.relative), -1) for item in (snapshot, reference)]
-    return float(np.mean(jensen_shannon_divergence(*maps)))
 
 
 def _predictions(probabilities, labels):
@@ -258,3 +211,11 @@ def _check_class_names(probes, outputs):
         raise ValueError(message("probes", must, names, remedy))
     if labels is not None and labels.max() >= max(classes, 2):
         raise ValueError(message("probes", must, labels.tolist(), "Pass labels below that."))
+
+
+def _check_class(explained_class, outputs):
+    """Raises for the index of a class that the model hasn't."""
+    classes = outputs[-1] if len(outputs) == 2 else None
+    if classes and is_integer(explained_class) and explained_class >= max(classes, 2):
+        must = f"below {max(classes, 2)}, the number of the model's classes"
+        raise ValueError(message("explained_class", must, explained_class))

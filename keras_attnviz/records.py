@@ -7,12 +7,13 @@ import numpy as np
 
 from keras_attnviz import render
 from keras_attnviz._checks import is_integer, message
+from keras_attnviz.methods import METHODS
 from keras_attnviz.sizes import size_lines
 from keras_attnviz.tab_series import TabSeries
 from keras_attnviz.tb_plugin import metadata
 from keras_attnviz.tb_plugin.packing import pack, quantize
 
-METHOD = "rollout"
+ROLLOUT = "rollout"
 
 
 class TabRecords:
@@ -51,9 +52,9 @@ class TabRecords:
         series = self._series.values(snapshot, baseline=baseline, last=last)
         fields = {"step": step, "wall_time": time.time(), "is_baseline": is_baseline}
         writer.record(step, metadata.EPOCH_TAG, _epoch_record(snapshot, series, fields))
-        heat = snapshot.relative.reshape(len(snapshot.relative), -1)
-        data = pack(_quantized("heat", heat), step=step)
-        writer.record(step, metadata.heat_tag(METHOD), data)
+        for method, heat in snapshot.heat.items():
+            data = pack(_quantized("heat", heat.reshape(len(heat), -1)), step=step)
+            writer.record(step, metadata.heat_tag(method), data)
         found = snapshot.measures
         heads = [
             pack({**_quantized("heads", heads), "others": np.float32(others)}, step=step)
@@ -61,7 +62,7 @@ class TabRecords:
         ]
         writer.blobs(step, metadata.HEADS_TAG, heads)
         tokens = [pack(_quantized("tokens", rows), step=step) for rows in found["tokens"]]
-        writer.blobs(step, metadata.tokens_tag(METHOD), tokens)
+        writer.blobs(step, metadata.tokens_tag(ROLLOUT), tokens)
 
     def write_full(self, writer, step):
         """Writes every head's whole map of the chosen probes."""
@@ -98,7 +99,8 @@ class TabRecords:
             "readout": layout.readout_text(),
             "uniform": 1 / layout.tokens,
             "layers": [_layer(found) for found in model.maps],
-            "methods": [METHOD],
+            "methods": list(self._monitor.methods),
+            "method_titles": {name: METHODS[name].title for name in self._monitor.methods},
             "rollout": self._monitor.options,
             "probes": [
                 {"name": name, "label": label}

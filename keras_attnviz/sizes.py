@@ -14,7 +14,7 @@ def epoch_bytes(monitor, probes):
     """
     measures = monitor.measures
     tokens = measures.token_cells.count
-    heat = math.prod(monitor.attention_model.layout.grid) + 4
+    heat = len(monitor.methods) * (math.prod(monitor.attention_model.layout.grid) + 4)
     heads = _heads(monitor) * (measures.head_cells.count + 8)
     return probes * (heat + heads + tokens * (tokens + 4))
 

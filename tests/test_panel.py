@@ -7,8 +7,8 @@ from event_files import images_of
 
 from keras_attnviz import ProbeSet, render
 from keras_attnviz.events import AttentionWriter
-from keras_attnviz.monitor import Snapshot
 from keras_attnviz.panel import ColorScale, probe_caption, probe_panel, write_panels
+from keras_attnviz.snapshots import Snapshot
 
 CAT = skimage.data.chelsea()[:120, :160]
 CHECK, CROSS = "\N{CHECK MARK}", "\N{BALLOT X}"
@@ -64,7 +64,7 @@ def probes_of(**options):
 
 def snapshot_of(classes=(1, 1), confidences=(0.756, 0.5)):
     relative = np.float32([[[0, 1], [1, 4]], [[4, 1], [1, 0]]])
-    return Snapshot(relative, np.float32([]), classes, confidences)
+    return Snapshot({"rollout": relative}, np.float32([]), classes, confidences)
 
 
 NAMED = {"labels": [0, 1], "class_names": ["cat", "dog"]}

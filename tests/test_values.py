@@ -146,16 +146,19 @@ def test_one_head_without_a_head_axis_and_values_that_go_into_no_projection(proj
     np.testing.assert_allclose(found_lengths(model, images()), expected, rtol=1e-4)
 
 
+class TalkingHeads(HandwrittenAttention):
+    """Heads whose maps are mixed after the softmax."""
+
+    def __init__(self):
+        super().__init__(WIDTH, HEADS, tf.nn.softmax)
+        self.mixing = layers.Dense(HEADS)
+        self.softmax = lambda scores: self._mixed(tf.nn.softmax(scores))
+
+    def _mixed(self, weights):
+        return tf.transpose(self.mixing(tf.transpose(weights, [0, 2, 3, 1])), [0, 3, 1, 2])
+
+
 def test_mixed_heads_have_no_values_of_their_own():
-    class TalkingHeads(HandwrittenAttention):
-        def __init__(self):
-            super().__init__(WIDTH, HEADS, tf.nn.softmax)
-            self.mixing = layers.Dense(HEADS)
-            self.softmax = lambda scores: self._mixed(tf.nn.softmax(scores))
-
-        def _mixed(self, weights):
-            return tf.transpose(self.mixing(tf.transpose(weights, [0, 2, 3, 1])), [0, 3, 1, 2])
-
     model, _ = built(TalkingHeads())
     trace = Trace(model, InputSignature.of(model))
     names = {operation.name for operation in trace.operations}

@@ -64,14 +64,14 @@ export class Choosers {
     );
     fillSelect(
       this.method.select,
-      run.setup.methods.map((value) => ({ value, label: methodName(value) })),
+      run.setup.methods.map((value) => ({ value, label: methodName(value, run) })),
       state.method,
     );
     this.method.root.classList.toggle("is-aside", state.layer !== null);
     fillSelect(
       this.layer.select,
       [
-        { value: "", label: layersText(run) },
+        { value: "", label: layersText(run, state.method) || "the method's" },
         ...run.setup.layers.map(({ path, trainable }, i) => ({
           value: i,
           label: `${i + 1}${trainable ? "" : " (frozen)"}`,
@@ -161,7 +161,8 @@ export class Looks {
 }
 
 /** Returns which layers the method goes through, in words: the callback's `start_layer` up. */
-export function layersText({ setup }) {
+export function layersText({ setup }, method) {
+  if (method !== "rollout") return "";
   const count = setup.layers.length;
   const start = ((setup.rollout?.start_layer ?? 0) + count) % count;
   if (start === 0) return "all layers";
@@ -169,7 +170,7 @@ export function layersText({ setup }) {
 }
 
 /** Returns a method's name as people read it. */
-export function methodName(method) {
-  const words = method.replaceAll("_", " ");
+export function methodName(method, { setup }) {
+  const words = setup.method_titles?.[method] ?? method.replaceAll("_", " ");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }

@@ -123,7 +123,7 @@ function lookOf({ scale, limit, colors, display }, map, maps, isDifference = fal
 export function describe(run, { method, layer, head, patch }) {
   const place =
     layer === null
-      ? `${methodName(method)} over ${layersText(run)}`
+      ? [methodName(method, run), layersText(run, method)].filter(Boolean).join(" over ")
       : `Layer ${layer + 1}, ${head === null ? "mean of heads" : `head ${head + 1}`}`;
   const from = patch
     ? `patch ${clampPatch(patch, run).join(", ")}`

@@ -1,0 +1,109 @@
+"""What a model does on the probes at one moment, and how far it has moved since another."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_attnviz.health import health_scalars, localization_scalars
+from keras_attnviz.metrics import jensen_shannon_divergence
+from keras_attnviz.ranks import rank_correlation
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """The probes' attention and predictions at one moment.
+
+    The heads of all layers follow one another, bottom layer first.
+
+    Args:
+        heat: dict from the name of a method to its heatmaps, float32 `[probes, grid_height,
+            grid_width]`, as a multiple of uniform attention, at least 0.
+        entropy: float32 array `[layers]` in [0, 1], mean over probes, heads and queries.
+        classes: integer array `[probes]`, or None where the outputs are not class predictions.
+        confidences: float array `[probes]` in [0, 1], or None.
+        label_confidences: float array `[probes]` in [0, 1], of the true classes, or None.
+        measures: dict from the name of a `Measures` function to its float32 array
+            `[probes, ...]`: `entropy`, those of `health_measures`, and where details are measured
+            `heads`, `others`, `distance` and `tokens`.
+        is_right: bool array `[probes]`, whether the predicted class is the true one, or None.
+        health: what `layer_health` tells of each layer, a dict of float32 arrays `[layers]`.
+        localization: what `localizations` gives, a dict of float32 arrays `[probes]`; empty
+            without masks.
+    """
+
+    heat: dict
+    entropy: np.ndarray
+    classes: np.ndarray | None
+    confidences: np.ndarray | None
+    label_confidences: np.ndarray | None = None
+    measures: dict = dataclasses.field(default_factory=dict)
+    is_right: np.ndarray | None = None
+    health: dict = dataclasses.field(default_factory=dict)
+    localization: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def relative(self):
+        """The heatmaps of the first method, which drift and localization are measured of."""
+        return next(iter(self.heat.values()))
+
+    def without_pattern(self):
+        """Returns `(method, probes)` where a map is constant or not finite: nothing to look at."""
+        found = []
+        for method, heat in self.heat.items():
+            spread = np.ptp(heat.reshape(len(heat), -1), axis=1)
+            probes = np.flatnonzero(~(np.isfinite(spread) & (spread > 0)))
+            if len(probes):
+                found.append((method, probes.tolist()))
+        return found
+
+
+def snapshot_scalars(snapshot, *, baseline, last):
+    """Returns a snapshot's scalars, a dict from name to float.
+
+    Args:
+        snapshot: `Snapshot`.
+        baseline: the `Snapshot` before training, or None: then `drift_from_baseline` is left out.
+        last: the `Snapshot` logged before, or None where this one is the first.
+    """
+    values = [float(value) for value in snapshot.entropy]
+    scalars = {
+        "entropy": float(snapshot.entropy.mean()),
+        **{entropy_name(layer): value for layer, value in enumerate(values)},
+        "drift_from_last": _drift(snapshot, last or snapshot),
+        **_agreements(snapshot.heat),
+        **health_scalars(
+            snapshot.health,
+            entropy=snapshot.entropy,
+            baseline=None if baseline is None else baseline.entropy,
+        ),
+        **localization_scalars(snapshot.localization, snapshot.is_right),
+    }
+    if baseline is not None:
+        scalars["drift_from_baseline"] = _drift(snapshot, baseline)
+    return scalars
+
+
+def overall(names):
+    """Returns those of the names that don't belong to a single layer."""
+    return [name for name in names if "/layer_" not in name]
+
+
+def entropy_name(layer):
+    """Returns the name of the scalar of a layer's entropy."""
+    return f"entropy/layer_{layer}"
+
+
+def _agreements(heat):
+    """Returns the rank correlation of each method's heatmaps with the first one's."""
+    (_, first), *others = (
+        (name, maps.reshape(len(maps), -1).astype(np.float32)) for name, maps in heat.items()
+    )
+    return {
+        f"agreement/{name}": float(np.mean(rank_correlation(first, maps))) for name, maps in others
+    }
+
+
+def _drift(snapshot, reference):
+    """Returns the divergence of the rollouts, mean over probes, in [0, 1]."""
+    maps = [item.relative.reshape(len(item.relative), -1) for item in (snapshot, reference)]
+    return float(np.mean(jensen_shannon_divergence(*maps)))
