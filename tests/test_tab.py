@@ -768,6 +768,25 @@ def test_copy_link(tab, page):
     assert "p.attention.step=-1" in page.evaluate("navigator.clipboard.readText()")
 
 
+def test_within_a_page_of_another_origin_as_in_notebooks(page, address):
+    source = tab_address(address, **PLAIN)
+    page.set_content(f'<iframe id="cell" width="1100" height="760" src="{source}"></iframe>')
+    host = page.wait_for_selector("#cell").content_frame()
+    frame = host.wait_for_selector("iframe").content_frame()
+    picture = frame.locator("canvas.picture[data-pane=a]")
+    expect(picture).to_have_attribute("data-drawn", re.compile(rf"^{FIRST}[|]4[|]0"))
+    picture.click()
+    page.keyboard.press("Home")
+    expect(picture).to_have_attribute("data-drawn", re.compile(rf"^{FIRST}[|]-1[|]0"))
+    host.wait_for_url(re.compile(r"#attention.*step=-1"))
+    # A frame is refused the clipboard's newer interface, and told so on the console if it asks.
+    frame.locator("#copy-link").click()
+    expect(frame.locator("#copy-link")).not_to_have_text("Copy link")
+    host.get_by_label("Menu for changing light or dark theme").click()
+    host.get_by_role("menuitem", name="Dark").click()
+    expect(frame.locator("html")).to_have_attribute("data-theme", "dark")
+
+
 def brightness(tab, selector):
     """Returns the brightness, 0 to 255, of an element's background."""
     color = tab.find(selector).evaluate("each => getComputedStyle(each).backgroundColor")
