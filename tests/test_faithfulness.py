@@ -140,6 +140,11 @@ def test_blurring_keeps_what_is_even_and_the_sum_inside():
     # 11 pixels wide, and one deviation of 5 away exp(-1/2) of the middle.
     assert (found[15] > 0).sum() == 11
     np.testing.assert_allclose(found[15, 20] / found[15, 15], np.exp(-0.5), rtol=1e-5)
+    # What lies at one border doesn't reach the other.
+    halves = np.repeat([0.0, 1.0], 15).reshape(1, 1, 30, 1)
+    found = blurred(halves)[0, 0, :, 0].numpy()
+    np.testing.assert_array_equal(found[:10], 0)
+    np.testing.assert_allclose(found[-10:], 1, rtol=1e-5)
 
 
 def test_insertion_begins_at_the_blurred_image():
