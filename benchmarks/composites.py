@@ -86,7 +86,10 @@ def random_crop(photograph, size, rng):
     """Returns a square of a photograph, anywhere and at least `size` wide, resized to `size`."""
     height, width = photograph.shape[:2]
     side = rng.integers(min(size, height, width), min(height, width), endpoint=True)
-    top, left = rng.integers(height - side, endpoint=True), rng.integers(width - side, endpoint=True)
+    top, left = (
+        rng.integers(height - side, endpoint=True),
+        rng.integers(width - side, endpoint=True),
+    )
     crop = mirrored(photograph[top : top + side, left : left + side], rng)
     return np.asarray(Image.fromarray(crop).resize((size, size), Image.Resampling.BICUBIC))
 
@@ -109,7 +112,10 @@ def pasted(background, rgba, area, rng):
     height, width = (max(round(side * scale), 1) for side in rgba.shape[:2])
     picture = Image.fromarray(mirrored(rgba, rng)).resize((width, height), Image.Resampling.BICUBIC)
     stamp = np.asarray(picture, np.float32)
-    top, left = rng.integers(size - height, endpoint=True), rng.integers(size - width, endpoint=True)
+    top, left = (
+        rng.integers(size - height, endpoint=True),
+        rng.integers(size - width, endpoint=True),
+    )
     mask = np.zeros((size, size), np.float32)
     mask[top : top + height, left : left + width] = stamp[..., 3] / 255
     colors = np.zeros((size, size, 3), np.float32)
