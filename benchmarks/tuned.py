@@ -76,9 +76,7 @@ def _train(model, train, tune, files):
         batch_size=BATCH_SIZE,
         verbose=0,
         callbacks=[
-            keras.callbacks.LambdaCallback(
-                on_epoch_end=lambda epoch, logs: keep(epoch + 1, logs)
-            )
+            keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: keep(epoch + 1, logs))
         ],
     )
 
