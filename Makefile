@@ -91,6 +91,18 @@ format: $(VENV)/installed-lint ## Mend style and formatting
 bench: $(VENV)/installed-bench chromium ## Measure speed and memory as ratios; writes benchmarks/results/
 	$(BIN)/python benchmarks/run.py
 
+.PHONY: bench-quality
+bench-quality: $(VENV)/installed-bench stamps ## Measure which explanation method finds the object
+	$(BIN)/python benchmarks/localisation.py
+
+.PHONY: stamps
+stamps: ## Install Debian's cut-out photographs, which bench-quality needs, if they are missing
+	@test -d /usr/share/tuxpaint/stamps && exit 0; \
+	if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+		echo "Installing Tux Paint's stamps, which the benchmark pastes on photographs."; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends tuxpaint-stamps-default >/dev/null; \
+	else echo "Tux Paint's stamps aren't there. Install them: apt-get install tuxpaint-stamps-default"; exit 1; fi
+
 .PHONY: docs
 docs: $(VENV)/installed-docs ## Build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html

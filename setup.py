@@ -32,7 +32,7 @@ TF_KERAS = ["tensorflow>=2.21,<2.22", "tf_keras>=2.21,<2.22"]
 DEMO = [*VIT, "elpv-dataset>=1.0.0.post1", "onnx>=1.16"]
 LINT = ["ruff>=0.9"]
 DOCS = ["furo", "myst-parser", "sphinx>=8"]
-BENCH = [*VIT, "playwright>=1.49", "scikit-image>=0.24"]
+BENCH = [*VIT, "onnx>=1.16", "playwright>=1.49", "scikit-image>=0.24", "scikit-learn>=1.4"]
 TEST_EVERYWHERE = ["playwright>=1.49", "pytest>=8", "pytest-xdist>=3.6", "scikit-image>=0.24"]
 # Where the tests take models of other packages from.
 ZOO = ["keras-hub>=0.32,<0.33; python_version >= '3.11'", "kimm>=0.2.5,<0.3"]
