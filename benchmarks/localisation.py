@@ -18,7 +18,7 @@ import tensorflow as tf
 from composites import background_photographs, make_composites, split_cutouts
 from cutouts import find_cutouts
 from hits import agreement, coverage
-from quality_methods import ROWS, explain_all, explain_one
+from quality_methods import ROWS, explain_all
 from quality_table import by_epoch, by_method
 from timing import interleaved, median_ratio
 from tuned import fine_tuned
@@ -94,8 +94,8 @@ def costs(model, images):
     functions = {"forward": lambda: forward(images).numpy()}
     for shown, method, options in ROWS:
         run = tf.function(
-            lambda batch, method=method, options=options: explain_one(
-                attention_model, batch, method, options
+            lambda batch, method=method, options=options: attention_model.explain(
+                batch, method, **options
             )
         )
         functions[shown] = lambda run=run: run(images).numpy()

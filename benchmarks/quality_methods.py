@@ -16,7 +16,10 @@ ROWS = (
     ("gradient-weighted rollout, last 2 layers", "gradient_rollout", {"start_layer": -2}),
     ("relevance", "relevance", {}),
     ("LeGrad", "legrad", {}),
-    ("affinity", "affinity", {}),
+    ("rollout without sinks", "corrected_rollout", {}),
+    ("rollout without sinks, last 2 layers", "corrected_rollout", {"start_layer": -2}),
+    ("affinity of the last layer's attention", "affinity", {"top_layers": 1}),
+    ("affinity (last 2 layers' attention)", "affinity", {}),
 )
 # What needs no model: objects of this size lie near the middle more often than at the border.
 CENTER = "the picture's middle, no model"
@@ -35,40 +38,10 @@ def explain_all(attention_model, images):
     """
     evidence = attention_model.evidence(images, methods=tuple(METHODS))
     maps = {
-        shown: attention_model.layout.to_grid(
-            _affinity(evidence, attention_model)
-            if method == "affinity"
-            else explained(method, evidence, attention_model, options)
-        )
+        shown: attention_model.layout.to_grid(explained(method, evidence, attention_model, options))
         for shown, method, options in ROWS
     }
     return evidence.predictions, {**maps, CENTER: _center(maps["rollout"])}
-
-
-def explain_one(attention_model, images, method, options):
-    """Returns one method's maps, for timing."""
-    if method == "affinity":
-        evidence = attention_model.evidence(images, methods=("rollout",))
-        return attention_model.layout.to_grid(_affinity(evidence, attention_model))
-    return attention_model.explain(images, method, **options)
-
-
-def _affinity(evidence, attention_model, *, layers=2):
-    """Returns the read-out's attention in the top layers, refined by attention among patches.
-
-    A patch counts as far as it attends, in the mean over all layers and heads, to the patches that
-    the class token attends to in the last `layers` layers.
-
-    References:
-        Xu et al. 2022, "Multi-class Token Transformer for Weakly Supervised Semantic
-        Segmentation", arXiv 2203.02891, section 3.3. Deviation: one class token for all classes.
-    """
-    maps = attention_model.token_maps(evidence.attentions)
-    query = tf.constant(attention_model.query, tf.float32)
-    read = tf.einsum("q,bqk->bk", query, tf.add_n(maps[-layers:]) / layers)
-    is_patch = tf.constant(attention_model.layout.patch_weights()) > 0
-    read = read * tf.cast(is_patch, tf.float32)
-    return tf.linalg.matvec(tf.add_n(maps) / len(maps), read)
 
 
 def _center(maps):

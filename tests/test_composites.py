@@ -3,27 +3,15 @@
 The stamps are not needed: the tests cut a cat's face out of a photograph of scikit-image's.
 """
 
-import importlib
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import skimage.data
+from benchmark_modules import benchmark_module
 from PIL import Image
 
 pytestmark = pytest.mark.one_stack
 
 SIZE = 56
-
-
-def benchmark_module(name):
-    folder = str(Path(__file__).parents[1] / "benchmarks")
-    sys.path.append(folder)
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(folder)
 
 
 composites = benchmark_module("composites")

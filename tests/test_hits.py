@@ -1,16 +1,11 @@
 """Agreement of maps with masks, by hand."""
 
-import importlib
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from benchmark_modules import benchmark_module
 
 pytestmark = pytest.mark.one_stack
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
-hits = importlib.import_module("hits")
-sys.path.pop()
+hits = benchmark_module("hits")
 
 COVERED = np.array([[1.0, 0.6, 0.4, 0.0]])  # of 2 x 2 patches; the first two are the object's
 

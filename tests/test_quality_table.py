@@ -1,16 +1,11 @@
 """Means, spreads and errors in the quality benchmark's tables, by hand."""
 
-import importlib
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from benchmark_modules import benchmark_module
 
 pytestmark = pytest.mark.one_stack
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
-quality_table = importlib.import_module("quality_table")
-sys.path.pop()
+quality_table = benchmark_module("quality_table")
 
 
 def row(method, seed, epoch, auc):
