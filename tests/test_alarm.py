@@ -161,6 +161,7 @@ def test_a_real_fit_is_stopped_and_the_text_is_in_its_log(faces, probes, tmp_pat
     assert list(scalars_of(run)["attention/entropy"]) == [-1, 0]
 
 
+@pytest.mark.one_stack
 def test_a_shortcut_of_a_real_fit_is_told(faces, probes, tmp_path):
     attention = AttentionRolloutCallback(probes, tmp_path)
     # Of a small network that has just begun, about 1 either way.
@@ -174,6 +175,7 @@ def test_a_shortcut_of_a_real_fit_is_told(faces, probes, tmp_path):
     assert text.startswith("shortcut: ")
 
 
+@pytest.mark.one_stack
 def test_a_log_that_cannot_take_it_is_told(probes, tmp_path):
     # Its own training hasn't begun, so no log is open.
     attention = AttentionRolloutCallback(probes, tmp_path)

@@ -181,6 +181,7 @@ def test_training_is_the_same_with_and_without(faces, probes, tmp_path):
         np.testing.assert_array_equal(ours, plain)
 
 
+@pytest.mark.one_stack
 def test_every_epochs_and_the_last(faces, probes, tmp_path):
     _, history = fit(faces, tmp_path, probes, epochs=5, every_epochs=2)
     scalars = scalars_of(tmp_path / "attention")
@@ -215,6 +216,7 @@ def test_the_last_epoch_is_logged_when_training_stops_early(faces, probes, tmp_p
         np.testing.assert_allclose(series[LAYER_TAGS[0]][1], expected, rtol=1e-5)
 
 
+@pytest.mark.one_stack
 def test_drift_from_last_is_measured_against_the_last_logged_epoch(faces, probes, tmp_path):
     model = small_classifier()
     maps = [np.reshape(AttentionModel(model).rollout(probes.images), (4, -1))]
@@ -234,6 +236,7 @@ def test_drift_from_last_is_measured_against_the_last_logged_epoch(faces, probes
     assert abs(expected - from_baseline) > 0.1 * from_baseline
 
 
+@pytest.mark.one_stack
 def test_layers_can_be_kept_out_of_the_logs(faces, probes, tmp_path):
     _, history = fit(faces, tmp_path, probes, epochs=1, per_layer_logs=False)
     ours = [name for name in history if name.startswith("attention")]
@@ -262,6 +265,7 @@ def test_a_second_phase_goes_on_in_the_same_log(faces, probes, tmp_path):
     assert starts_of(tmp_path / "attention") == [-1, 2]
 
 
+@pytest.mark.one_stack
 def test_what_changes_between_two_phases_counts_as_drift(faces, probes, tmp_path):
     model = small_classifier()
     callback, _ = fit(faces, tmp_path, probes, epochs=1, model=model)
@@ -272,6 +276,7 @@ def test_what_changes_between_two_phases_counts_as_drift(faces, probes, tmp_path
     assert scalars_of(tmp_path / "attention")[CHANGE][1] > 1e-4
 
 
+@pytest.mark.one_stack
 def test_a_new_callback_goes_on_in_a_log_without_its_baseline(faces, probes, tmp_path):
     model = small_classifier()
     fit(faces, tmp_path, probes, epochs=2, model=model)
@@ -289,6 +294,7 @@ def test_a_new_callback_goes_on_in_a_log_without_its_baseline(faces, probes, tmp
     assert np.isnan(history["attention_drift_from_baseline"]).all()
 
 
+@pytest.mark.one_stack
 def test_another_model_gets_a_baseline_of_its_own(faces, probes, tmp_path):
     callback, _ = fit(faces, tmp_path / "logs", probes, epochs=1)
     callback.log_dir = str(tmp_path / "other")
@@ -297,6 +303,7 @@ def test_another_model_gets_a_baseline_of_its_own(faces, probes, tmp_path):
     assert list(scalars_of(tmp_path / "other" / "attention")[DRIFT]) == [0, 1]
 
 
+@pytest.mark.one_stack
 def test_a_removed_log_is_told_and_begun_anew(faces, probes, tmp_path):
     class Removing(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -340,23 +347,26 @@ def test_baseline_follows_a_callback_that_restores_weights(faces, probes, tmp_pa
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.one_stack
 def test_early_stopping_can_follow_attention(faces, probes, tmp_path):
     stopping = keras.callbacks.EarlyStopping("attention_entropy", mode="max", min_delta=1.0)
     _, history = fit(faces, tmp_path, probes, epochs=5, callbacks=[stopping])
     assert len(history["loss"]) == 2
 
 
+@pytest.mark.one_stack
 def test_an_array_of_images_will_do(faces, tmp_path):
     fit(faces, tmp_path, faces[0][:1], epochs=1)
     descriptions = images_of(tmp_path / "attention")["attention/probe_0"]
     assert "class " in descriptions[0][1]
 
 
+@pytest.mark.one_stack
 def test_the_batch_size_changes_nothing(faces, probes, tmp_path):
-    runs = []
-    for size in (1, 3, 8):
-        fit(faces, tmp_path / str(size), probes, epochs=1, batch_size=size)
-        runs.append(scalars_of(tmp_path / str(size) / "attention"))
+    sizes = (1, 3, 8)
+    others = [AttentionRolloutCallback(probes, tmp_path / str(n), batch_size=n) for n in sizes[1:]]
+    fit(faces, tmp_path / "1", probes, epochs=1, batch_size=1, callbacks=others)
+    runs = [scalars_of(tmp_path / str(size) / "attention") for size in sizes]
     for other in runs[1:]:
         assert other.keys() == runs[0].keys()
         for tag, series in runs[0].items():
@@ -365,6 +375,7 @@ def test_the_batch_size_changes_nothing(faces, probes, tmp_path):
             )
 
 
+@pytest.mark.one_stack
 def test_one_color_scale_or_one_for_each_picture(faces, probes, tmp_path):
     fit(faces, tmp_path, probes, epochs=1, color_scale="image", opacity=1.0, color_map="gray")
     for series in images_of(tmp_path / "attention").values():
@@ -438,6 +449,7 @@ def test_labels_beyond_the_outputs_are_refused(faces, tmp_path):
         fit(faces, tmp_path, probes)
 
 
+@pytest.mark.one_stack
 def test_a_log_directory_that_cannot_be_written(faces, probes, tmp_path):
     (tmp_path / "logs").write_text("a file")
     trained = []
@@ -485,6 +497,7 @@ FULL_DISK = """
 """
 
 
+@pytest.mark.one_stack
 def test_a_full_disk_does_not_end_training(tmp_path):
     tests = str(pathlib.Path(__file__).parent)
     code = textwrap.dedent(FULL_DISK).format(tests=tests, logs=str(tmp_path))

@@ -14,6 +14,8 @@ from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet, re
 from keras_attnviz.events import AttentionWriter
 from keras_attnviz.tb_plugin import metadata
 
+pytestmark = pytest.mark.one_stack
+
 NAMES = ['my "face"', "<b>other</b>", "third"]
 
 

@@ -10,6 +10,8 @@ from keras_attnviz import AttentionModel
 from keras_attnviz.health import health_measures
 from keras_attnviz.measures import Measures
 
+pytestmark = pytest.mark.one_stack
+
 OPTIONS = {"start_layer": 0, "head_fusion": "mean", "discard_ratio": 0.0, "residual": 0.5}
 
 
