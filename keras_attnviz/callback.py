@@ -237,6 +237,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._measured(snapshot)
         if not is_resumed:
             self._write(first_step, f"before epoch {epoch + 1}", snapshot)
+        self._tell_of_no_pattern(snapshot)
 
     def _log_or_warn(self, epoch):
         """Measures and writes; whatever fails becomes a warning, because training must go on."""
@@ -259,6 +260,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             # A file whose writing has failed may end within an entry, so the next gets another.
             with contextlib.suppress(Exception):
                 self._close()
+        else:
+            self._tell_of_no_pattern(snapshot)
 
     def _open(self, first_step):
         """Opens the log, and says for the tab what is logged."""
@@ -269,16 +272,20 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
     def _measured(self, snapshot):
         """Keeps a snapshot's scalars, and itself for the next one's drift."""
         self._scalars = snapshot_scalars(snapshot, baseline=self._baseline, last=self._last)
-        for method, probes in snapshot.without_pattern():
-            if method not in self._told:
-                self._told.add(method)
-                names = ", ".join(self.probes.names[probe] for probe in probes)
-                _warn(
-                    f"The heatmaps by {method!r} of these probes show nothing, the same value "
-                    f"everywhere or no number: {names}. They are logged as they are; look at the "
-                    "model's outputs and weights. This is said once."
-                )
         self._before, self._last = self._last, snapshot
+
+    def _tell_of_no_pattern(self, snapshot):
+        """Warns once a method of heatmaps that show nothing."""
+        for method, probes in snapshot.without_pattern():
+            if method in self._told:
+                continue
+            self._told.add(method)
+            names = ", ".join(self.probes.names[probe] for probe in probes)
+            _warn(
+                f"The heatmaps by {method!r} of these probes show nothing, the same value "
+                f"everywhere or no number: {names}. They are logged as they are; look at the "
+                "model's outputs and weights. This is said once."
+            )
 
     def _write(self, step, moment, snapshot):
         """Writes the pictures and scalars of a snapshot."""

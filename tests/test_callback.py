@@ -10,12 +10,20 @@ from conftest import KERAS_3, small_classifier, small_vit
 from event_files import images_of, scalars_of, starts_of
 from tensorflow import keras
 
-from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet, TokenLayout, render
+from keras_attnviz import (
+    AttentionModel,
+    AttentionRolloutCallback,
+    ProbeSet,
+    TokenLayout,
+    read_log,
+    render,
+)
 from keras_attnviz.health import SCALARS
 from keras_attnviz.metrics import attention_entropy, jensen_shannon_divergence
 
 LAYER_TAGS = [f"attention/entropy/layer_{layer}" for layer in range(3)]
 DRIFT, CHANGE = "attention/drift_from_baseline", "attention/drift_from_last"
+AGREEMENT = "attention/agreement/affinity"
 HEALTH = [f"attention/{name}" for name in SCALARS]
 
 
@@ -59,7 +67,8 @@ def test_the_model_learns_and_every_epoch_is_logged(learned):
     assert sorted(images) == [f"attention/probe_{index}" for index in range(4)]
     for series in images.values():
         assert list(series) == steps
-    assert sorted(scalars) == sorted(["attention/entropy", *LAYER_TAGS, DRIFT, CHANGE, *HEALTH])
+    overall = ["attention/entropy", DRIFT, CHANGE, AGREEMENT, *HEALTH]
+    assert sorted(scalars) == sorted([*overall, *LAYER_TAGS])
     for tag, series in scalars.items():
         assert list(series) == steps, tag
     assert starts_of(log_dir / "attention") == [-1]
@@ -163,10 +172,11 @@ def test_the_probe_pass_is_traced_once_for_a_whole_fit(faces, probes, tmp_path):
             traces.append(values)
             return super().to_grid(values)
 
-    # Batches of 3 and of 1, in four epochs and at the baseline.
-    traces = []
-    fit(faces, tmp_path, probes, epochs=4, batch_size=3, layout=CountedLayout(1, (6, 6), (0,)))
-    assert len(traces) == 1
+    # Batches of 3 and of 1, in four epochs and at the baseline; each method has its heatmap.
+    traces, layout = [], CountedLayout(1, (6, 6), (0,))
+    methods = ("rollout", "affinity", "relevance")
+    fit(faces, tmp_path, probes, epochs=4, batch_size=3, layout=layout, methods=methods)
+    assert len(traces) == 3
 
 
 def test_training_is_the_same_with_and_without(faces, probes, tmp_path):
@@ -244,6 +254,7 @@ def test_layers_can_be_kept_out_of_the_logs(faces, probes, tmp_path):
         "attention_entropy",
         "attention_drift_from_baseline",
         "attention_drift_from_last",
+        "attention_agreement_affinity",
         *(f"attention_{name}" for name in SCALARS),
     ]
     assert set(LAYER_TAGS) < set(scalars_of(tmp_path / "attention"))
@@ -326,10 +337,40 @@ def test_a_diverged_model_is_not_called_right(faces, probes, tmp_path):
 
     callback = AttentionRolloutCallback(probes, tmp_path, color_scale="image")
     callbacks = [Diverging(), callback]
-    history = small_classifier().fit(*faces, epochs=1, verbose=0, callbacks=callbacks).history
+    model = small_classifier()
+    with pytest.warns(RuntimeWarning) as warned:
+        history = model.fit(*faces, epochs=2, verbose=0, callbacks=callbacks).history
+    told = [str(warning.message) for warning in warned]
+    # Once a method, not at each epoch.
+    assert len(told) == 2
+    for text, method in zip(told, ("rollout", "affinity"), strict=True):
+        assert text.startswith(f"The heatmaps by '{method}' of these probes show nothing")
+        assert "probe_0, probe_1, probe_2, probe_3. They are logged as they are" in text
     for series in images_of(tmp_path / "attention").values():
         assert series[0][1].endswith("after epoch 1: the model's output is not a number.")
     assert np.isnan(history["attention_entropy"]).all()
+
+
+@pytest.mark.one_stack
+def test_methods_and_the_class_that_they_explain(faces, probes, tmp_path):
+    methods = {"relevance": {}, "value_rollout": {"start_layer": -2}}
+    callback, history = fit(
+        faces, tmp_path, probes, epochs=1, methods=methods, explained_class="label"
+    )
+    log = read_log(tmp_path)
+    assert log.setup["methods"] == ["relevance", "value_rollout"]
+    assert log.setup["method_titles"]["value_rollout"] == "Value-weighted rollout"
+    model = AttentionModel(callback.model)
+    expected = np.asarray(model.explain(probes.images, "relevance", classes=probes.labels))
+    expected /= expected.mean(axis=(1, 2), keepdims=True)
+    bound = expected.max(axis=(1, 2), keepdims=True) / 200
+    assert (np.abs(log.heatmaps("relevance")[-1] - expected) < bound).all()
+    expected = 37 * np.asarray(model.explain(probes.images, "value_rollout", start_layer=-2))
+    bound = expected.max(axis=(1, 2), keepdims=True) / 200
+    assert (np.abs(log.heatmaps("value_rollout")[-1] - expected) < bound).all()
+    agreement = scalars_of(tmp_path / "attention")["attention/agreement/value_rollout"][0]
+    assert -1 <= agreement <= 1
+    np.testing.assert_allclose(history["attention_agreement_value_rollout"], agreement, rtol=1e-6)
 
 
 def test_baseline_follows_a_callback_that_restores_weights(faces, probes, tmp_path):
@@ -392,6 +433,11 @@ def test_one_color_scale_or_one_for_each_picture(faces, probes, tmp_path):
         ({"head_fusion": "sum"}, ValueError, r"`head_fusion` must be one of"),
         ({"discard_ratio": 1.0}, ValueError, r"`discard_ratio` must be in \[0, 1\)"),
         ({"residual": -1.0}, ValueError, r"`residual` must be in \[0, 1\)"),
+        ({"methods": ["gradcam"]}, ValueError, r"`methods` must be names of methods, rollout, "),
+        ({"methods": "rollout"}, TypeError, r"`methods` must be names of methods, rollout, "),
+        ({"explained_class": -2}, ValueError, r"`explained_class` must be 'predicted', 'label' or"),
+        ({"explained_class": "b"}, ValueError, r"`explained_class` must be 'predicted', 'label'"),
+        ({"explained_class": 0.5}, TypeError, r"`explained_class` must be 'predicted', 'label' or"),
         ({"color_scale": "log"}, ValueError, r"`color_scale` must be one of 'uniform', 'image'"),
         ({"color_map": "reddish"}, ValueError, r"`color_map` must be"),
         ({"log_dir": None}, TypeError, r"`log_dir` must be the path of a directory"),

@@ -187,7 +187,7 @@ def test_the_scalars_are_the_means_of_the_series(log, fitted):
         (lambda log: log.heads(0, 3), "`probe` must be an index below 3"),
         (
             lambda log: log.heatmaps("flow"),
-            "`method` must be one of rollout. Received: method='flow",
+            "`method` must be one of rollout, affinity. Received: method='flow",
         ),
         (lambda log: log.series("x"), "`name` must be one of entropy, distance"),
     ],

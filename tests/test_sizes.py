@@ -26,9 +26,9 @@ def array_bytes(blobs):
 def test_the_sizes_are_those_of_what_is_logged(faces, tmp_path, capsys):
     callback = AttentionRolloutCallback(faces[0][:3], tmp_path, full_probes=[0, -1])
     small_classifier().fit(*faces, epochs=1, verbose=0, callbacks=[callback])
-    # Of 36 patches a probe has a heatmap, 12 heads and as many maps as patches, rows of bytes
-    # with a float each, and a float more for a head.
-    expected = 3 * ((36 + 4) + 12 * (36 + 8) + 36 * (36 + 4))
+    # Of 36 patches a probe has two methods' heatmaps, 12 heads and as many maps as patches, rows of
+    # bytes with a float each, and a float more for a head.
+    expected = 3 * (2 * (36 + 4) + 12 * (36 + 8) + 36 * (36 + 4))
     assert epoch_bytes(callback._monitor, 3) == expected
     record = dict(read_log(tmp_path).records[-1])
     full = record.pop(metadata.FULL_TAG)
@@ -43,9 +43,9 @@ def test_the_sizes_are_those_of_what_is_logged(faces, tmp_path, capsys):
 def test_much_is_told_once_before_the_training(faces, tmp_path, capsys):
     images = np.concatenate([faces[0]] * 13)
     begun(images, tmp_path, every_epochs=4)
-    # 2,600 probes of 2,008 bytes; the baseline and after epochs 4, 8 and 10.
+    # 2,600 probes of 2,048 bytes; the baseline and after epochs 4, 8 and 10.
     assert capsys.readouterr().out == (
-        "Attention tab: 5.2 MB each logged epoch for 2600 probes, 20.9 MB in all. Fewer probes or "
+        "Attention tab: 5.3 MB each logged epoch for 2600 probes, 21.3 MB in all. Fewer probes or "
         "a larger `every_epochs` make it less, `attention_tab=False` leaves it out.\n"
     )
     begun(images, tmp_path, epochs=None)
