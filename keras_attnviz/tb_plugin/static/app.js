@@ -83,18 +83,8 @@ export class App {
     this.banner.rest();
     try {
       this.blobs.forgive();
-      await this._takeEarly();
-      const follows = this.shown && this.shown.a.step === this.shown.a.run.lastStep;
-      const followsSecond = this.shown?.b && this.shown.b.step === this.shown.b.run.lastStep;
-      const held = [...this.opened.keys()].filter((name) =>
-        this.runs.some(({ run }) => run === name),
-      );
-      this.opened.forEach((run, name) => held.includes(name) || this.opened.delete(name));
-      if (this.shown) await Promise.all(held.map((name) => this.opened.get(name).refresh()));
-      if (follows && this.state.step !== null)
-        this.state.step = this.opened.get(this.state.run)?.lastStep ?? null;
-      if (followsSecond && this.state.step2 !== null)
-        this.state.step2 = this._second()?.lastStep ?? null;
+      if (this.early) await this._takeEarly();
+      else await this._refresh();
       await this._open();
       this.banner.clear();
     } catch (error) {
@@ -104,17 +94,29 @@ export class App {
     this.draw();
   }
 
-  /** Takes what was asked for early, the first time; asks for the list of runs else. */
+  /** Reads the list and the open runs again; who has moved meanwhile stays there. */
+  async _refresh() {
+    this.runs = await fetchRuns();
+    const { a, b } = this.shown ?? {};
+    const before = { ...this.state };
+    const isLast = (side) => Boolean(side) && side.step === side.run.lastStep;
+    const follows = { step: isLast(a), step2: isLast(b) };
+    const names = this.runs.map(({ run }) => run);
+    for (const name of this.opened.keys()) if (!names.includes(name)) this.opened.delete(name);
+    await Promise.all([...this.opened.values()].map((run) => run.refresh()));
+    const isToFollow = (name) =>
+      follows[name] && this.state[name] !== null && this.state[name] === before[name];
+    if (isToFollow("step")) this.state.step = this.opened.get(this.state.run)?.lastStep ?? null;
+    if (isToFollow("step2")) this.state.step2 = this._second()?.lastStep ?? null;
+  }
+
+  /** Takes what was asked for beforehand. */
   async _takeEarly() {
-    const { early } = this;
+    const { runs, opened } = this.early;
     this.early = null;
-    if (!early) {
-      this.runs = await fetchRuns();
-      return;
-    }
-    const [runs, opened] = await Promise.all([early.runs, early.opened.catch(() => null)]);
-    this.runs = runs;
-    if (opened) this.opened.set(opened.name, opened);
+    const [list, run] = await Promise.all([runs, opened.catch(() => null)]);
+    this.runs = list;
+    if (run) this.opened.set(run.name, run);
   }
 
   /** Opens the runs that the state names; the first one where it names none that is there. */
