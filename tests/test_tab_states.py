@@ -175,3 +175,21 @@ def test_an_empty_log_says_what_to_do_and_fills_as_training_goes_on(page, tmp_pa
         expect(tab.find("#epoch-name")).to_have_text("epoch 1 of 5")
         tab.shows(step=0)
         expect(tab.find("#epoch")).to_have_attribute("max", "5")
+        page.goto("about:blank")  # or an answer might be on its way when TensorBoard ends
+
+
+@pytest.mark.one_stack
+def test_who_moves_while_the_log_is_read_again_stays(page, address):
+    tab = TabPage(page, address, run=HOSTILE, step=8).shows(run=HOSTILE, step=8)
+    held = []
+    page.route("**/attention/epochs*", lambda route: held.append(route))
+    page.locator("app-header-reload button").click()
+    for _ in range(100):
+        page.wait_for_timeout(50)
+        if held:
+            break
+    tab.set_slider("#epoch", 1).shows(step=0)
+    with page.expect_response("**/attention/epochs*"):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    tab.shows(step=0)
