@@ -361,7 +361,7 @@ def test_methods_and_the_class_that_they_explain(faces, probes, tmp_path):
     assert log.setup["methods"] == ["relevance", "value_rollout"]
     assert log.setup["method_titles"]["value_rollout"] == "Value-weighted rollout"
     model = AttentionModel(callback.model)
-    expected = np.asarray(model.explain(probes.images, "relevance", classes=probes.labels))
+    expected = np.array(model.explain(probes.images, "relevance", classes=probes.labels))
     expected /= expected.mean(axis=(1, 2), keepdims=True)
     bound = expected.max(axis=(1, 2), keepdims=True) / 200
     assert (np.abs(log.heatmaps("relevance")[-1] - expected) < bound).all()
