@@ -6,6 +6,7 @@ import pathlib
 import platform
 import tempfile
 
+import methods
 import models
 import numpy as np
 import tab
@@ -131,6 +132,21 @@ def attention_tab():
     return [row(text, found[name], limit) for name, (text, limit) in limits.items()]
 
 
+def explanation_methods():
+    """Returns rows about the explanation methods and metrics, of 8 photographs."""
+    limits = {
+        "forward-only together": 1.15,
+        "gradient_rollout": 2.3,
+        "relevance": 2.3,
+        "legrad": 2.3,
+        "metrics": 0.05,
+    }
+    return [
+        row(f"{name} / forward pass", ratio, limits.get(name))
+        for name, ratio in methods.measure().items()
+    ]
+
+
 def row(what, ratio, limit=None, *, at_least=False):
     """Returns a table row; `limit` is the figure to be held."""
     held = None if limit is None else (ratio >= limit if at_least else ratio <= limit)
@@ -142,7 +158,7 @@ def seconds_row(what, values):
 
 
 def main():
-    rows = [*probe_pass(), *token_counts(), *memory(), *attention_tab()]
+    rows = [*probe_pass(), *explanation_methods(), *token_counts(), *memory(), *attention_tab()]
     for entry in rows:
         limit = entry.get("limit")
         verdict = "" if limit is None else f"{limit:>6g}  {'held' if entry['held'] else 'MISSED'}"

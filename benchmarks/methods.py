@@ -1,0 +1,65 @@
+"""What explanation methods and metrics cost, in times the plain forward pass."""
+
+import models
+import tensorflow as tf
+from timing import interleaved, median_ratio
+
+from keras_attnviz import AttentionModel
+from keras_attnviz.evidence import GRADIENTS
+from keras_attnviz.health import health_measures
+from keras_attnviz.measures import Measures
+from keras_attnviz.methods import METHODS, explained
+
+SIZE, ROUNDS = 224, 7
+
+
+def measure():
+    """Returns a dict of ratios: of each method, of them together, and what metrics add."""
+    model = models.vit_b16(SIZE)
+    images = tf.constant(models.photographs(image_size=SIZE) / 127.5 - 1, tf.float32)
+    attention_model = AttentionModel(model)
+    measures = Measures(attention_model, image_size=(SIZE, SIZE), rollout_options={})
+
+    def maps(names):
+        @tf.function
+        def run(batch):
+            evidence = attention_model.evidence(batch, methods=names)
+            return [explained(name, evidence, attention_model, {}) for name in names]
+
+        return run
+
+    @tf.function
+    def with_metrics(batch):
+        evidence = attention_model.evidence(batch, methods=["rollout"])
+        attentions = evidence.attentions
+        found = health_measures(attention_model, attentions, measures.received(attentions))
+        found["entropy"] = measures.entropy(attentions)
+        found["distance"] = measures.distance(attentions)
+        return [explained("rollout", evidence, attention_model, {}), *found.values()]
+
+    of_forward = [name for name in METHODS if GRADIENTS not in METHODS[name].needs]
+    of_gradients = [name for name in METHODS if name not in of_forward]
+    graphs = {
+        "forward": tf.function(lambda batch: model(batch, training=False)),
+        **{name: maps([name]) for name in METHODS},
+        "forward-only together": maps(of_forward),
+        "gradients together": maps(of_gradients),
+        "all": maps(list(METHODS)),
+        "rollout and metrics": with_metrics,
+    }
+    seconds = interleaved(
+        {
+            name: lambda graph=graph: tf.nest.flatten(graph(images))[-1].numpy()
+            for name, graph in graphs.items()
+        },
+        rounds=ROUNDS,
+    )
+    ratios = {name: median_ratio(seconds, name, "forward") for name in graphs if name != "forward"}
+    added = zip(*(seconds[n] for n in ("rollout and metrics", "rollout", "forward")), strict=True)
+    ratios["metrics"] = sorted((a - b) / c for a, b, c in added)[ROUNDS // 2]
+    return ratios
+
+
+if __name__ == "__main__":
+    for name, ratio in measure().items():
+        print(f"{name:<26} {ratio:6.3f}")
