@@ -32,6 +32,7 @@ TF_KERAS = ["tensorflow>=2.21,<2.22", "tf_keras>=2.21,<2.22"]
 DEMO = [*VIT, "elpv-dataset>=1.0.0.post1", "onnx>=1.16"]
 LINT = ["ruff>=0.9"]
 DOCS = ["furo", "myst-parser", "sphinx>=8"]
+FLOW = ["scipy>=1.11"]
 BENCH = [*VIT, "onnx>=1.16", "playwright>=1.49", "scikit-image>=0.24", "scikit-learn>=1.4"]
 TEST_EVERYWHERE = ["playwright>=1.49", "pytest>=8", "pytest-xdist>=3.6", "scikit-image>=0.24"]
 # Where the tests take models of other packages from.
@@ -62,6 +63,7 @@ setup(
         "vit": VIT,
         "legacy": LEGACY,
         "demo": DEMO,
+        "flow": FLOW,
         "docs": DOCS,
         "bench": BENCH,
         "lint": LINT,

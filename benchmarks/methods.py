@@ -37,14 +37,16 @@ def measure():
         found["distance"] = measures.distance(attentions)
         return [explained("rollout", evidence, attention_model, {}), *found.values()]
 
-    of_forward = [name for name in METHODS if GRADIENTS not in METHODS[name].needs]
-    of_gradients = [name for name in METHODS if name not in of_forward]
+    # Attention flow is for a few tokens, offline.
+    names = [name for name in METHODS if name != "flow"]
+    of_gradients = [name for name in names if GRADIENTS in METHODS[name].needs]
+    of_forward = [name for name in names if name not in of_gradients]
     graphs = {
         "forward": tf.function(lambda batch: model(batch, training=False)),
-        **{name: maps([name]) for name in METHODS},
+        **{name: maps([name]) for name in names},
         "forward-only together": maps(of_forward),
         "gradients together": maps(of_gradients),
-        "all": maps(list(METHODS)),
+        "all": maps(names),
         "rollout and metrics": with_metrics,
     }
     seconds = interleaved(

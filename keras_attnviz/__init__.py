@@ -18,6 +18,7 @@ _HOMES = {
     "artifact_tokens": "metrics",
     "attention_distance": "metrics",
     "attention_entropy": "metrics",
+    "attention_flow": "flow",
     "attention_relevance": "relevance",
     "attention_rollout": "rollout",
     "dead_heads": "heads",

@@ -144,14 +144,15 @@ class AttentionModel:
         Args:
             inputs: as for a call of this object.
             method: name of a method, see docs/methods.md: `"rollout"`, `"attention"` of one layer,
-                `"affinity"`, `"corrected_rollout"`, `"value_rollout"`, and with gradients
-                `"gradient_rollout"`, `"relevance"` and `"legrad"`.
+                `"affinity"`, `"corrected_rollout"`, `"value_rollout"`, `"flow"` for few tokens, and
+                with gradients `"gradient_rollout"`, `"relevance"` and `"legrad"`.
             classes: for methods with gradients, the class whose score is explained: an integer,
                 or integers `[batch]`; the predicted class unless given, and where it is -1.
             **options: the method's options: those of `rollout` for `"rollout"`,
                 `"value_rollout"` and, beside `limit`, `"corrected_rollout"`; `layer` and `head`
-                for `"attention"`; `top_layers` for `"affinity"`; `residual` and `start_layer` for
-                `"gradient_rollout"`; `start_layer` for `"relevance"` and `"legrad"`.
+                for `"attention"`; `top_layers` for `"affinity"`; `residual` for `"flow"`;
+                `residual` and `start_layer` for `"gradient_rollout"`; `start_layer` for
+                `"relevance"` and `"legrad"`.
 
         Returns:
             float32 tensor `[batch, grid_height, grid_width]`, values >= 0. Those of the rollouts

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz._checks import check_choice, is_integer, message
+from keras_attnviz._checks import check_choice, check_ratio, is_integer, message
 from keras_attnviz.affinity import affinity_refined
 from keras_attnviz.evidence import GRADIENTS, VALUES
+from keras_attnviz.flow import flow_through
 from keras_attnviz.placement import placed_rollout
 from keras_attnviz.relevance import placed_legrad, placed_relevance
 from keras_attnviz.rollout import check_start_layer
@@ -178,12 +179,27 @@ def _affinity(evidence, model, *, top_layers=2):
     return affinity_refined(read, maps) if maps else read
 
 
+def _flow(evidence, model, *, residual=0.5):
+    check_ratio("residual", residual)
+    transitions = []
+    maps = model.token_maps(evidence.attentions)
+    for layer, placement in zip(maps, model.placements, strict=True):
+        mixed = residual * tf.eye(tf.shape(layer)[-1]) + (1 - residual) * layer
+        transitions.append(layer if placement.is_pooling else mixed)
+    weights = np.float64(model.query)
+    flows = tf.numpy_function(
+        lambda *layers: flow_through(layers, weights), transitions, tf.float32
+    )
+    return tf.ensure_shape(flows, [None, model.layout.tokens])
+
+
 METHODS = {
     "rollout": Method("Rollout", _rollout),
     "attention": Method("Attention of one layer", _attention),
     "affinity": Method("Attention refined by affinity", _affinity, is_share=False),
     "corrected_rollout": Method("Rollout without sinks", _corrected_rollout),
     "value_rollout": Method("Value-weighted rollout", _value_rollout, (VALUES,)),
+    "flow": Method("Attention flow", _flow, is_share=False),
     "gradient_rollout": Method("Gradient-weighted rollout", _gradient_rollout, (GRADIENTS,)),
     "relevance": Method("Gradient-weighted relevance", _relevance, (GRADIENTS,), is_share=False),
     "legrad": Method("LeGrad", _legrad, (GRADIENTS,), is_share=False),

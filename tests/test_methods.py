@@ -14,6 +14,7 @@ from keras_attnviz import (
     ProbeSet,
     TokenLayout,
     affinity_refined,
+    attention_flow,
     attention_relevance,
     attention_rollout,
     gradient_weighted,
@@ -56,6 +57,8 @@ def expected_of(method, evidence):
     """Returns a method's rows of the class token, from the maps as they are."""
     attentions = evidence.attentions
     pairs = list(zip(attentions, evidence.gradients, strict=True))
+    if method == "flow":
+        return attention_flow(attentions)
     if method == "rollout":
         return attention_rollout(attentions, query=0)
     if method == "attention":
@@ -108,6 +111,7 @@ def test_rollout_is_the_method_unless_one_is_named(attention_model, images):
         ("affinity", {"top_layers": 1}),
         ("corrected_rollout", {"limit": 1.0}),
         ("corrected_rollout", {"start_layer": 1}),
+        ("flow", {"residual": 0.1}),
         ("value_rollout", {"start_layer": -1, "residual": 0.25, "head_fusion": "max"}),
         ("gradient_rollout", {"start_layer": -1, "residual": 0.0}),
         ("relevance", {"start_layer": 1}),
@@ -138,6 +142,7 @@ def test_one_layer_and_head_by_hand(attention_model, images, evidence):
         ("corrected_rollout", {"limit": "2"}, TypeError, "`limit` must be a number of at least 1"),
         ("legrad", {"start_layer": 5}, ValueError, "`start_layer` must be an integer in [-2, 2)"),
         ("relevance", {"start_layer": 0.5}, TypeError, "`start_layer` must be an integer in"),
+        ("flow", {"residual": 1.0}, ValueError, "`residual` must be in [0, 1)"),
         ("value_rollout", {"residual": 1.0}, ValueError, "`residual` must be in [0, 1)"),
     ],
 )
