@@ -10,6 +10,8 @@ from zoo.table import FAMILIES
 from zoo.weights import random_inputs, start_afresh
 
 from keras_attnviz import AttentionModel
+from keras_attnviz.evidence import GRADIENTS, VALUES
+from keras_attnviz.methods import METHODS, explained
 
 ROOT = Path(__file__).parents[1]
 
@@ -167,6 +169,33 @@ def test_token_maps_have_one_row_for_each_token(tried):
         rows = found.queries if found.kind == "pooling" else tokens
         assert placed.shape == (2, rows, tokens)
         np.testing.assert_allclose(tf.reduce_sum(placed, -1), 1, atol=1e-5)
+
+
+# Heads that are mixed before the product with the values, and a softmax over tokens that is one.
+WITHOUT_VALUES = ("cait.cait", "hierarchical.compact")
+
+
+@pytest.mark.one_stack
+@pytest.mark.parametrize("kind", ["forward", VALUES, GRADIENTS])
+def test_every_method_explains(tried, kind):
+    methods = [name for name, each in METHODS.items() if kind in (each.needs or ("forward",))]
+    methods = [name for name in methods if name != "flow"]  # For a few tokens, see test_methods.
+    model, inputs = tried.attention_model, tried.inputs()
+    predictions = tried.predictions(inputs)
+    is_without = kind == VALUES and tried.family.build in WITHOUT_VALUES
+    if is_without or (kind == GRADIENTS and (predictions.ndim != 2 or tried.family.mixes_batch)):
+        text = "is multiplied with values" if kind == VALUES else "a model that gives class scores"
+        with pytest.raises(ValueError, match=text):
+            model.evidence(inputs, methods=methods)
+        return
+    evidence = model.evidence(inputs, methods=methods)
+    np.testing.assert_allclose(evidence.predictions, predictions, rtol=1e-3, atol=1e-4)
+    for method in methods:
+        heatmaps = model.layout.to_grid(explained(method, evidence, model, {})).numpy()
+        assert heatmaps.shape == (2, *tried.family.grid)
+        assert np.isfinite(heatmaps).all()
+        assert (heatmaps >= 0).all()
+        assert (np.ptp(heatmaps, axis=(1, 2)) > 0).all()
 
 
 def test_summary_names_every_layer(tried):
