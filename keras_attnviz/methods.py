@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz._checks import check_choice, check_ratio, is_integer, message
+from keras_attnviz._checks import check_choice, check_count, check_ratio, is_integer, message
 from keras_attnviz.affinity import affinity_refined
 from keras_attnviz.evidence import GRADIENTS, VALUES
 from keras_attnviz.flow import flow_through
@@ -160,13 +160,9 @@ def _corrected_rollout(evidence, model, *, limit=2.0, **options):
 
 
 def _affinity(evidence, model, *, top_layers=2):
-    count = len(evidence.attentions)
-    must = f"an integer in [1, {count}], as there are {count} layers"
-    if not is_integer(top_layers):
-        raise TypeError(message("top_layers", must, top_layers))
-    if not 1 <= top_layers <= count:
-        raise ValueError(message("top_layers", must, top_layers))
-    top = [_attention(evidence, model, layer=-1 - layer) for layer in range(top_layers)]
+    check_count("top_layers", top_layers)
+    count = min(top_layers, len(evidence.attentions))
+    top = [_attention(evidence, model, layer=-1 - layer) for layer in range(count)]
     patches = np.float32(model.layout.patch_weights()) * model.layout.patches
     maps = [
         layer

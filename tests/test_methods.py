@@ -123,6 +123,12 @@ def test_options_change_the_map(attention_model, images, method, options):
     assert np.abs(changed - attention_model.explain(images, method)).max() > 1e-5
 
 
+def test_affinity_takes_all_layers_where_there_are_fewer(attention_model, images):
+    expected = attention_model.explain(images, "affinity", top_layers=2)
+    found = attention_model.explain(images, "affinity", top_layers=9)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_one_layer_and_head_by_hand(attention_model, images, evidence):
     found = attention_model.explain(images, "attention", layer=0, head=1)
     np.testing.assert_allclose(found, grid_of(evidence.attentions[0][:, 1, 0]), rtol=1e-5)
@@ -136,8 +142,8 @@ def test_one_layer_and_head_by_hand(attention_model, images, evidence):
         ("attention", {"layer": 2}, ValueError, "`layer` must be an integer in [-2, 2)"),
         ("attention", {"head": 2}, ValueError, "`head` must be None or an integer in [0, 2)"),
         ("attention", {"head": "x"}, TypeError, "`head` must be None or an integer in [0, 2)"),
-        ("affinity", {"top_layers": 3}, ValueError, "`top_layers` must be an integer in [1, 2]"),
-        ("affinity", {"top_layers": 1.5}, TypeError, "`top_layers` must be an integer in [1, 2]"),
+        ("affinity", {"top_layers": 0}, ValueError, "`top_layers` must be at least 1"),
+        ("affinity", {"top_layers": 1.5}, TypeError, "`top_layers` must be an integer of at least"),
         ("corrected_rollout", {"limit": 0.5}, ValueError, "`limit` must be at least 1"),
         ("corrected_rollout", {"limit": "2"}, TypeError, "`limit` must be a number of at least 1"),
         ("legrad", {"start_layer": 5}, ValueError, "`start_layer` must be an integer in [-2, 2)"),

@@ -240,8 +240,8 @@ def test_methods_and_a_picture_that_is_not_square(page, address, wide):
     tab = TabPage(page, address, run=WIDE, display="patches", opacity=1).shows(run=WIDE, step=1)
     methods = tab.find("#method option").evaluate_all("all => all.map((each) => each.value)")
     assert methods == ["rollout", "last layer"]
-    for method, name in (("last layer", "Last layer"), ("rollout", "Rollout")):
-        tab.pick("#method", method).shows(what=f"{name} over all layers, from the class token")
+    for method, name in (("last layer", "Last layer"), ("rollout", "Rollout over all layers")):
+        tab.pick("#method", method).shows(what=f"{name}, from the class token")
         same_colors(tab.patch_pixels((3, 8)), wide.heatmaps(method)[-1, 0])
     height, width = tab.pixels().shape[:2]
     assert width / height == pytest.approx(8 / 3, rel=0.02)
