@@ -27,12 +27,15 @@ class Method:
             `[batch, tokens]`, at least 0.
         needs: what it needs beside the maps, `GRADIENTS` or `VALUES`.
         is_share: whether its values over all tokens sum to 1.
+        color_limit: the value of the highest color, in times uniform, where its heatmaps are much
+            flatter than those of others; None where the one for all serves.
     """
 
     title: str
     tokens: Callable
     needs: tuple = ()
     is_share: bool = True
+    color_limit: float | None = None
 
 
 def explained(method, evidence, attention_model, options):
@@ -192,11 +195,11 @@ def _flow(evidence, model, *, residual=0.5):
 METHODS = {
     "rollout": Method("Rollout", _rollout),
     "attention": Method("Attention of one layer", _attention),
-    "affinity": Method("Attention refined by affinity", _affinity, is_share=False),
+    "affinity": Method("Affinity", _affinity, is_share=False, color_limit=2.0),
     "corrected_rollout": Method("Rollout without sinks", _corrected_rollout),
     "value_rollout": Method("Value-weighted rollout", _value_rollout, (VALUES,)),
     "flow": Method("Attention flow", _flow, is_share=False),
     "gradient_rollout": Method("Gradient-weighted rollout", _gradient_rollout, (GRADIENTS,)),
-    "relevance": Method("Gradient-weighted relevance", _relevance, (GRADIENTS,), is_share=False),
+    "relevance": Method("Relevance", _relevance, (GRADIENTS,), is_share=False),
     "legrad": Method("LeGrad", _legrad, (GRADIENTS,), is_share=False),
 }

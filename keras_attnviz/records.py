@@ -61,8 +61,9 @@ class TabRecords:
             for heads, others in zip(found["heads"], found["others"], strict=True)
         ]
         writer.blobs(step, metadata.HEADS_TAG, heads)
-        tokens = [pack(_quantized("tokens", rows), step=step) for rows in found["tokens"]]
-        writer.blobs(step, metadata.tokens_tag(ROLLOUT), tokens)
+        if ROLLOUT in self._monitor.methods:
+            tokens = [pack(_quantized("tokens", rows), step=step) for rows in found["tokens"]]
+            writer.blobs(step, metadata.tokens_tag(ROLLOUT), tokens)
 
     def write_full(self, writer, step):
         """Writes every head's whole map of the chosen probes."""
@@ -100,6 +101,7 @@ class TabRecords:
             "uniform": 1 / layout.tokens,
             "layers": [_layer(found) for found in model.maps],
             "methods": list(self._monitor.methods),
+            "token_methods": [name for name in self._monitor.methods if name == ROLLOUT],
             "method_titles": {name: METHODS[name].title for name in self._monitor.methods},
             "rollout": self._monitor.options,
             "probes": [
@@ -109,6 +111,11 @@ class TabRecords:
             "class_names": probes.class_names and list(probes.class_names),
             "colors": {
                 "limit": self._colors.limit,
+                "limits": {
+                    name: METHODS[name].color_limit
+                    for name in self._monitor.methods
+                    if METHODS[name].color_limit
+                },
                 "map": self._colors.color_map,
                 "opacity": self._colors.opacity,
             },

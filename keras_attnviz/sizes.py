@@ -16,7 +16,8 @@ def epoch_bytes(monitor, probes):
     tokens = measures.token_cells.count
     heat = len(monitor.methods) * (math.prod(monitor.attention_model.layout.grid) + 4)
     heads = _heads(monitor) * (measures.head_cells.count + 8)
-    return probes * (heat + heads + tokens * (tokens + 4))
+    of_tokens = tokens * (tokens + 4) if "rollout" in monitor.methods else 0
+    return probes * (heat + heads + of_tokens)
 
 
 def full_bytes(monitor, probes):

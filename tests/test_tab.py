@@ -252,6 +252,20 @@ def test_methods_and_a_picture_that_is_not_square(page, address, wide):
     same_colors_but_outline(tab, wide.token_maps(1, 0)[2, 6], (2, 6), (3, 8))
 
 
+def test_affinity_has_its_own_scale_and_a_patch_asks_by_rollout(page, address, first):
+    tab = TabPage(page, address, **PLAIN).shows(step=4, what=ROLLOUT)
+    expect(tab.find("#limit")).to_have_value("4")
+    tab.pick("#method", "affinity").shows(what="Affinity, from the class token")
+    expect(tab.find("#limit")).to_have_value("2")
+    expected = colors_of(first.heatmaps("affinity")[-1, 0], "inferno", high=2)
+    assert np.abs(tab.patch_pixels(GRID) - expected).max() <= 3
+    tab.click("canvas.picture[data-pane=a]", position=tab.patch_place(2, 3, GRID))
+    tab.shows(what="Rollout over all layers, from patch 2, 3")
+    expect(tab.find("#limit")).to_have_value("4")
+    same_colors_but_outline(tab, first.token_maps(4, 0)[3, 2], (3, 2))
+    tab.press("Escape").shows(what="Affinity, from the class token")
+
+
 def same_colors_but_outline(tab, values, asking, grid=GRID):
     """The patch that asks is outlined, which its middle doesn't show."""
     same_colors(tab.patch_pixels(grid), values)

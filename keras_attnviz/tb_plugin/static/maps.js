@@ -2,6 +2,13 @@
 
 import { dequantizeMean, dequantizeRow } from "./format.js";
 
+/** Returns the method whose map is shown: where a patch asks, one that tells of every patch. */
+export function methodFor({ methods, token_methods: ofTokens = methods }, { method, layer, patch }) {
+  const asked = methods.includes(method) ? method : methods[0];
+  if (!patch || layer !== null || ofTokens.includes(asked)) return asked;
+  return ofTokens[0] ?? asked;
+}
+
 /**
  * Returns the map of a selection at a step.
  *
@@ -26,7 +33,9 @@ export function findMap(run, selection, step) {
   const [x, y] = [Math.min(patch[0], width - 1), Math.min(patch[1], height - 1)];
   const query = y * width + x;
   if (layer === null) {
-    return fromBlob(run, keysEntry(run, selection), step, ({ arrays }) => ({
+    const entry = keysEntry(run, selection);
+    if (!entry) return { map: null, promise: null, missing: "all" };
+    return fromBlob(run, entry, step, ({ arrays }) => ({
       ...geometry(setup.grid, setup.token_grid),
       values: dequantizeRow(arrays.tokens, arrays["tokens/highest"], query),
     }));
@@ -43,7 +52,10 @@ export function findMap(run, selection, step) {
 /** Returns the blob keys of a selection by step, as `run.keys` does; null where it needs none. */
 function keysEntry(run, { probe, method, layer, patch }) {
   if (!patch) return layer === null ? null : run.keys("heads", probe);
-  if (layer === null) return run.keys("tokens", probe, { method });
+  if (layer === null) {
+    const { methods, token_methods: ofTokens = methods } = run.setup;
+    return ofTokens.includes(method) ? run.keys("tokens", probe, { method }) : null;
+  }
   return run.setup.full?.probes.includes(probe) ? run.keys("full", probe, { layer }) : null;
 }
 

@@ -113,7 +113,7 @@ export class Multiples {
       look: {
         colors: isDifference ? DIFFERENCE_MAP : shown.colors,
         scale: shown.scale,
-        limit: shown.limit,
+        limit: shown.headsLimit,
         smooth: shown.display === "smooth",
       },
       aspect: aspectOf(side),

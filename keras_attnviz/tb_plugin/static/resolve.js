@@ -1,5 +1,7 @@
 /** The state as it holds for the runs at hand: nothing left open, nothing out of range. */
 
+import { methodFor } from "./maps.js";
+
 /**
  * @param {Object} state see state.js.
  * @param {Run} run
@@ -12,6 +14,8 @@ export function resolve(state, run, other) {
   const probe = within(state.probe, setup.probes.length) ?? 0;
   const layer = within(state.layer, setup.layers.length);
   const head = layer === null ? null : within(state.head, setup.layers[layer].heads);
+  const method = methodFor(setup, { method: state.method, layer, patch: state.patch });
+  const ownLimit = layer === null && !state.patch ? setup.colors.limits?.[method] : undefined;
   const a = { run, probe, step: state.step === null ? run.lastStep : run.nearest(state.step) };
   const compared = state.compare === "epoch" ? run : other;
   const isCompared = state.compare === "epoch" || (state.compare === "run" && other);
@@ -27,14 +31,15 @@ export function resolve(state, run, other) {
     b,
     gap: b && chosenGap(state, a, b),
     selection: {
-      method: setup.methods.includes(state.method) ? state.method : setup.methods[0],
+      method,
       layer,
       head,
       patch: state.patch,
     },
     opacity: bounded(state.opacity ?? setup.colors.opacity, 0, 1),
     colors: state.colors || setup.colors.map,
-    limit: bounded(state.limit ?? setup.colors.limit, 1e-3, 1e6),
+    limit: bounded(state.limit ?? ownLimit ?? setup.colors.limit, 1e-3, 1e6),
+    headsLimit: bounded(state.limit ?? setup.colors.limit, 1e-3, 1e6),
     linked: state.linked ?? state.compare === "run",
     display: state.display,
     scale: state.scale,

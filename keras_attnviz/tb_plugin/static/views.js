@@ -1,7 +1,7 @@
 /** What each pane shows: the map, its colors, and the words around it. */
 
 import { el } from "./dom.js";
-import { difference, findMap, nearestLogged } from "./maps.js";
+import { difference, findMap, methodFor, nearestLogged } from "./maps.js";
 import { layersText, methodName } from "./controls.js";
 import { DIFFERENCE_MAP, highest } from "./paint.js";
 import { percent } from "./probes.js";
@@ -46,7 +46,7 @@ export function selectionFor(selection, { run, probe }) {
     selection.layer === null ? null : Math.min(selection.layer, setup.layers.length - 1);
   const head =
     layer === null || selection.head >= setup.layers[layer].heads ? null : selection.head;
-  const method = setup.methods.includes(selection.method) ? selection.method : setup.methods[0];
+  const method = methodFor(setup, { ...selection, layer });
   return { ...selection, probe, layer, head, method };
 }
 
