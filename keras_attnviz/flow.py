@@ -56,11 +56,12 @@ def flow_through(transitions, weights):
             f"Attention flow must be of at most {_MOST_EDGES} pairs of tokens in all layers. "
             f"Received: {edges}. Take a smaller image, fewer layers, or another method."
         )
-    return np.stack([_flow(image, weights) for image in zip(*transitions, strict=True)])
+    flows = [_flow(image, weights) for image in zip(*transitions, strict=True)]
+    return np.stack(flows).astype(np.float32)
 
 
 def _flow(transitions, weights):
-    """Returns one image's flows, float32 `[columns]`."""
+    """Returns one image's flows, float64 `[columns]`."""
     maximum_flow, csr_array = _scipy()
     sizes = [transitions[0].shape[1], *(layer.shape[0] for layer in transitions)]
     begins = np.cumsum([0, *sizes])
@@ -72,7 +73,7 @@ def _flow(transitions, weights):
     )
     graph = csr_array((values, (rows, columns)), shape=(source + 1, source + 1))
     flows = [maximum_flow(graph, source, sink).flow_value for sink in range(sizes[0])]
-    return np.float32(flows) / _UNIT
+    return np.array(flows) / _UNIT
 
 
 def _entries(row, column, block):
