@@ -74,7 +74,7 @@ def test_finetune_folder_trains_and_logs_the_attention(tmp_path, train):
 def test_notebook_classic_trains_and_logs_the_attention(train):
     said, scalars = train("notebook_classic.py", "--weights", "none", "--image-size", 32)
     assert "Found 8 images belonging to 2 classes." in said
-    assert {tag for tag in scalars if "layer" in tag} == {
+    assert {tag for tag in scalars if "/layer_" in tag} == {
         f"attention/entropy/layer_{layer}" for layer in range(12)
     }
     assert 0 < scalars["attention/drift_from_baseline"][0] < 0.1
