@@ -99,7 +99,7 @@ def costs(model, images):
             )
         )
         functions[shown] = lambda run=run: run(images).numpy()
-    seconds = interleaved(functions, rounds=15)
+    seconds = interleaved(functions, rounds=7)
     return {shown: median_ratio(seconds, shown, "forward") for shown, _, _ in ROWS}
 
 
@@ -111,16 +111,16 @@ def main():
     split = splits[arguments.split]
     print(f"{len(split.images)} pictures of {len(set(split.names))} objects in the split")
     found = measured(split, splits["train"], splits["tune"], seeds=SEEDS, epochs=EPOCHS)
-    _, model = list(fine_tuned(splits["train"], splits["tune"], seed=SEEDS[0], epochs=EPOCHS))[-1]
-    ratios = costs(model, split.images)
-    print(by_method(found, ratios, split.names), by_epoch(found), sep="\n\n")
     now = datetime.datetime.now().astimezone()
     results = HERE / "results" / f"{now:%Y%m%d-%H%M%S}-localisation.json"
     results.parent.mkdir(exist_ok=True)
-    results.write_text(
-        json.dumps({"split": arguments.split, "names": split.names, "costs": ratios, "rows": found})
-    )
-    print(f"\nwritten to {results}")
+    written = {"split": arguments.split, "names": split.names, "rows": found}
+    results.write_text(json.dumps(written))
+    print(by_epoch(found), flush=True)
+    *_, (_, model) = fine_tuned(splits["train"], splits["tune"], seed=SEEDS[0], epochs=EPOCHS)
+    ratios = costs(model, split.images)
+    results.write_text(json.dumps({**written, "costs": ratios}))
+    print(f"\n{by_method(found, ratios, split.names)}\n\nwritten to {results}")
 
 
 if __name__ == "__main__":
