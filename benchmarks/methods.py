@@ -5,7 +5,7 @@ import tensorflow as tf
 from timing import interleaved, median_ratio
 
 from keras_attnviz import AttentionModel
-from keras_attnviz.evidence import GRADIENTS
+from keras_attnviz.evidence import VALUES
 from keras_attnviz.health import health_measures
 from keras_attnviz.measures import Measures
 from keras_attnviz.methods import METHODS, explained
@@ -39,7 +39,7 @@ def measure():
 
     # Attention flow is for a few tokens, offline.
     names = [name for name in METHODS if name != "flow"]
-    of_gradients = [name for name in names if GRADIENTS in METHODS[name].needs]
+    of_gradients = [name for name in names if set(METHODS[name].needs) - {VALUES}]
     of_forward = [name for name in names if name not in of_gradients]
     graphs = {
         "forward": tf.function(lambda batch: model(batch, training=False)),

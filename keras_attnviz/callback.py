@@ -8,12 +8,15 @@ from tensorflow import keras
 
 from keras_attnviz._checks import check_count, message
 from keras_attnviz.classes import classes_to_explain
-from keras_attnviz.events import AttentionWriter, has_log
+from keras_attnviz.events import has_log
 from keras_attnviz.methods import chosen_methods
 from keras_attnviz.monitor import ProbeMonitor, check_options
-from keras_attnviz.panel import ColorScale, write_panels
+from keras_attnviz.panel import ColorScale
+from keras_attnviz.probe_faithfulness import ProbeFaithfulness
+from keras_attnviz.probe_faithfulness import scalar_names as faithfulness_names
+from keras_attnviz.probe_log import ProbeLog
 from keras_attnviz.probes import ProbeSet
-from keras_attnviz.records import TabRecords, chosen_probes
+from keras_attnviz.records import chosen_probes
 from keras_attnviz.snapshots import overall, snapshot_scalars
 
 
@@ -64,6 +67,10 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             from every patch to every patch, is logged too, 5.6 MB a probe and time for a
             ViT-B/16. How much it is, is printed when the training begins.
         full_every_epochs: log that after every so many epochs, and before the first.
+        faithfulness_every_epochs: None, or measure deletion, insertion and perturbation of each
+            method's heatmaps after every so many epochs, and before the first: scalars
+            `attention/faithfulness/<figure>/<method>`. That runs some 60 changed pictures a probe
+            and method through the model.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -110,6 +117,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         attention_tab=True,
         full_probes=(),
         full_every_epochs=5,
+        faithfulness_every_epochs=None,
     ):
         super().__init__()
         check_count("every_epochs", every_epochs)
@@ -144,14 +152,19 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._colors = ColorScale(color_scale, color_limit, color_map, opacity)
         self._per_layer_logs = per_layer_logs
         check_count("full_every_epochs", full_every_epochs)
-        self._full_probes = chosen_probes(full_probes, self.probes.names, attention_tab)
-        self._full_every_epochs = full_every_epochs
-        self._attention_tab, self._records = attention_tab, None
+        self._log_options = {
+            "attention_tab": attention_tab,
+            "full_probes": chosen_probes(full_probes, self.probes.names, attention_tab),
+            "full_every_epochs": full_every_epochs,
+        }
+        if faithfulness_every_epochs is not None:
+            check_count("faithfulness_every_epochs", faithfulness_every_epochs)
+        self._faithfulness_every_epochs = faithfulness_every_epochs
         self._has_begun = False
-        self._monitor = self._writer = None
+        self._monitor = self._log = self._faithfulness = None
         self._baseline = self._last = self._before = None
         self._epoch = self._logged = None
-        self._scalars = {}
+        self._scalars, self._faithful = {}, {}
         self._missing, self._told = [], set()
 
     def on_train_begin(self, logs=None):
@@ -163,16 +176,13 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         if self._monitor is not None and self._monitor.model is not self.model:
             self._baseline = self._last = None
         self._monitor = ProbeMonitor(self.model, self.probes, **self._monitor_options)
-        if self._attention_tab:
-            self._records = TabRecords(
-                self._monitor,
-                self.probes,
-                self._colors,
-                full_probes=self._full_probes,
-                full_every_epochs=self._full_every_epochs,
-            )
-            for line in self._records.size_lines(self.params.get("epochs"), self.every_epochs):
-                print(line)
+        if self._faithfulness_every_epochs is not None:
+            self._faithfulness = ProbeFaithfulness(self._monitor)
+        self._log = ProbeLog(
+            self.log_dir, self._monitor, self.probes, self._colors, **self._log_options
+        )
+        for line in self._log.size_lines(self.params.get("epochs"), self.every_epochs):
+            print(line)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Logs the baseline before the first training step of a fit."""
@@ -188,9 +198,12 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         if is_last or (epoch + 1) % self.every_epochs == 0:
             self._log_or_warn(epoch)
         names = self._monitor.scalar_names()
+        if self._faithfulness is not None:
+            names += faithfulness_names(self._monitor.methods)
+        known = {**self._faithful, **self._scalars}
         for name in names if self._per_layer_logs else overall(names):
             if logs is not None:
-                logs[f"attention_{name.replace('/', '_')}"] = self._scalars.get(name, float("nan"))
+                logs[f"attention_{name.replace('/', '_')}"] = known.get(name, float("nan"))
 
     def on_train_end(self, logs=None):
         """Logs the last epoch if that is still to be done, closes the log, says what is missing."""
@@ -212,10 +225,9 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             RuntimeError: no log is open.
             OSError: the log's file was removed; also `tf.errors.OpError` where it can't be written.
         """
-        if self._writer is None:
+        if self._log is None or not self._log.is_open:
             raise RuntimeError(f"no attention log is open in {self.log_dir!r}")
-        self._writer.text(step, tag, text)
-        self._writer.flush()
+        self._log.write_text(step, tag, text)
 
     def _begin(self, epoch):
         """Opens the log and takes the baseline, unless it was taken in an earlier training."""
@@ -228,7 +240,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
                 f"Training goes on at epoch {epoch + 1} in {self.log_dir!r} with a new callback, "
                 "which doesn't know the baseline of the log: `drift_from_baseline` is left out."
             )
-        self._open(first_step)
+        self._log.open(first_step)
         if self._last is not None:
             return
         snapshot = self._monitor.snapshot()
@@ -246,8 +258,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         try:
             snapshot = self._monitor.snapshot()
             self._measured(snapshot)
-            if self._writer is None:
-                self._open(epoch)
+            if not self._log.is_open:
+                self._log.open(epoch)
             self._write(epoch, f"after epoch {epoch + 1}", snapshot)
         except Exception as error:
             if not self._missing:
@@ -262,12 +274,6 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
                 self._close()
         else:
             self._tell_of_no_pattern(snapshot)
-
-    def _open(self, first_step):
-        """Opens the log, and says for the tab what is logged."""
-        self._writer = AttentionWriter(self.log_dir, first_step=first_step)
-        if self._records is not None:
-            self._records.write_setup(self._writer, first_step)
 
     def _measured(self, snapshot):
         """Keeps a snapshot's scalars, and itself for the next one's drift."""
@@ -288,33 +294,17 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             )
 
     def _write(self, step, moment, snapshot):
-        """Writes the pictures and scalars of a snapshot."""
-        write_panels(self._writer, step, snapshot, self.probes, self._colors, moment=moment)
-        scalars = {f"attention/{name}": value for name, value in self._scalars.items()}
-        self._writer.scalars(step, scalars)
-        self._write_records(step, snapshot)
-        self._writer.flush()
-
-    def _write_records(self, step, snapshot):
-        """Writes what the Attention tab shows."""
-        if self._records is None:
-            return
-        is_baseline = snapshot is self._baseline
-        self._records.write(
-            self._writer,
-            step,
-            snapshot,
-            baseline=self._baseline,
-            last=self._before,
-            is_baseline=is_baseline,
-        )
-        if self._full_probes and (is_baseline or (step + 1) % self._full_every_epochs == 0):
-            self._records.write_full(self._writer, step)
+        """Writes a snapshot, with its faithfulness where that is due."""
+        scalars = self._scalars
+        every = self._faithfulness_every_epochs
+        if every and (snapshot is self._baseline or (step + 1) % every == 0):
+            self._faithful = self._faithfulness.scalars(snapshot)
+            scalars = {**scalars, **self._faithful}
+        self._log.write(step, moment, snapshot, scalars, baseline=self._baseline, last=self._before)
 
     def _close(self):
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
+        if self._log is not None:
+            self._log.close()
 
 
 def _reason(error):

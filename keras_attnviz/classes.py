@@ -1,6 +1,7 @@
 """Model outputs to predicted classes and confidences."""
 
 import numpy as np
+import tensorflow as tf
 
 from keras_attnviz._checks import is_integer, message
 
@@ -31,12 +32,26 @@ def class_probabilities(outputs, *, activation):
     Arguments as in `class_predictions`; None where `outputs` is not of rank 2.
     """
     outputs = np.asarray(outputs, np.float64)
-    if outputs.ndim != 2:
-        return None
-    if activation is None and not _are_probabilities(outputs):
-        outputs = _sigmoid(outputs) if outputs.shape[1] == 1 else _softmax(outputs)
+    return None if outputs.ndim != 2 else probabilities(outputs, activation=activation).numpy()
+
+
+def probabilities(outputs, *, activation):
+    """Returns the probability of each class as a tensor; pure TensorFlow.
+
+    Args:
+        outputs: float tensor `[batch, classes]`, see `class_predictions`.
+        activation: see `class_predictions`.
+
+    Returns:
+        float tensor `[batch, classes]`, at least two classes.
+    """
+    outputs = tf.convert_to_tensor(outputs)
+    if activation is None:
+        is_single = outputs.shape[1] == 1
+        squashed = tf.sigmoid(outputs) if is_single else tf.nn.softmax(outputs, axis=-1)
+        outputs = tf.where(_are_probabilities(outputs), outputs, squashed)
     if outputs.shape[1] == 1:
-        outputs = np.concatenate([1.0 - outputs, outputs], axis=1)
+        outputs = tf.concat([1.0 - outputs, outputs], axis=1)
     return outputs
 
 
@@ -76,14 +91,8 @@ def class_name(index, class_names):
 
 
 def _are_probabilities(outputs):
-    sums_to_one = np.allclose(outputs.sum(axis=1), 1.0, atol=1e-2)
-    return bool(outputs.shape[1] > 1 and (outputs >= 0).all() and sums_to_one)
-
-
-def _sigmoid(logits):
-    return 1.0 / (1.0 + np.exp(-logits))
-
-
-def _softmax(logits):
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
+    """Tells whether all rows are shares of 1, a bool tensor."""
+    sums = tf.reduce_sum(outputs, axis=1)
+    sum_to_one = tf.reduce_all(tf.abs(sums - 1.0) <= 1e-2)
+    is_several = tf.constant(outputs.shape[1] != 1)
+    return is_several & sum_to_one & tf.reduce_all(outputs >= 0)

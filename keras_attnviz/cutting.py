@@ -19,15 +19,7 @@ def cut(source, feeds, fetches, captures):
     """
     flat = tf.nest.flatten(fetches)
     fed = {tensor.name for tensor in feeds} | set(captures)
-    names = _needed_operations([tensor.op for tensor in flat if tensor.name not in fed], fed)
-    graph_def = tf.compat.v1.GraphDef()
-    whole = source.as_graph_def()
-    graph_def.node.extend(node for node in whole.node if node.name in names)
-    for node in graph_def.node:
-        node.attr.pop("_class", None)  # It may ask for the device of a node that is cut off.
-    graph_def.library.CopyFrom(whole.library)
-    graph_def.versions.CopyFrom(whole.versions)
-    operations = [source.get_operation_by_name(name) for name in names]
+    graph_def, operations = _part(source, flat, fed)
     read = {tensor.name for operation in operations for tensor in operation.inputs}
 
     def call(*arguments):
@@ -49,6 +41,27 @@ def cut(source, feeds, fetches, captures):
     # So that a gradient tape watches them.
     function.graph.variables = source.variables
     return function
+
+
+def repeated(fetch, tensor, other):
+    """Returns `fetch` computed a second time in its graph, from `other` in the place of `tensor`.
+
+    All three are symbolic; variables and inputs are the same ones.
+    """
+    source = fetch.graph
+    graph_def, operations = _part(source, [fetch], {tensor.name})
+    places = {o.outputs[0].name: o.outputs[0] for o in operations if o.type == "Placeholder"}
+    computed = [node for node in graph_def.node if node.op != "Placeholder"]
+    del graph_def.node[:]
+    graph_def.node.extend(computed)
+    with source.as_default():
+        (found,) = tf.graph_util.import_graph_def(
+            graph_def,
+            input_map={**places, tensor.name: other},
+            return_elements=[fetch.name],
+            name="repeated",
+        )
+    return found
 
 
 def unoptimized(function):
@@ -74,6 +87,22 @@ def _graphs_not_rewritten():
         yield
     finally:
         options.set_experimental_options({name: before})
+
+
+def _part(source, fetches, fed):
+    """Returns the part of a graph that computes `fetches` from the tensors named in `fed`.
+
+    It comes as a graph definition and as a list of operations.
+    """
+    names = _needed_operations([tensor.op for tensor in fetches if tensor.name not in fed], fed)
+    graph_def = tf.compat.v1.GraphDef()
+    whole = source.as_graph_def()
+    graph_def.node.extend(node for node in whole.node if node.name in names)
+    for node in graph_def.node:
+        node.attr.pop("_class", None)  # It may ask for the device of a node that is cut off.
+    graph_def.library.CopyFrom(whole.library)
+    graph_def.versions.CopyFrom(whole.versions)
+    return graph_def, [source.get_operation_by_name(name) for name in names]
 
 
 def _needed_operations(operations, fed):

@@ -7,10 +7,12 @@ import tensorflow as tf
 
 from keras_attnviz import graph
 from keras_attnviz._checks import message
+from keras_attnviz.layer_scores import gradients_by_layer, logits_by_layer
 from keras_attnviz.readout import symbolic_by_group
 from keras_attnviz.values import value_lengths
 
-GRADIENTS, VALUES = "gradients", "values"
+GRADIENTS, LAYER_GRADIENTS, VALUES = "gradients", "layer_gradients", "values"
+_OF_CLASSES = {GRADIENTS, LAYER_GRADIENTS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Evidence:
         attentions: list of tensors, rows sum to 1.
         gradients: list of tensors, the gradient of the class's score with respect to each map, or
             None where it was not asked for.
+        layer_gradients: the same of each layer's own score, which the model's head gives that
+            layer's tokens, see `logits_by_layer`; of the model's score where there is none.
         values: list of float32 tensors, each map times the lengths of its values, see
             `value_lengths`, or None where it was not asked for.
     """
@@ -32,6 +36,7 @@ class Evidence:
     predictions: object
     attentions: list
     gradients: list | None = None
+    layer_gradients: list | None = None
     values: list | None = None
 
 
@@ -91,15 +96,16 @@ class EvidenceSource:
 
         Args:
             inputs: flat list of the model's inputs.
-            needs: tuple, sorted, of what is computed beside the maps: `GRADIENTS`, `VALUES`.
+            needs: tuple, sorted, of what is computed beside the maps: `GRADIENTS`,
+                `LAYER_GRADIENTS`, `VALUES`.
             classes: int32 tensor `[batch]`, the class of each image that the gradients are of;
-                what is below 0 stands for the predicted class. Needed with `GRADIENTS`.
+                what is below 0 stands for the predicted class. Needed with gradients.
 
         Raises:
             ValueError: the model has no classes, or no gradient of a map or no values.
         """
         self.prepare(needs)
-        further = [classes] if GRADIENTS in needs else []
+        further = [classes] if _OF_CLASSES & set(needs) else []
         predictions, *found = self._functions[needs](*inputs, *further)
         count = len(self._places)
         parts = [found[start : start + count] for start in range(0, len(found), count)]
@@ -107,21 +113,22 @@ class EvidenceSource:
 
     def _function(self, needs):
         """Returns the function from inputs, and classes, to predictions and lists in a row."""
-        outputs, feeds = [site.weights for site in self._sites], []
+        lists, feeds = [[site.weights for site in self._sites]], []
         with self._trace.as_default():
-            for need in needs:
-                if need == GRADIENTS:
-                    gradients, classes = self._gradients()
-                    outputs += gradients
-                    feeds.append(classes)
-                else:
-                    outputs += self._values()
-            pairs = zip(outputs, self._places * (1 + len(needs)), strict=True)
-            grouped = [symbolic_by_group(*pair) for pair in pairs]
+            if _OF_CLASSES & set(needs):
+                feeds.append(tf.compat.v1.placeholder(tf.int32, [None]))
+                lists += self._gradients(needs, *feeds)
+            if VALUES in needs:
+                lists.append(self._values())
+            grouped = [
+                symbolic_by_group(*pair)
+                for tensors in lists
+                for pair in zip(tensors, self._places, strict=True)
+            ]
         return self._trace.function([self._trace.predictions, *grouped], feeds=feeds)
 
-    def _gradients(self):
-        """Returns the gradients of the score with respect to each map, and the classes' input."""
+    def _gradients(self, needs, asked):
+        """Returns a list of gradients for each of the needs that are of classes, in their order."""
         count = self.classes
         if count is None:
             shape = tuple(self._trace.predictions.shape)
@@ -130,19 +137,28 @@ class EvidenceSource:
                 f"Received: predictions of shape {shape}. Choose a method without gradients, or "
                 "the output of the classes with `output`."
             )
-        logits = tf.cast(graph.before_activation(self._trace.predictions), tf.float32)
-        if logits.shape[-1] == 1:
-            logits = tf.concat([-logits, logits], axis=-1)
-        asked = tf.compat.v1.placeholder(tf.int32, [None])
+        logits = _of_two_classes(graph.before_activation(self._trace.predictions))
         predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
-        scores = tf.gather(logits, tf.where(asked < 0, predicted, asked), batch_dims=1)
-        gradients = graph.gradients(scores, [site.weights for site in self._sites])
-        self._check(
-            gradients,
-            "has a gradient of the class's score",
-            "Layers that are quantized or computed again in the backward pass have none.",
-        )
-        return gradients, asked
+        classes = tf.where(asked < 0, predicted, asked)
+        found = {}
+        by_layer = None
+        if LAYER_GRADIENTS in needs:
+            by_layer = logits_by_layer(self._trace, [place.index for place in self._places])
+        if by_layer is not None:
+            scores = [_scores(_of_two_classes(each), classes) for each in by_layer[0]]
+            found[LAYER_GRADIENTS] = gradients_by_layer(scores, by_layer[1], self._sites)
+        if GRADIENTS in needs or by_layer is None:
+            weights = [site.weights for site in self._sites]
+            of_model = graph.gradients(_scores(logits, classes), weights)
+            found = {GRADIENTS: of_model, LAYER_GRADIENTS: of_model, **found}
+        asked_for = [found[need] for need in needs if need in _OF_CLASSES]
+        for gradients in asked_for:
+            self._check(
+                gradients,
+                "has a gradient of the class's score",
+                "Layers that are quantized or computed again in the backward pass have none.",
+            )
+        return asked_for
 
     def _values(self):
         """Returns each map times the lengths of its values."""
@@ -162,3 +178,14 @@ class EvidenceSource:
                 f"can't be found: {', '.join(missing)}. {why} Choose another method, or other maps "
                 "with `layers`."
             )
+
+
+def _of_two_classes(logits):
+    """Returns logits as float32, those of a single output as `[-logit, logit]`."""
+    logits = tf.cast(logits, tf.float32)
+    return tf.concat([-logits, logits], axis=-1) if logits.shape[-1] == 1 else logits
+
+
+def _scores(logits, classes):
+    """Returns each image's logit of its class, `[batch]`."""
+    return tf.gather(logits, classes, batch_dims=1)

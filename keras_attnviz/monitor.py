@@ -40,6 +40,10 @@ class ProbeMonitor:
     Attributes:
         attention_model: the `AttentionModel`.
         measures: the `Measures`.
+        inputs: flat list of arrays, what the model takes, one entry a probe.
+        image_place: which of them holds the images.
+        explained: int32 array `[probes]`, the classes that are explained, -1 for the predicted.
+        has_classes: whether the predictions are class scores.
 
     Raises:
         ValueError: probes of a shape, or class names of a number, that the model doesn't have;
@@ -79,13 +83,15 @@ class ProbeMonitor:
         self._masks = None
         if probes.masks is not None:
             self._masks = mask_shares(probes.masks, self.attention_model.layout.grid)
-        self._inputs = self.attention_model.signature.check(probes.inputs, name="probes")
-        self._classes = classes_to_explain(explained_class, len(probes), labels=probes.labels)
-        specs = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in self._inputs]
+        self.inputs = self.attention_model.signature.check(probes.inputs, name="probes")
+        self.image_place = _place_of(probes.images, probes.inputs)
+        self.explained = classes_to_explain(explained_class, len(probes), labels=probes.labels)
+        specs = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in self.inputs]
         classes = tf.TensorSpec([None], tf.int32)
         self._measure = tf.function(self._measure_graph, input_signature=[specs, classes])
         self._full = tf.function(self._full_graph, input_signature=[specs])
         outputs = self._measure.get_concrete_function().output_shapes["predictions"]
+        self.has_classes = len(outputs) == 2
         _check_class_names(probes, outputs)
         _check_class(explained_class, outputs)
 
@@ -123,16 +129,16 @@ class ProbeMonitor:
 
     def full_maps(self, probe):
         """Returns what `Measures.full` gives for one probe, a list of one array a layer."""
-        found = self._full([array[probe : probe + 1] for array in self._inputs])
+        found = self._full([array[probe : probe + 1] for array in self.inputs])
         return [layer.numpy()[0] for layer in found]
 
     def _batches(self):
         """Returns the probes in batches: flat lists of arrays, and their classes."""
         parts = [
             slice(start, start + self._batch_size)
-            for start in range(0, len(self._classes), self._batch_size)
+            for start in range(0, len(self.explained), self._batch_size)
         ]
-        return [([array[part] for array in self._inputs], self._classes[part]) for part in parts]
+        return [([array[part] for array in self.inputs], self.explained[part]) for part in parts]
 
     def _measure_graph(self, inputs, classes):
         """Returns predictions, heatmaps by each method, and measures, a dict of tensors."""
@@ -184,6 +190,11 @@ def _predictions(probabilities, labels):
         "label_confidences": None if labels is None else probabilities[rows, labels],
         "is_right": None if labels is None else is_known & (classes == labels),
     }
+
+
+def _place_of(images, inputs):
+    """Returns the place of the images among the inputs, in the order of a flat list."""
+    return [array is images for array in tf.nest.flatten(inputs)].index(True)
 
 
 def _check_inputs(model, probes):

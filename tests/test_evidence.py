@@ -118,7 +118,7 @@ def test_one_function_serves_all_methods_and_later_weights_are_seen():
     after = attention_model.evidence(images(), methods=methods)
     np.testing.assert_allclose(after.predictions, model(images()), rtol=1e-3, atol=1e-5)
     for name in ("attentions", "gradients", "values"):
-        alone = {"attentions": "rollout", "gradients": "legrad", "values": "value_rollout"}[name]
+        alone = {"attentions": "rollout", "gradients": "relevance", "values": "value_rollout"}[name]
         expected = getattr(attention_model.evidence(images(), methods=[alone]), name)
         for one, other, old in zip(
             getattr(after, name), expected, getattr(before, name), strict=True

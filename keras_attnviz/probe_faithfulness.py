@@ -1,0 +1,86 @@
+"""Whether the heatmaps of a training's probes show what the predictions are made of."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attnviz._checks import message
+from keras_attnviz.classes import probabilities
+from keras_attnviz.faithfulness import deletion_auc, insertion_auc, perturbation_auc
+
+# Each figure, and whether a low value is the good one.
+FIGURES = {
+    "deletion": True,
+    "insertion": False,
+    "positive_perturbation": True,
+    "negative_perturbation": False,
+}
+# So many times patches are deleted or inserted, for a curve that is fine enough and no dearer.
+_STEPS = 20
+
+
+class ProbeFaithfulness:
+    """Measures the faithfulness of a monitor's heatmaps; the model is traced at the first use.
+
+    The class that is followed is the one that the monitor explains: the predicted class unless
+    another was asked for. Probes are run one after another, each with all steps of a curve in
+    batches, so that further inputs of the model can stay the probe's own.
+
+    Args:
+        monitor: a `ProbeMonitor`.
+
+    Raises:
+        ValueError: the model gives no class scores.
+    """
+
+    def __init__(self, monitor):
+        self._monitor, self._model = monitor, monitor.attention_model
+        if not monitor.has_classes:
+            must = "None for a model that gives no class scores [batch, classes]"
+            raise ValueError(message("faithfulness_every_epochs", must, "a number of epochs"))
+        specs = [tf.TensorSpec([1, *array.shape[1:]], array.dtype) for array in monitor.inputs]
+        heat = tf.TensorSpec([1, *self._model.layout.grid], tf.float32)
+        classes = tf.TensorSpec([1], tf.int32)
+        self._measure = tf.function(self._measure_graph, input_signature=[specs, heat, classes])
+
+    def scalars(self, snapshot):
+        """Returns the means over probes, a dict from names as in `scalar_names` to float."""
+        classes = np.where(
+            self._monitor.explained < 0, snapshot.classes, self._monitor.explained
+        ).astype(np.int32)
+        found = {}
+        for method, heat in snapshot.heat.items():
+            by_probe = []
+            for probe in range(len(heat)):
+                one = slice(probe, probe + 1)
+                inputs = [array[one] for array in self._monitor.inputs]
+                by_probe.append(self._measure(inputs, heat[one], classes[one]))
+            for figure in FIGURES:
+                mean = np.mean([values[figure].numpy() for values in by_probe])
+                found[f"faithfulness/{figure}/{method}"] = float(mean)
+        return found
+
+    def _measure_graph(self, inputs, heat, classes):
+        """Returns the figures of one probe, a dict of tensors `[1]`."""
+        place = self._monitor.image_place
+        images = inputs[place]
+
+        def predict(changed):
+            count = tf.shape(changed)[0]
+            batch = [tf.repeat(other, count, axis=0) for other in inputs]
+            batch[place] = tf.cast(changed, images.dtype)
+            outputs, _ = self._model(self._model.signature.pack(batch))
+            return probabilities(outputs, activation=self._model.activation)
+
+        step = -(-self._model.layout.patches // _STEPS)
+        given = predict, images, heat, classes
+        return {
+            "deletion": deletion_auc(*given, step=step),
+            "insertion": insertion_auc(*given, step=step),
+            "positive_perturbation": perturbation_auc(*given),
+            "negative_perturbation": perturbation_auc(*given, lowest_first=True),
+        }
+
+
+def scalar_names(methods):
+    """Returns the names of the scalars of some methods, as `scalars` orders them."""
+    return [f"faithfulness/{figure}/{method}" for method in methods for figure in FIGURES]

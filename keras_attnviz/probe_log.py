@@ -1,0 +1,92 @@
+"""The log of one training's probes: opened, written step by step, closed."""
+
+from keras_attnviz.events import AttentionWriter
+from keras_attnviz.panel import write_panels
+from keras_attnviz.records import TabRecords
+
+
+class ProbeLog:
+    """Writes snapshots of a monitor's probes into the run of a log directory.
+
+    Args:
+        log_dir: path of the log directory.
+        monitor: the `ProbeMonitor`.
+        probes: the `ProbeSet`.
+        colors: the `ColorScale`.
+        attention_tab: whether what the Attention tab shows is written.
+        full_probes: indices of the probes whose full attention is written.
+        full_every_epochs: how often that is.
+    """
+
+    def __init__(
+        self, log_dir, monitor, probes, colors, *, attention_tab, full_probes, full_every_epochs
+    ):
+        self._log_dir, self._probes, self._colors = log_dir, probes, colors
+        self._full_probes, self._full_every_epochs = full_probes, full_every_epochs
+        self._writer = self._records = None
+        if attention_tab:
+            self._records = TabRecords(
+                monitor,
+                probes,
+                colors,
+                full_probes=full_probes,
+                full_every_epochs=full_every_epochs,
+            )
+
+    @property
+    def is_open(self):
+        """Whether anything can be written."""
+        return self._writer is not None
+
+    def size_lines(self, epochs, every_epochs):
+        """Returns what is to be told before the training, see `sizes.size_lines`."""
+        return [] if self._records is None else self._records.size_lines(epochs, every_epochs)
+
+    def open(self, first_step):
+        """Opens the log, and says for the tab what is logged; raises `OSError` where it can't."""
+        self._writer = AttentionWriter(self._log_dir, first_step=first_step)
+        if self._records is not None:
+            self._records.write_setup(self._writer, first_step)
+
+    def write(self, step, moment, snapshot, scalars, *, baseline, last):
+        """Writes the pictures, scalars and records of a snapshot.
+
+        Args:
+            step: integer.
+            moment: text, when the snapshot was taken.
+            snapshot: a `Snapshot`.
+            scalars: dict from name to float.
+            baseline: the `Snapshot` before training, which may be this one, or None.
+            last: the `Snapshot` that was logged before this one, or None.
+        """
+        write_panels(self._writer, step, snapshot, self._probes, self._colors, moment=moment)
+        named = {f"attention/{name}": value for name, value in scalars.items()}
+        self._writer.scalars(step, named)
+        if self._records is not None:
+            self._write_records(step, snapshot, baseline=baseline, last=last)
+        self._writer.flush()
+
+    def write_text(self, step, tag, text):
+        """Writes Markdown for TensorBoard's Text tab."""
+        self._writer.text(step, tag, text)
+        self._writer.flush()
+
+    def close(self):
+        """Closes the log, if it is open."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    def _write_records(self, step, snapshot, *, baseline, last):
+        """Writes what the Attention tab shows."""
+        is_baseline = snapshot is baseline
+        self._records.write(
+            self._writer,
+            step,
+            snapshot,
+            baseline=baseline,
+            last=last,
+            is_baseline=is_baseline,
+        )
+        if self._full_probes and (is_baseline or (step + 1) % self._full_every_epochs == 0):
+            self._records.write_full(self._writer, step)
