@@ -9,16 +9,17 @@ from keras_attnviz._checks import message
 from keras_attnviz.callback import AttentionRolloutCallback
 
 TAG = "attention/alarm"
-# What a condition reads from the logs, where it begins, and what it means.
+# What a condition reads from the logs, the first of these that is there; where it begins; and what
+# it means. Rollout's highest values are often artifact tokens, affinity's aren't.
 _CONDITIONS = {
     "collapse": (
-        "attention_collapsed_layers",
+        ("attention_collapsed_layers",),
         {"above": 0},
         "So many layers attend to one or two tokens only. A lower learning rate, a longer warm-up "
         "or more weight decay on queries and keys may help.",
     ),
     "shortcut": (
-        "attention_localization_lift_right",
+        ("attention_localization_lift_affinity_right", "attention_localization_lift_right"),
         {"below": 1.0},
         "The predictions are right, and less attention lies on the object than its area would get "
         "by chance: look at what the classes have in common beside it.",
@@ -37,8 +38,9 @@ class AttentionAlarm(keras.callbacks.Callback):
     Args:
         condition: `"collapse"`: the attention of a layer has collapsed, see `entropy_collapse`;
             `"shortcut"`: of the probes that are predicted right, less attention lies on the
-            object than its area would get by chance, for which the probes need `masks` and
-            `labels`; or the name of any value in the logs, `"attention_entropy"` say.
+            object than its area would get by chance, by affinity where that is logged, else by
+            the first method; the probes need `masks` and `labels`; or the name of any value in
+            the logs, `"attention_entropy"` say.
         below: number; the alarm is given for values below it. 1.0 for `"shortcut"` unless given.
         above: number; the alarm is given for values above it. 0 for `"collapse"` unless given.
         attention: the `AttentionRolloutCallback` into whose log a text is written, with the tag
@@ -66,7 +68,7 @@ class AttentionAlarm(keras.callbacks.Callback):
         if not isinstance(stop_training, bool):
             raise TypeError(message("stop_training", "True or False", stop_training))
         self.condition, self._attention, self._stop_training = condition, attention, stop_training
-        self._name, bounds, self._advice = _CONDITIONS.get(condition, (condition, {}, ""))
+        self._names, bounds, self._advice = _CONDITIONS.get(condition, ((condition,), {}, ""))
         if below is None and above is None:
             below, above = bounds.get("below"), bounds.get("above")
         self._below, self._above = below, above
@@ -78,12 +80,13 @@ class AttentionAlarm(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Looks at the value of the epoch."""
-        value = (logs or {}).get(self._name)
-        if value is None:
-            self._tell_missing(logs or {})
-        elif not self._is_told and self._crossed(value):
+        logs = logs or {}
+        name = next((name for name in self._names if name in logs), None)
+        if name is None:
+            self._tell_missing(logs)
+        elif not self._is_told and self._crossed(logs[name]):
             self._is_told = True
-            self._tell(epoch, value)
+            self._tell(epoch, name, logs[name])
 
     def _crossed(self, value):
         """Returns which bound the value is beyond, in words; empty if none."""
@@ -93,10 +96,10 @@ class AttentionAlarm(keras.callbacks.Callback):
             return f"above {self._above:g}"
         return ""
 
-    def _tell(self, epoch, value):
+    def _tell(self, epoch, name, value):
         """Warns, writes the text, and ends the training if that was asked for."""
         end = " Training ends here." if self._stop_training else ""
-        fact = f"`{self._name}` is {value:.4g} after epoch {epoch + 1}, {self._crossed(value)}."
+        fact = f"`{name}` is {value:.4g} after epoch {epoch + 1}, {self._crossed(value)}."
         text = " ".join(filter(None, [f"{self.condition}: {fact}", self._advice])) + end
         _warn(f"Attention alarm: {text}")
         if self._stop_training:
@@ -119,7 +122,7 @@ class AttentionAlarm(keras.callbacks.Callback):
             remedy += ", and give the probes `masks` and `labels`"
         _warn(
             f"AttentionAlarm({self.condition!r}) watches nothing: the logs must hold "
-            f"{self._name!r}. Received: {known}. {remedy}."
+            f"{self._names[-1]!r}. Received: {known}. {remedy}."
         )
 
 

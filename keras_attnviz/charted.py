@@ -131,3 +131,38 @@ CHARTED_WITH_MASKS = (
         "The pointing game. 1: a hit.",
     ),
 )
+# Those that are measured of each method's heatmaps.
+OF_METHODS = frozenset(
+    [
+        "drift",
+        "drift_from_last",
+        "localization",
+        "localization_mass",
+        "localization_auc",
+        "localization_hit",
+    ]
+)
+
+
+def described(methods, *, masks):
+    """Returns what the setup says of all metrics, a list of dicts.
+
+    Args:
+        methods: the names of the methods, in order.
+        masks: whether the probes have masks.
+    """
+    found = []
+    for metric in [*CHARTED, *(CHARTED_WITH_MASKS if masks else ())]:
+        if metric["name"] in OF_METHODS:
+            found += [
+                {**metric, "name": name_of(metric["name"], method, methods), "method": method}
+                for method in methods
+            ]
+        else:
+            found.append(metric)
+    return found
+
+
+def name_of(name, method, methods):
+    """Returns the name of a metric of a method's heatmaps; the first method's is the plain one."""
+    return name if method == next(iter(methods)) else f"{name}/{method}"

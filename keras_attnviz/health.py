@@ -113,26 +113,37 @@ def localization_measures(relative, masks):
     return {name: values.numpy() for name, values in found.items()}
 
 
-def scalar_names(*, masks, labels):
-    """Returns the names of the scalars of probes with or without masks and labels."""
+def scalar_names(*, masks, labels, others=()):
+    """Returns the names of the scalars of probes with or without masks and labels.
+
+    `others` are the names of the methods after the first.
+    """
     which = ["", *(_WHICH if labels else ())]
-    of_masks = [f"localization/{name}{each}" for name in LOCALIZATIONS for each in which]
-    return [*SCALARS, *(of_masks if masks else ())]
+    of_methods = [
+        f"localization/{name}{of}{each}"
+        for of in ("", *(f"/{method}" for method in others))
+        for name in LOCALIZATIONS
+        for each in which
+    ]
+    return [*SCALARS, *(of_methods if masks else ())]
 
 
-def localization_scalars(localization, is_right=None):
+def localization_scalars(localization, is_right=None, *, method=None):
     """Returns means over probes, a dict from `localization/<name>` to float.
 
     Args:
         localization: dict from name to float array `[probes]`; NaN is left out of the means.
         is_right: bool array `[probes]`, or None where it isn't known. With it also
             `localization/<name>/right` and `.../wrong`, NaN where there are no such probes.
+        method: the method's name, for `localization/<name>/<method>` and so on; none for the
+            first method.
     """
+    of = f"/{method}" if method else ""
     chosen = {"": slice(None)}
     if is_right is not None:
         chosen |= dict(zip(_WHICH, (is_right, ~is_right), strict=True))
     return {
-        f"localization/{name}{which}": _mean(values[probes])
+        f"localization/{name}{of}{which}": _mean(values[probes])
         for name, values in localization.items()
         for which, probes in chosen.items()
     }

@@ -112,13 +112,16 @@ class ProbeMonitor:
             **_predictions(probabilities, self._labels),
             measures=found,
             health=layer_health(found, [len(heads) for heads in entropy]),
-            localization=localization_measures(next(iter(heat.values())), self._masks),
+            localization={
+                method: localization_measures(maps, self._masks) for method, maps in heat.items()
+            },
         )
 
     def scalar_names(self):
         """Returns the names of the scalars that `snapshot_scalars` gives."""
         of_layers = [entropy_name(layer) for layer in range(len(self.layers))]
         has = {"masks": self._masks is not None, "labels": self._labels is not None}
+        has["others"] = list(self.methods)[1:]
         drifts = ["drift_from_baseline", "drift_from_last"]
         agreements = [f"agreement/{method}" for method in list(self.methods)[1:]]
         return ["entropy", *of_layers, *drifts, *agreements, *scalar_names(**has)]

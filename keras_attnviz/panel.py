@@ -1,4 +1,4 @@
-"""What the Images tab shows of each probe: caption, picture, overlay, color bar."""
+"""What the Images tab shows of each probe: caption, picture, overlays, color bars."""
 
 import dataclasses
 
@@ -8,8 +8,10 @@ from keras_attnviz import render
 from keras_attnviz._checks import check_choice, message
 from keras_attnviz.classes import class_name
 from keras_attnviz.events import tag_names
+from keras_attnviz.methods import METHODS
 
 SCALES = ("uniform", "image")
+_GAP = 6  # pixels between two columns
 CHECK, CROSS = "\N{CHECK MARK}", "\N{BALLOT X}"
 
 
@@ -20,7 +22,8 @@ class ColorScale:
     Args:
         scale: `"uniform"`: one scale for all pictures and epochs, from 0 to `limit` times
             uniform attention; `"image"`: each picture from 0 to its own highest value.
-        limit: float above 0, for `"uniform"`.
+        limit: float above 0, for `"uniform"`; methods whose heatmaps are much flatter have a limit
+            of their own.
         color_map: name of a matplotlib color map.
         opacity: float in [0, 1] of the heatmap over the grey picture.
 
@@ -41,45 +44,58 @@ class ColorScale:
             raise ValueError(message("opacity", "in [0, 1]", self.opacity))
         render.colorize([0.0], limit=1.0, color_map=self.color_map)
 
-    def limit_of(self, grid):
+    def limit_of(self, grid, method="rollout"):
         """Returns the value of the highest color for `grid`, in times uniform attention."""
+        if self.scale == "uniform":
+            return METHODS[method].color_limit or self.limit
         # Of a model that has diverged there may be no number at all.
-        highest = float(np.max(np.nan_to_num(grid, nan=0.0, posinf=0.0)))
-        return self.limit if self.scale == "uniform" else max(highest, 1e-12)
-
-    def labels_of(self, grid):
-        """Returns the color bar's labels for `grid`."""
-        limit = self.limit_of(grid)
-        half, whole = (f"{value:.3g}\N{MULTIPLICATION SIGN}" for value in (limit / 2, limit))
-        return ["0", half, f"{whole} uniform"]
+        return max(float(np.max(np.nan_to_num(grid, nan=0.0, posinf=0.0))), 1e-12)
 
 
-def probe_panel(picture, grid, caption, colors):
-    """Returns a probe's picture and its overlay side by side, with a caption and a color bar.
+def probe_panel(picture, heat, caption, colors):
+    """Returns a probe's picture and the overlays of all methods, with a caption and color bars.
 
     Args:
         picture: uint8 array `[height, width, 3]`; small ones are shown enlarged.
-        grid: float array `[grid_height, grid_width]`, times uniform attention.
+        heat: dict from the name of a method to float array `[grid_height, grid_width]`, times
+            uniform attention.
         caption: one line of text.
         colors: `ColorScale`.
 
     Returns:
-        uint8 array `[..., 2 * width + 6, 3]`: caption, the pair, color bar, from above; height and
-        width of the pair are the enlarged picture's.
+        uint8 array `[..., 2 * width + 6, 3]`, `width` that of the enlarged picture: below the
+        caption two columns, the picture first, then each method's overlay. Each overlay has its
+        color bar; several also have the method's title.
     """
     picture = render.enlarged(picture)
+    width = 2 * picture.shape[1] + _GAP
+    text = render.text_size(width)
+    blocks = [
+        _block(picture, grid, method, colors, text=text, has_title=len(heat) > 1)
+        for method, grid in heat.items()
+    ]
+    above = text * 3 // 2 if len(heat) > 1 else 0
+    beside = np.full_like(blocks[0], 255)
+    beside[above : above + picture.shape[0]] = picture
+    cells = [beside, *blocks]
+    cells += [np.full_like(beside, 255)] * (len(cells) % 2)
+    gap = np.full((len(beside), _GAP, 3), 255, np.uint8)
+    pairs = zip(cells[::2], cells[1::2], strict=True)
+    rows = [np.concatenate([left, gap, right], axis=1) for left, right in pairs]
+    return np.concatenate([render.text_strip(caption, width), *rows], axis=0)
+
+
+def _block(picture, grid, method, colors, *, text, has_title):
+    """Returns a method's overlay above its color bar, and below its title if it has one."""
+    limit = colors.limit_of(grid, method)
     heated = render.overlay(
-        picture,
-        grid,
-        limit=colors.limit_of(grid),
-        color_map=colors.color_map,
-        opacity=colors.opacity,
+        picture, grid, limit=limit, color_map=colors.color_map, opacity=colors.opacity
     )
-    gap = np.full((picture.shape[0], 6, 3), 255, np.uint8)
-    pair = np.concatenate([picture, gap, heated], axis=1)
-    width = pair.shape[1]
-    bar = render.color_bar(width, labels=colors.labels_of(grid), color_map=colors.color_map)
-    return np.concatenate([render.text_strip(caption, width), pair, bar], axis=0)
+    width = picture.shape[1]
+    labels = ["0", f"{limit:.3g}\N{MULTIPLICATION SIGN} uniform"]
+    bar = render.color_bar(width, labels=labels, color_map=colors.color_map, size=text)
+    title = [render.text_strip(METHODS[method].title, width, size=text)] if has_title else []
+    return np.concatenate([*title, heated, bar], axis=0)
 
 
 def probe_caption(index, snapshot, probes, *, moment):
@@ -117,7 +133,8 @@ def write_panels(writer, step, snapshot, probes, colors, *, moment):
     """
     for index, (name, tag) in enumerate(zip(probes.names, tag_names(probes.names), strict=True)):
         caption = probe_caption(index, snapshot, probes, moment=moment)
-        picture = probe_panel(probes.display[index], snapshot.relative[index], caption, colors)
+        heat = {method: maps[index] for method, maps in snapshot.heat.items()}
+        picture = probe_panel(probes.display[index], heat, caption, colors)
         writer.image(
             step,
             f"attention/{tag}",

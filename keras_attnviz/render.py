@@ -93,17 +93,18 @@ def text_size(width):
     return max(12, width // 26)
 
 
-def text_strip(text, width):
+def text_strip(text, width, *, size=None):
     """Returns one line of text as a picture.
 
     Args:
         text: too long a text is cut and ends in an ellipsis.
         width: pixels.
+        size: height of the text in pixels, `text_size(width)` unless given.
 
     Returns:
-        uint8 array `[1.5 * text_size(width), width, 3]`.
+        uint8 array `[1.5 * size, width, 3]`.
     """
-    size = text_size(width)
+    size = size or text_size(width)
     strip = Image.new("RGB", (width, size * 3 // 2), _PAPER)
     draw, font = ImageDraw.Draw(strip), _font(size)
     if draw.textlength(text, font) > width - 8:
@@ -114,19 +115,20 @@ def text_strip(text, width):
     return np.asarray(strip)
 
 
-def color_bar(width, *, labels, color_map="inferno"):
+def color_bar(width, *, labels, color_map="inferno", size=None):
     """Returns a color bar with labels below it.
 
     Args:
         width: pixels.
         labels: texts, evenly spaced from the lowest color to the highest.
         color_map: name of a matplotlib color map.
+        size: height of the text in pixels, `text_size(width)` unless given.
 
     Returns:
-        uint8 array `[2.5 * text_size(width), width, 3]`; the upper two fifths are the bar.
+        uint8 array `[2.5 * size, width, 3]`; the upper two fifths are the bar.
     """
     bar = colorize(np.linspace(0, 1, width), limit=1.0, color_map=color_map)
-    size = text_size(width)
+    size = size or text_size(width)
     strip = Image.new("RGB", (width, size * 5 // 2), _PAPER)
     strip.paste(Image.fromarray(np.broadcast_to(bar, (size, width, 3)).copy()), (0, 2))
     draw, font = ImageDraw.Draw(strip), _font(size)

@@ -27,8 +27,8 @@ class Snapshot:
             `heads`, `others`, `distance` and `tokens`.
         is_right: bool array `[probes]`, whether the predicted class is the true one, or None.
         health: what `layer_health` tells of each layer, a dict of float32 arrays `[layers]`.
-        localization: what `localizations` gives, a dict of float32 arrays `[probes]`; empty
-            without masks.
+        localization: dict from the name of a method to what `localizations` gives for its
+            heatmaps, a dict of float32 arrays `[probes]`, empty without masks.
     """
 
     heat: dict
@@ -43,7 +43,7 @@ class Snapshot:
 
     @property
     def relative(self):
-        """The heatmaps of the first method, which drift and localization are measured of."""
+        """The heatmaps of the first method, which drift is measured of."""
         return next(iter(self.heat.values()))
 
     def without_pattern(self):
@@ -76,8 +76,9 @@ def snapshot_scalars(snapshot, *, baseline, last):
             entropy=snapshot.entropy,
             baseline=None if baseline is None else baseline.entropy,
         ),
-        **localization_scalars(snapshot.localization, snapshot.is_right),
     }
+    for number, (method, values) in enumerate(snapshot.localization.items()):
+        scalars |= localization_scalars(values, snapshot.is_right, method=number and method)
     if baseline is not None:
         scalars["drift_from_baseline"] = _drift(snapshot, baseline)
     return scalars

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from keras_attnviz.cells import mask_shares
-from keras_attnviz.charted import CHARTED, CHARTED_WITH_MASKS
+from keras_attnviz.charted import described, name_of
 from keras_attnviz.localizing import localization
 from keras_attnviz.metrics import jensen_shannon_divergence
 
@@ -27,7 +27,7 @@ class TabSeries:
 
     def described(self):
         """Returns for each metric what the setup says of it, a list of dicts."""
-        return [*CHARTED, *(() if self._masks is None else CHARTED_WITH_MASKS)]
+        return described(self._monitor.methods, masks=self._masks is not None)
 
     def values(self, snapshot, *, baseline, last):
         """Returns the metrics, a dict from name to float array.
@@ -41,8 +41,6 @@ class TabSeries:
         series = {
             "entropy": self._by_head(found["entropy"]),
             "distance": self._by_head(found["distance"]),
-            "drift": _drift(snapshot, baseline),
-            "drift_from_last": _drift(snapshot, last or snapshot),
             "layer_drift": self._by_head(_head_drift(snapshot, baseline)),
             "sinks": snapshot.health["sink_share"],
             "non_patch_share": self._by_head(found["non_patch"]),
@@ -51,9 +49,10 @@ class TabSeries:
         if self._masks is not None:
             of_heads = localization(found["heads"], self._masks[:, np.newaxis]).numpy()
             series["head_localization"] = self._by_head(of_heads)
-            series["localization"] = snapshot.localization["lift"]
-            for name in ("mass", "auc", "hit"):
-                series[f"localization_{name}"] = snapshot.localization[name]
+        for method in snapshot.heat:
+            of_method = _of_method(snapshot, method, baseline=baseline, last=last)
+            for name, values in of_method.items():
+                series[name_of(name, method, snapshot.heat)] = values
         return series
 
     def _by_head(self, values):
@@ -66,12 +65,25 @@ class TabSeries:
         return np.stack(padded)
 
 
-def _drift(snapshot, reference):
-    """Returns each probe's divergence of the heatmaps, NaN without a reference."""
-    count = len(snapshot.relative)
+def _of_method(snapshot, method, *, baseline, last):
+    """Returns what is charted of a method's heatmaps, a dict of arrays `[probes]`."""
+    found = {
+        "drift": _drift(snapshot, baseline, method),
+        "drift_from_last": _drift(snapshot, last or snapshot, method),
+    }
+    localized = snapshot.localization[method]
+    if localized:
+        found["localization"] = localized["lift"]
+        found |= {f"localization_{name}": localized[name] for name in ("mass", "auc", "hit")}
+    return found
+
+
+def _drift(snapshot, reference, method):
+    """Returns each probe's divergence of a method's heatmaps, NaN without a reference."""
+    count = len(snapshot.heat[method])
     if reference is None:
         return np.full(count, np.nan)
-    maps = [item.relative.reshape(count, -1) for item in (snapshot, reference)]
+    maps = [item.heat[method].reshape(count, -1) for item in (snapshot, reference)]
     return jensen_shannon_divergence(*maps).numpy()
 
 

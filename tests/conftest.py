@@ -15,6 +15,8 @@ from tensorflow import keras
 from vit_keras import vit
 from zoo.family import TF_KERAS, this_stack
 
+from keras_attnviz import ProbeSet
+
 # Fixtures of Chromium: `chromium`, `page`.
 pytest_plugins = ["browser"]
 
@@ -44,6 +46,16 @@ def faces():
     path = pathlib.Path(skimage.__file__).parent / "data" / "lfw_subset.npy"
     photographs = np.load(path).astype(np.float32)[:, :24, :24, np.newaxis]
     return np.repeat(photographs, 3, axis=-1), np.repeat([0, 1], 100)
+
+
+@pytest.fixture(scope="session")
+def masked_probes(faces):
+    """Two faces and two others, with labels and with a mask of the picture's middle."""
+    images, labels = faces
+    chosen = [0, 7, 100, 107]
+    masks = np.zeros((4, 24, 24))
+    masks[:, 6:18, 6:18] = 1
+    return ProbeSet(images[chosen], labels=labels[chosen], masks=masks)
 
 
 @pytest.fixture

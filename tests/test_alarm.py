@@ -10,7 +10,7 @@ from tensorboard.plugins.text import metadata as text_metadata
 from tensorboard.util import tensor_util
 from tensorflow import keras
 
-from keras_attnviz import AttentionAlarm, AttentionRolloutCallback, ProbeSet
+from keras_attnviz import AttentionAlarm, AttentionRolloutCallback
 from keras_attnviz.events import AttentionWriter
 
 TAG = "attention/alarm"
@@ -25,15 +25,6 @@ def texts_of(run):
                 text = tensor_util.make_ndarray(value.tensor).item().decode()
                 found.setdefault(value.tag, {})[event.step] = text
     return found
-
-
-@pytest.fixture(scope="module")
-def probes(faces):
-    images, labels = faces
-    chosen = [0, 7, 100, 107]
-    masks = np.zeros((4, 24, 24))
-    masks[:, 6:18, 6:18] = 1
-    return ProbeSet(images[chosen], labels=labels[chosen], masks=masks)
 
 
 class Logged(keras.callbacks.Callback):
@@ -142,8 +133,8 @@ def test_a_missing_value_is_told_once_and_training_goes_on():
     assert "Received: attention_entropy. Put AttentionAlarm after" in told[0]
 
 
-def test_a_real_fit_is_stopped_and_the_text_is_in_its_log(faces, probes, tmp_path):
-    attention = AttentionRolloutCallback(probes, tmp_path)
+def test_a_real_fit_is_stopped_and_the_text_is_in_its_log(faces, masked_probes, tmp_path):
+    attention = AttentionRolloutCallback(masked_probes, tmp_path)
     alarm = AttentionAlarm("attention_entropy", below=1.0, attention=attention, stop_training=True)
     with pytest.warns(RuntimeWarning, match="Attention alarm: attention_entropy: .* below 1"):
         history = small_classifier().fit(*faces, epochs=3, verbose=0, callbacks=[attention, alarm])
@@ -162,23 +153,25 @@ def test_a_real_fit_is_stopped_and_the_text_is_in_its_log(faces, probes, tmp_pat
 
 
 @pytest.mark.one_stack
-def test_a_shortcut_of_a_real_fit_is_told(faces, probes, tmp_path):
-    attention = AttentionRolloutCallback(probes, tmp_path)
+def test_a_shortcut_of_a_real_fit_is_told(faces, masked_probes, tmp_path):
+    attention = AttentionRolloutCallback(masked_probes, tmp_path)
     # Of a small network that has just begun, about 1 either way.
     alarms = [
         AttentionAlarm("shortcut", below=5, attention=attention),
         AttentionAlarm("collapse", attention=attention),
     ]
-    with pytest.warns(RuntimeWarning, match="shortcut: `attention_localization_lift_right` is"):
+    with pytest.warns(
+        RuntimeWarning, match="shortcut: `attention_localization_lift_affinity_right` is"
+    ):
         small_classifier().fit(*faces, epochs=2, verbose=0, callbacks=[attention, *alarms])
     (text,) = texts_of(tmp_path / "attention")[TAG].values()
     assert text.startswith("shortcut: ")
 
 
 @pytest.mark.one_stack
-def test_a_log_that_cannot_take_it_is_told(probes, tmp_path):
+def test_a_log_that_cannot_take_it_is_told(masked_probes, tmp_path):
     # Its own training hasn't begun, so no log is open.
-    attention = AttentionRolloutCallback(probes, tmp_path)
+    attention = AttentionRolloutCallback(masked_probes, tmp_path)
     alarm = AttentionAlarm("attention_entropy", below=0.2, attention=attention)
     told, history = fit([Logged("attention_entropy", [0.1] * 4), alarm])
     assert len(told) == 2

@@ -1,3 +1,4 @@
+import functools
 import pathlib
 import shutil
 import subprocess
@@ -15,6 +16,9 @@ from keras_attnviz import (
     AttentionRolloutCallback,
     ProbeSet,
     TokenLayout,
+    deletion_auc,
+    insertion_auc,
+    perturbation_auc,
     read_log,
     render,
 )
@@ -114,9 +118,9 @@ def test_pictures_show_probe_and_rollout_on_one_scale(learned, probes):
     for index in range(4):
         panel, _ = images_of(log_dir / "attention")[f"attention/probe_{index}"][11]
         picture = render.enlarged(probes.display[index])
-        np.testing.assert_array_equal(panel[28:284, :256], picture)
+        np.testing.assert_array_equal(panel[56:312, :256], picture)
         expected = render.overlay(picture, heatmaps[index], limit=4.0)
-        difference = np.abs(panel[28:284, 262:].astype(int) - expected)
+        difference = np.abs(panel[56:312, 262:].astype(int) - expected)
         assert difference.max() <= 1
 
 
@@ -373,6 +377,40 @@ def test_methods_and_the_class_that_they_explain(faces, probes, tmp_path):
     np.testing.assert_allclose(history["attention_agreement_value_rollout"], agreement, rtol=1e-6)
 
 
+@pytest.mark.one_stack
+def test_faithfulness_is_measured_every_so_many_epochs(faces, probes, tmp_path):
+    callback, history = fit(faces, tmp_path, probes, faithfulness_every_epochs=2, epochs=3)
+    scalars = scalars_of(tmp_path / "attention")
+    model = callback.model
+
+    def predict(images):
+        return model(images, training=False)
+
+    expected = {
+        "deletion": deletion_auc,
+        "insertion": insertion_auc,
+        "positive_perturbation": perturbation_auc,
+        "negative_perturbation": functools.partial(perturbation_auc, lowest_first=True),
+    }
+    for method in ("rollout", "affinity"):
+        for figure in expected:
+            series = scalars[f"attention/faithfulness/{figure}/{method}"]
+            assert sorted(series) == [-1, 1]
+            logged = history[f"attention_faithfulness_{figure}_{method}"]
+            np.testing.assert_allclose(logged, [series[-1], series[1], series[1]], rtol=1e-6)
+    # The same figures, from the trained model; the last epoch's heatmaps are its own.
+    _, history = fit(
+        faces, tmp_path / "again", probes, faithfulness_every_epochs=1, epochs=1, model=model
+    )
+    heat = AttentionModel(model).explain(probes.images, "affinity")
+    classes = np.argmax(predict(probes.images), axis=1)
+    for figure, measure in expected.items():
+        step = {} if "perturbation" in figure else {"step": 2}
+        mean = np.mean(measure(predict, probes.images, heat, classes, **step))
+        found = history[f"attention_faithfulness_{figure}_affinity"][-1]
+        np.testing.assert_allclose(found, mean, rtol=1e-3, atol=1e-4)
+
+
 def test_baseline_follows_a_callback_that_restores_weights(faces, probes, tmp_path):
     class Restoring(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
@@ -421,7 +459,7 @@ def test_one_color_scale_or_one_for_each_picture(faces, probes, tmp_path):
     fit(faces, tmp_path, probes, epochs=1, color_scale="image", opacity=1.0, color_map="gray")
     for series in images_of(tmp_path / "attention").values():
         for panel, _ in series.values():
-            assert panel[28:284, 262:].max() >= 253
+            assert panel[56:312, 262:].max() >= 253
 
 
 @pytest.mark.parametrize(
@@ -438,6 +476,11 @@ def test_one_color_scale_or_one_for_each_picture(faces, probes, tmp_path):
         ({"explained_class": -2}, ValueError, r"`explained_class` must be 'predicted', 'label' or"),
         ({"explained_class": "b"}, ValueError, r"`explained_class` must be 'predicted', 'label'"),
         ({"explained_class": 0.5}, TypeError, r"`explained_class` must be 'predicted', 'label' or"),
+        (
+            {"faithfulness_every_epochs": 0},
+            ValueError,
+            r"`faithfulness_every_epochs` must be at least 1",
+        ),
         ({"color_scale": "log"}, ValueError, r"`color_scale` must be one of 'uniform', 'image'"),
         ({"color_map": "reddish"}, ValueError, r"`color_map` must be"),
         ({"log_dir": None}, TypeError, r"`log_dir` must be the path of a directory"),

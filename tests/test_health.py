@@ -73,51 +73,45 @@ def test_localization_by_right_and_wrong_by_hand():
 
 
 @pytest.fixture(scope="module")
-def probes(faces):
-    images, labels = faces
-    chosen = [0, 7, 100, 107]
-    masks = np.zeros((4, 24, 24))
-    masks[:, 6:18, 6:18] = 1
-    return ProbeSet(images[chosen], labels=labels[chosen], masks=masks)
-
-
-@pytest.fixture(scope="module")
-def logged(faces, probes, tmp_path_factory):
+def logged(faces, masked_probes, tmp_path_factory):
     """A fit with masks, its history, and the model's state after it."""
     folder = tmp_path_factory.mktemp("logs")
     model = small_classifier()
-    callback = AttentionRolloutCallback(probes, folder)
+    callback = AttentionRolloutCallback(masked_probes, folder)
     history = model.fit(*faces, epochs=2, verbose=0, callbacks=[callback]).history
     return folder, model, history
 
 
-def test_localization_is_logged_by_right_and_wrong(logged, probes):
+@pytest.mark.parametrize(("method", "of"), [("rollout", ""), ("affinity", "/affinity")])
+def test_localization_is_logged_by_right_and_wrong(logged, masked_probes, method, of):
     folder, model, history = logged
     attention_model = AttentionModel(model)
-    predictions, attentions = attention_model(probes.images)
-    heat = attention_model.heatmap(attentions)
-    masks = mask_shares(probes.masks, attention_model.layout.grid)
-    is_right = np.argmax(predictions, axis=1) == probes.labels
+    predictions, _ = attention_model(masked_probes.images)
+    heat = attention_model.explain(masked_probes.images, method)
+    masks = mask_shares(masked_probes.masks, attention_model.layout.grid)
+    is_right = np.argmax(predictions, axis=1) == masked_probes.labels
     assert is_right.any()
     scalars = scalars_of(folder / "attention")
     for name, values in localizations(np.reshape(heat, (4, -1)), masks).items():
-        tag = f"attention/localization/{name}"
+        tag = f"attention/localization/{name}{of}"
         groups = {"": values.numpy(), "/right": values.numpy()[is_right]}
         if not is_right.all():
             groups["/wrong"] = values.numpy()[~is_right]
         for which, members in groups.items():
-            np.testing.assert_allclose(scalars[tag + which][1], members.mean(), rtol=1e-3)
-            key = f"attention_localization_{name}{which.replace('/', '_')}"
-            np.testing.assert_allclose(history[key][1], members.mean(), rtol=1e-3)
+            np.testing.assert_allclose(scalars[tag + which][1], members.mean(), rtol=3e-3)
+            key = (tag + which).replace("/", "_")
+            np.testing.assert_allclose(history[key][1], members.mean(), rtol=3e-3)
         assert np.isnan(scalars[f"{tag}/wrong"][1]) == is_right.all()
 
 
 def test_the_tab_has_the_same_numbers(logged):
     folder, _, history = logged
     log = read_log(folder)
-    for name, key in (("mass",) * 2, ("auc",) * 2, ("hit",) * 2):
-        values = log.series(f"localization_{name}").mean(axis=1)[1:]
-        np.testing.assert_allclose(values, history[f"attention_localization_{key}"], rtol=1e-5)
+    for name in ("mass", "auc", "hit"):
+        for of, key in (("", ""), ("/affinity", "_affinity")):
+            values = log.series(f"localization_{name}{of}").mean(axis=1)[1:]
+            expected = history[f"attention_localization_{name}{key}"]
+            np.testing.assert_allclose(values, expected, rtol=1e-5)
     of_layers = {
         "head_diversity": log.series("head_diversity").mean(axis=1),
         "non_patch_share": log.series("non_patch_share").mean(axis=(1, 2)),
@@ -132,31 +126,33 @@ def test_the_tab_has_the_same_numbers(logged):
         assert ((values >= 0) & (values <= 4) & (values == values.round())).all()
 
 
-def test_no_names_are_promised_without_masks_or_labels(faces, probes, tmp_path):
+def test_no_names_are_promised_without_masks_or_labels(faces, masked_probes, tmp_path):
     for name, options in (
-        ("masks", {"masks": probes.masks}),
-        ("labels", {"labels": probes.labels}),
+        ("masks", {"masks": masked_probes.masks}),
+        ("labels", {"labels": masked_probes.labels}),
     ):
         callback = AttentionRolloutCallback(
-            ProbeSet(probes.images, **options), tmp_path / name, attention_tab=False
+            ProbeSet(masked_probes.images, **options), tmp_path / name, attention_tab=False
         )
         model = small_classifier()
         history = model.fit(*faces, epochs=1, verbose=0, callbacks=[callback]).history
         found = {key for key in history if "localization" in key}
-        expected = {f"attention_localization_{each}" for each in NAMES}
+        expected = {
+            f"attention_localization_{each}{of}" for each in NAMES for of in ("", "_affinity")
+        }
         assert found == (expected if name == "masks" else set())
         assert {f"attention_{each}" for each in SCALARS} <= set(history)
         assert np.isfinite([history[key][0] for key in found]).all()
 
 
-def test_a_collapse_is_counted(faces, probes, tmp_path):
+def test_a_collapse_is_counted(faces, masked_probes, tmp_path):
     class Sharpening(keras.callbacks.Callback):
         """Makes queries and keys so large that every row goes to one token."""
 
         def on_epoch_end(self, epoch, logs=None):
             self.model.set_weights([300 * weight for weight in self.model.get_weights()])
 
-    callback = AttentionRolloutCallback(probes, tmp_path)
+    callback = AttentionRolloutCallback(masked_probes, tmp_path)
     model = small_classifier()
     callbacks = [Sharpening(), callback]
     history = model.fit(*faces, epochs=1, verbose=0, callbacks=callbacks).history

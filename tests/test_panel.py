@@ -17,13 +17,14 @@ CHECK, CROSS = "\N{CHECK MARK}", "\N{BALLOT X}"
 def test_uniform_scale_is_the_same_for_all_pictures():
     scale = ColorScale("uniform", limit=3.0)
     assert scale.limit_of(np.array([[0.1]])) == scale.limit_of(np.array([[9.0]])) == 3.0
-    assert scale.labels_of(np.array([[9.0]])) == ["0", "1.5×", "3× uniform"]
+    # Heatmaps by affinity are much flatter.
+    assert scale.limit_of(np.array([[9.0]]), "affinity") == 2.0
 
 
 def test_image_scale_ends_at_the_maximum():
     scale = ColorScale("image")
     assert scale.limit_of(np.array([[0.5, 2.5]])) == 2.5
-    assert scale.labels_of(np.array([[0.5, 2.5]]))[-1] == "2.5× uniform"
+    assert scale.limit_of(np.array([[0.5, 1.25]]), "affinity") == 1.25
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_panel_holds_picture_and_overlay():
     grid = np.zeros((6, 8))
     grid[:, :4] = 4.0
     colors = ColorScale(opacity=1.0)
-    panel = probe_panel(CAT, grid, "after epoch 1", colors)
+    panel = probe_panel(CAT, {"rollout": grid}, "after epoch 1", colors)
     # Text is 26 pixels high in a picture 688 pixels wide.
     assert panel.shape == (39 + height + 65, 2 * width + 6, 3)
     np.testing.assert_array_equal(panel[39 : 39 + height, :width], picture)
@@ -55,6 +56,26 @@ def test_panel_holds_picture_and_overlay():
     np.testing.assert_array_equal(panel[100, width + 6], highest)
     np.testing.assert_array_equal(panel[100, -1], lowest)
     assert (panel[:39] < 128).any()
+
+
+@pytest.mark.parametrize("others", [["affinity"], ["affinity", "relevance"]])
+def test_several_methods_stand_in_two_columns(others):
+    picture = render.enlarged(CAT)
+    height, width = picture.shape[:2]
+    heat = {"rollout": np.full((6, 8), 4.0)} | dict.fromkeys(others, np.full((6, 8), 1.0))
+    panel = probe_panel(CAT, heat, "after epoch 1", ColorScale(opacity=1.0))
+    row = 39 + height + 65
+    assert panel.shape == (39 + 2 * row, 2 * width + 6, 3)
+    np.testing.assert_array_equal(panel[78 : 78 + height, :width], picture)
+    highest, middle, quarter = render.colorize([4.0, 2.0, 1.0], limit=4.0)
+    np.testing.assert_array_equal(panel[100, width + 6], highest)
+    # Affinity's color scale ends at 2, others' at 4.
+    np.testing.assert_array_equal(panel[row + 100, 0], middle)
+    below_right = quarter if "relevance" in others else (255, 255, 255)
+    np.testing.assert_array_equal(panel[row + 100, -1], below_right)
+    # The methods' titles.
+    assert (panel[39:78, width + 6 :] < 128).any()
+    assert (panel[row + 39 : row + 78, :width] < 128).any()
 
 
 def probes_of(**options):
@@ -101,5 +122,5 @@ def test_panels_are_written_for_every_probe(tmp_path):
     picture, description = found["attention/a_black_one"][5]
     assert description == "a black one. Step 5, after epoch 6: class 1 0.76."
     caption, grid = "after epoch 6: class 1 0.76", snapshot_of().relative[0]
-    expected = probe_panel(probes.display[0], grid, caption, colors)
+    expected = probe_panel(probes.display[0], {"rollout": grid}, caption, colors)
     np.testing.assert_array_equal(picture, expected)

@@ -7,7 +7,7 @@ import { smallestGrid } from "./heads_layout.js";
 import { Multiples } from "./multiples.js";
 import { PicturePane, aspectOf } from "./picture.js";
 import { ProbeStrip } from "./probes.js";
-import { chartGroups } from "./series.js";
+import { chartGroups, chartedMethod } from "./series.js";
 import { Timeline, epochName } from "./timeline.js";
 import { Tip } from "./tip.js";
 import { describe, paneViews, readoutOf } from "./views.js";
@@ -144,7 +144,9 @@ export class Screen {
 
   _showCharts(shown) {
     const { a, b, selection } = shown;
-    const pick = { probe: a.probe, layer: selection.layer, head: selection.head };
+    const { layer, head } = selection;
+    const method = chartedMethod(a.run, selection.method);
+    const pick = { method, probe: a.probe, layer, head };
     const dark = document.documentElement.dataset.theme === "dark";
     const other = b && b.run !== a.run ? b.run : null;
     const signature = JSON.stringify([

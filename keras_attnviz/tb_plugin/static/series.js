@@ -2,17 +2,34 @@
 
 import { layerChanges } from "./maps.js";
 
-/** Returns the groups of lines for the charts; `layer` and `head` are shown large. */
-export function chartGroups(run, { probe, layer, head }) {
-  const groups = run.setup.series.map((series) => ({
-    name: series.name,
-    title: series.title,
+/**
+ * Returns the method whose charts are shown: the one whose heatmap is looked at, or the first
+ * where that is of a single layer, say.
+ */
+export function chartedMethod(run, method) {
+  const isCharted = run.setup.series.some((series) => series.method === method);
+  return isCharted ? method : run.setup.methods[0];
+}
+
+/**
+ * Returns the groups of lines for the charts; `layer` and `head` are shown large. Of what is
+ * measured of each method's heatmaps only that of `method` is given.
+ */
+export function chartGroups(run, { method, probe, layer, head }) {
+  const chosen = run.setup.series.filter((series) => (series.method ?? method) === method);
+  const groups = chosen.map((series) => ({
+    name: series.name.split("/")[0],
+    title: series.method ? `${series.title}, ${titleOf(run, method)}` : series.title,
     unit: series.unit,
     range: series.range,
     description: series.description,
     lines: linesOf(run, series, { probe, layer, head }),
   }));
   return [...confidenceGroup(run, probe), ...groups];
+}
+
+function titleOf(run, method) {
+  return (run.setup.method_titles?.[method] ?? method).toLowerCase();
 }
 
 function confidenceGroup(run, probe) {
