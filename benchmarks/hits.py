@@ -17,7 +17,7 @@ def coverage(masks, grid):
 
 
 def agreement(maps, covered):
-    """Returns three figures for each picture.
+    """Returns four figures for each picture.
 
     A patch is one of the object where the object covers more than half of it.
 
@@ -30,8 +30,8 @@ def agreement(maps, covered):
         another one in which the map is higher on the object, ties counted half; 0.5 is chance, 1
         the best. "hit": 1 where the map's maximum lies on the object, else 0 (the pointing game);
         chance is the object's share of the patches. Several equal maxima count by the share of
-        them on the object. "lift": the share of the map that lies on the object, divided by the
-        object's share of the area; 1 is chance.
+        them on the object. "mass": the share of the map that lies on the object; chance is the
+        object's share of the area. "lift": the mass divided by that share; 1 is chance.
     """
     values = np.asarray(maps, np.float64).reshape(len(maps), -1)
     is_object = covered > 0.5
@@ -41,4 +41,4 @@ def agreement(maps, covered):
     is_top = values == values.max(axis=1, keepdims=True)
     hit = (is_top & is_object).sum(axis=1) / is_top.sum(axis=1)
     inside = (values * covered).sum(axis=1) / values.sum(axis=1)
-    return {"auc": auc, "hit": hit, "lift": inside / covered.mean(axis=1)}
+    return {"auc": auc, "hit": hit, "mass": inside, "lift": inside / covered.mean(axis=1)}

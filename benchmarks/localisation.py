@@ -19,11 +19,12 @@ from composites import background_photographs, make_composites, split_cutouts
 from cutouts import find_cutouts
 from hits import agreement, coverage
 from quality_methods import ROWS, explain_all
-from quality_table import by_epoch, by_method
+from quality_table import FIGURES, by_epoch, by_method
 from timing import interleaved, median_ratio
 from tuned import fine_tuned
 
-from keras_attnviz import AttentionModel
+from keras_attnviz import AttentionModel, deletion_auc, insertion_auc
+from keras_attnviz.classes import probabilities
 
 HERE = pathlib.Path(__file__).parent
 SIZE = 112
@@ -32,6 +33,9 @@ SEED = 0
 EPOCHS = 3
 SEEDS = (0, 1, 2)
 BATCH = 20
+# Deletion and insertion run each picture through the network 18 times for every method, so they
+# are measured after the last epoch, of every fourth picture, in steps of an eighth of the patches.
+FAITHFUL_EVERY, FAITHFUL_STEP = 4, 8
 
 
 def composites():
@@ -56,8 +60,9 @@ def measured(split, train, tune, *, seeds, epochs):
         epochs: number of epochs.
 
     Returns:
-        list of dicts with `seed`, `epoch`, `method`, `accuracy`, and `auc`, `hit` and `lift` as
-        lists, one value a picture.
+        list of dicts with `seed`, `epoch`, `method`, `accuracy`, and `auc`, `hit`, `mass` and
+        `lift` as lists, one value a picture; after the last epoch also `deletion` and
+        `insertion`, one value for every fourth picture.
     """
     covered = found = None
     for seed in seeds:
@@ -70,10 +75,31 @@ def measured(split, train, tune, *, seeds, epochs):
             accuracy = float(np.mean(predictions.argmax(axis=1) == split.labels))
             print(f"seed {seed}, epoch {epoch}: accuracy {accuracy:.3f}", flush=True)
             for method, values in maps.items():
-                figures = {k: v.tolist() for k, v in agreement(values, covered).items()}
+                figures = agreement(values, covered)
+                if epoch == epochs:
+                    chosen = slice(None, None, FAITHFUL_EVERY)
+                    figures |= _faithfulness(
+                        attention_model,
+                        split.images[chosen],
+                        values[chosen],
+                        predictions[chosen].argmax(axis=1),
+                    )
                 told = {"seed": seed, "epoch": epoch, "method": method, "accuracy": accuracy}
-                found.append({**told, **figures})
+                found.append({**told, **{k: v.tolist() for k, v in figures.items()}})
     return found
+
+
+def _faithfulness(attention_model, images, maps, classes):
+    """Returns deletion and insertion of the probabilities of `classes`, a dict of arrays."""
+
+    @tf.function(reduce_retracing=True)
+    def predict(batch):
+        outputs, _ = attention_model(batch)
+        return probabilities(outputs, activation=attention_model.activation)
+
+    measures = {"deletion": deletion_auc, "insertion": insertion_auc}
+    given = predict, tf.constant(images, tf.float32), maps, classes
+    return {name: measure(*given, step=FAITHFUL_STEP).numpy() for name, measure in measures.items()}
 
 
 def _explained(attention_model, images):
@@ -120,7 +146,9 @@ def main():
     *_, (_, model) = fine_tuned(splits["train"], splits["tune"], seed=SEEDS[0], epochs=EPOCHS)
     ratios = costs(model, split.images)
     results.write_text(json.dumps({**written, "costs": ratios}))
-    print(f"\n{by_method(found, ratios, split.names)}\n\nwritten to {results}")
+    names = dict.fromkeys(FIGURES, split.names)
+    names |= dict.fromkeys(("deletion", "insertion"), split.names[::FAITHFUL_EVERY])
+    print(f"\n{by_method(found, ratios, names)}\n\nwritten to {results}")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,15 @@
 
 import numpy as np
 
-# Figures of each picture, in the order of the columns. Deletion and insertion go here too.
-FIGURES = {"auc": "AUC", "hit": "hit", "lift": "lift"}
+# Figures of each picture, in the order of the columns; the last two of some pictures.
+FIGURES = {
+    "auc": "AUC",
+    "hit": "hit",
+    "mass": "mass",
+    "lift": "lift",
+    "deletion": "deletion",
+    "insertion": "insertion",
+}
 
 
 def by_method(rows, costs, names):
@@ -15,7 +22,7 @@ def by_method(rows, costs, names):
     Args:
         rows: list of dicts, see `localisation.measured`.
         costs: dict from method to its time over the forward pass.
-        names: the object of each picture.
+        names: dict from figure to the object of each picture that it was measured of.
     """
     last = max(row["epoch"] for row in rows)
     lines = [
@@ -24,7 +31,7 @@ def by_method(rows, costs, names):
     ]
     for method in dict.fromkeys(row["method"] for row in rows):
         mine = [row for row in rows if row["method"] == method and row["epoch"] == last]
-        cells = [cell(np.array([row[figure] for row in mine]), names) for figure in FIGURES]
+        cells = [cell(np.array([row[figure] for row in mine]), names[figure]) for figure in FIGURES]
         cost = f"{costs[method]:.2f}" if method in costs else ""
         lines.append(f"| {method} | {' | '.join(cells)} | {cost} |")
     return "\n".join(lines)

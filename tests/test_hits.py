@@ -38,6 +38,12 @@ def test_agreement(values, auc, hit, lift):
     assert figures(*values) == pytest.approx((auc, hit, lift))
 
 
+def test_mass_is_the_share_on_the_object():
+    maps = np.float64([[[4, 3], [2, 1]]])
+    found = hits.agreement(maps, COVERED)
+    assert found["mass"] == pytest.approx((4 + 1.8 + 0.8) / 10)
+
+
 def test_pictures_are_measured_one_by_one():
     maps = np.random.default_rng(0).random((5, 2, 2))
     covered = np.repeat(COVERED, 5, axis=0)

@@ -9,7 +9,9 @@ quality_table = benchmark_module("quality_table")
 
 
 def row(method, seed, epoch, auc):
-    figures = {"auc": auc, "hit": [1.0, 0.0], "lift": [2.0, 4.0]}
+    figures = {"auc": auc, "hit": [1.0, 0.0], "mass": [0.2, 0.4], "lift": [2.0, 4.0]}
+    # After the last epoch, of other pictures.
+    figures |= {"deletion": [0.3] * 4, "insertion": [0.6 + seed / 10] * 4} if epoch else {}
     return {"method": method, "seed": seed, "epoch": epoch, "accuracy": 0.5 + epoch / 10} | figures
 
 
@@ -23,11 +25,14 @@ ROWS = [
 
 def test_the_last_epoch_is_told_with_its_spread():
     # Seeds 0.7 and 0.9; pictures, over seeds, 0.7 and 0.9, of two objects.
-    lines = quality_table.by_method(ROWS, {"a": 1.234}, ["x", "y"]).splitlines()
-    assert lines[0] == "| method | AUC | hit | lift | cost |"
+    names = dict.fromkeys(["auc", "hit", "mass", "lift"], ("x", "y"))
+    names |= dict.fromkeys(["deletion", "insertion"], ("x", "y", "y", "z"))
+    lines = quality_table.by_method(ROWS, {"a": 1.234}, names).splitlines()
+    assert lines[0] == "| method | AUC | hit | mass | lift | deletion | insertion | cost |"
     assert lines[1].count("|") == lines[0].count("|")
     assert lines[2:] == [
-        "| a | 0.800 ± 0.141 (0.100) | 0.500 ± 0.000 (0.500) | 3.000 ± 0.000 (1.000) | 1.23 |"
+        "| a | 0.800 ± 0.141 (0.100) | 0.500 ± 0.000 (0.500) | 0.300 ± 0.000 (0.100) "
+        "| 3.000 ± 0.000 (1.000) | 0.300 ± 0.000 (0.000) | 0.650 ± 0.071 (0.000) | 1.23 |"
     ]
 
 
