@@ -52,7 +52,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             docs/methods.md; or a dict from names to their options. Drift and localization are
             measured of the first. Rollout has the options above.
         explained_class: of methods with gradients, the class that they explain: `"predicted"`,
-            `"label"` for each probe's own, or the index of one.
+            `"label"` for each probe's own, the index of one, or indices, one a probe.
         color_scale: `"uniform"`: one color scale for all pictures and epochs, in times uniform
             attention; `"image"`: each picture has a scale of its own, from 0 to its maximum.
         color_limit: float above 0; the value of the highest color with `"uniform"`.

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz._checks import is_integer, message
+from keras_attnviz._checks import message
 
 
 def class_predictions(outputs, *, activation):
@@ -59,7 +59,8 @@ def classes_to_explain(explained_class, count, *, labels=None):
     """Returns the class of each image that gradients are asked for; -1 stands for the predicted.
 
     Args:
-        explained_class: `"predicted"`, `"label"` or a class index.
+        explained_class: `"predicted"`, `"label"`, a class index, or class indices `[count]`, one
+            an image.
         count: number of images.
         labels: integer array `[count]`, or None.
 
@@ -68,21 +69,25 @@ def classes_to_explain(explained_class, count, *, labels=None):
 
     Raises:
         TypeError: `explained_class` is something else.
-        ValueError: `"label"` without labels, another text, a negative index.
+        ValueError: `"label"` without labels, another text, a negative index, another number of
+            indices than there are images.
     """
-    must = "'predicted', 'label' or the index of a class"
-    if not isinstance(explained_class, str) and not is_integer(explained_class):
-        raise TypeError(message("explained_class", must, explained_class))
-    if explained_class == "label":
+    must = "'predicted', 'label', the index of a class, or one index a probe"
+    if isinstance(explained_class, str):
+        if explained_class == "predicted":
+            return np.full(count, -1, np.int32)
+        if explained_class != "label":
+            raise ValueError(message("explained_class", must, explained_class))
         if labels is None:
             remedy = "The probes have no labels; give them some."
             raise ValueError(message("explained_class", "'predicted' or an index", "label", remedy))
         return np.int32(labels)
-    if explained_class == "predicted":
-        explained_class = -1
-    elif isinstance(explained_class, str) or explained_class < 0:
-        raise ValueError(message("explained_class", must, explained_class))
-    return np.full(count, explained_class, np.int32)
+    classes = np.asarray(explained_class)
+    if classes.dtype.kind not in "iu":
+        raise TypeError(message("explained_class", must, explained_class))
+    if classes.shape not in ((), (count,)) or (classes < 0).any():
+        raise ValueError(message("explained_class", f"{must}, at least 0", explained_class))
+    return np.broadcast_to(classes, count).astype(np.int32)
 
 
 def class_name(index, class_names):

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_attnviz._checks import check_choice, check_count, check_ratio, is_integer, message
+from keras_attnviz._checks import check_choice, check_count, check_ratio, message
 from keras_attnviz.capture import AttentionModel
 from keras_attnviz.cells import mask_shares
 from keras_attnviz.classes import class_probabilities, classes_to_explain
@@ -93,7 +93,7 @@ class ProbeMonitor:
         outputs = self._measure.get_concrete_function().output_shapes["predictions"]
         self.has_classes = len(outputs) == 2
         _check_class_names(probes, outputs)
-        _check_class(explained_class, outputs)
+        _check_classes(explained_class, self.explained, outputs)
 
     def snapshot(self):
         """Returns the `Snapshot` of the model as it is now."""
@@ -227,9 +227,9 @@ def _check_class_names(probes, outputs):
         raise ValueError(message("probes", must, labels.tolist(), "Pass labels below that."))
 
 
-def _check_class(explained_class, outputs):
+def _check_classes(given, explained, outputs):
     """Raises for the index of a class that the model hasn't."""
     classes = outputs[-1] if len(outputs) == 2 else None
-    if classes and is_integer(explained_class) and explained_class >= max(classes, 2):
+    if classes and explained.max() >= max(classes, 2):
         must = f"below {max(classes, 2)}, the number of the model's classes"
-        raise ValueError(message("explained_class", must, explained_class))
+        raise ValueError(message("explained_class", must, given))

@@ -473,9 +473,10 @@ def test_one_color_scale_or_one_for_each_picture(faces, probes, tmp_path):
         ({"residual": -1.0}, ValueError, r"`residual` must be in \[0, 1\)"),
         ({"methods": ["gradcam"]}, ValueError, r"`methods` must be names of methods, rollout, "),
         ({"methods": "rollout"}, TypeError, r"`methods` must be names of methods, rollout, "),
-        ({"explained_class": -2}, ValueError, r"`explained_class` must be 'predicted', 'label' or"),
-        ({"explained_class": "b"}, ValueError, r"`explained_class` must be 'predicted', 'label'"),
-        ({"explained_class": 0.5}, TypeError, r"`explained_class` must be 'predicted', 'label' or"),
+        ({"explained_class": -2}, ValueError, r"`explained_class` must be 'predicted', 'label', "),
+        ({"explained_class": "b"}, ValueError, r"`explained_class` must be 'predicted', 'label', "),
+        ({"explained_class": 0.5}, TypeError, r"`explained_class` must be 'predicted', 'label', "),
+        ({"explained_class": [0, 1]}, ValueError, r"one index a probe, at least 0"),
         (
             {"faithfulness_every_epochs": 0},
             ValueError,

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from keras_attnviz.classes import class_name, class_predictions
+from keras_attnviz.classes import (
+    class_name,
+    class_predictions,
+    class_probabilities,
+    classes_to_explain,
+    probabilities,
+)
 
 LN3 = np.log(3)
 
@@ -34,3 +41,45 @@ def test_other_ranks_are_no_class_predictions():
 def test_class_name():
     assert class_name(1, ("cat", "dog")) == "dog"
     assert class_name(1, None) == "class 1"
+
+
+@pytest.mark.parametrize(
+    ("asked", "labels", "expected"),
+    [
+        ("predicted", None, [-1, -1, -1]),
+        ("label", [2, 0, 1], [2, 0, 1]),
+        (2, None, [2, 2, 2]),
+        ([0, 2, 1], None, [0, 2, 1]),
+        (np.array([1, 1, 0]), [2, 0, 1], [1, 1, 0]),
+    ],
+)
+def test_the_class_to_explain_is_one_for_all_or_each_probes_own(asked, labels, expected):
+    found = classes_to_explain(asked, 3, labels=labels)
+    assert found.dtype == np.int32
+    assert found.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "text"),
+    [
+        ("label", ValueError, "The probes have no labels"),
+        ([0, 1], ValueError, "one index a probe, at least 0"),
+        ([0, -1, 1], ValueError, "at least 0"),
+        ([0.0, 1.0, 2.0], TypeError, "one index a probe"),
+        (True, TypeError, "the index of a class"),
+    ],
+)
+def test_what_is_no_class_to_explain(asked, error, text):
+    with pytest.raises(error, match=text):
+        classes_to_explain(asked, 3)
+
+
+@pytest.mark.parametrize("activation", [None, "Softmax", "Sigmoid"])
+@pytest.mark.parametrize("outputs", [[[0.2, 0.8]], [[2.0, -1.0]], [[0.3]]])
+def test_probabilities_are_the_same_in_a_graph(activation, outputs):
+    signature = [tf.TensorSpec([None, len(outputs[0])], tf.float64)]
+    run = tf.function(
+        lambda given: probabilities(given, activation=activation), input_signature=signature
+    )
+    expected = class_probabilities(outputs, activation=activation)
+    np.testing.assert_allclose(run(np.float64(outputs)), expected, rtol=1e-12)
