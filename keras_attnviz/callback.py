@@ -9,6 +9,7 @@ from tensorflow import keras
 from keras_attnviz._checks import check_count, message
 from keras_attnviz.classes import classes_to_explain
 from keras_attnviz.events import has_log
+from keras_attnviz.kept import KeptState
 from keras_attnviz.methods import chosen_methods
 from keras_attnviz.monitor import ProbeMonitor, check_options
 from keras_attnviz.panel import ColorScale
@@ -161,7 +162,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             check_count("faithfulness_every_epochs", faithfulness_every_epochs)
         self._faithfulness_every_epochs = faithfulness_every_epochs
         self._has_begun = False
-        self._monitor = self._log = self._faithfulness = None
+        self._monitor = self._log = self._kept = self._faithfulness = None
         self._baseline = self._last = self._before = None
         self._epoch = self._logged = None
         self._scalars, self._faithful = {}, {}
@@ -195,7 +196,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         """Logs the epoch, if it is one to be logged, and adds the scalars to `logs`."""
         self._epoch = epoch
         is_last = epoch + 1 == self.params.get("epochs") or self.model.stop_training
-        if is_last or (epoch + 1) % self.every_epochs == 0:
+        if is_last or self._is_due(epoch):
             self._log_or_warn(epoch)
         names = self._monitor.scalar_names()
         if self._faithfulness is not None:
@@ -230,26 +231,49 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._log.write_text(step, tag, text)
 
     def _begin(self, epoch):
-        """Opens the log and takes the baseline, unless it was taken in an earlier training."""
-        is_resumed = epoch > 0 and (self._baseline is not None or has_log(self.log_dir))
-        first_step = epoch if is_resumed else epoch - 1
-        if not is_resumed:
-            self._baseline = self._last = None
-        elif self._baseline is None:
-            _warn(
-                f"Training goes on at epoch {epoch + 1} in {self.log_dir!r} with a new callback, "
-                "which doesn't know the baseline of the log: `drift_from_baseline` is left out."
-            )
-        self._log.open(first_step)
-        if self._last is not None:
+        """Opens the log and takes the baseline, or takes up a log where a training has ended."""
+        self._kept = KeptState(self.log_dir, self._monitor)
+        if epoch > 0 and (self._baseline is not None or has_log(self.log_dir)):
+            self._resume(epoch)
             return
-        snapshot = self._monitor.snapshot()
-        if not is_resumed:
-            self._baseline = snapshot
+        self._baseline = self._last = None
+        self._log.open(epoch - 1)
+        self._baseline = snapshot = self._monitor.snapshot()
         self._measured(snapshot)
-        if not is_resumed:
-            self._write(first_step, f"before epoch {epoch + 1}", snapshot)
+        self._write(epoch - 1, f"before epoch {epoch + 1}", snapshot)
+        self._keep(epoch - 1, snapshot)
         self._tell_of_no_pattern(snapshot)
+
+    def _resume(self, epoch):
+        """Goes on in a log at an epoch."""
+        kept = self._kept.last(epoch)
+        if self._baseline is None:
+            self._baseline = self._kept.baseline()
+        if self._baseline is None:
+            _warn(
+                f"Training goes on at epoch {epoch + 1} in {self.log_dir!r}, whose baseline is of "
+                "another model or of other options, or wasn't kept: `drift_from_baseline` is left "
+                "out."
+            )
+        if self._last is not None:
+            self._log.open(epoch)
+            return
+        # With a new callback, where a killed training is started again. The state now is that after
+        # the epoch before, which it may not have come to log.
+        is_missing = kept is not None and kept[0] < epoch - 1 and self._is_due(epoch - 1)
+        self._log.open(epoch - 1 if is_missing else epoch)
+        snapshot = self._monitor.snapshot()
+        self._last = kept and kept[1]
+        self._measured(snapshot)
+        if is_missing:
+            self._write(epoch - 1, f"after epoch {epoch}", snapshot)
+            self._keep(epoch - 1, snapshot)
+        elif kept is not None:
+            self._last = kept[1]
+        self._tell_of_no_pattern(snapshot)
+
+    def _is_due(self, epoch):
+        return (epoch + 1) % self.every_epochs == 0
 
     def _log_or_warn(self, epoch):
         """Measures and writes; whatever fails becomes a warning, because training must go on."""
@@ -261,6 +285,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             if not self._log.is_open:
                 self._log.open(epoch)
             self._write(epoch, f"after epoch {epoch + 1}", snapshot)
+            self._keep(epoch, snapshot)
         except Exception as error:
             if not self._missing:
                 _warn(
@@ -301,6 +326,21 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             self._faithful = self._faithfulness.scalars(snapshot)
             scalars = {**scalars, **self._faithful}
         self._log.write(step, moment, snapshot, scalars, baseline=self._baseline, last=self._before)
+
+    def _keep(self, step, snapshot):
+        """Keeps what a training that is started again must know; what fails is told once."""
+        try:
+            if snapshot is self._baseline:
+                self._kept.keep_baseline(snapshot)
+            self._kept.keep_last(step, snapshot)
+        except Exception as error:
+            if "kept" not in self._told:
+                self._told.add("kept")
+                _warn(
+                    f"What a resumed training must know of the log in {self.log_dir!r} could not "
+                    f"be kept: {_reason(error)}. Training and logging go on; a training that is "
+                    "started again may lack drift from the baseline."
+                )
 
     def _close(self):
         if self._log is not None:

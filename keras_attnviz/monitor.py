@@ -80,7 +80,7 @@ class ProbeMonitor:
         )
         self._heads = np.cumsum([0, *(found.heads for found in self.attention_model.maps)])
         self._batch_size, self._details, self._labels = batch_size, details, probes.labels
-        self._masks = None
+        self._masks, self._fingerprint = None, probes.fingerprint()
         if probes.masks is not None:
             self._masks = mask_shares(probes.masks, self.attention_model.layout.grid)
         self.inputs = self.attention_model.signature.check(probes.inputs, name="probes")
@@ -125,6 +125,16 @@ class ProbeMonitor:
         drifts = ["drift_from_baseline", "drift_from_last"]
         agreements = [f"agreement/{method}" for method in list(self.methods)[1:]]
         return ["entropy", *of_layers, *drifts, *agreements, *scalar_names(**has)]
+
+    def identity(self):
+        """Returns what snapshots must have in common to be compared, a dict that JSON can hold."""
+        return {
+            "probes": self._fingerprint,
+            "grid": list(self.attention_model.layout.grid),
+            "layers": [[found.layer, found.heads] for found in self.attention_model.maps],
+            "methods": self.methods,
+            "details": self._details,
+        }
 
     def by_layer(self, heads):
         """Returns an array `[heads of all layers, ...]` as a list of one array a layer."""

@@ -1,5 +1,6 @@
 """The fixed probe images whose attention is followed over the epochs."""
 
+import hashlib
 import re
 
 import numpy as np
@@ -54,6 +55,14 @@ class ProbeSet:
 
     def __len__(self):
         return len(self.images)
+
+    def fingerprint(self):
+        """Returns a text that is the same for the same inputs, and for others another one."""
+        digest = hashlib.sha256()
+        for _, array in members(self.inputs):
+            digest.update(f"{array.dtype.str} {array.shape} ".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
     @classmethod
     def from_directory(cls, directory, *, image_size, per_class=2, preprocess=None):

@@ -292,21 +292,66 @@ def test_what_changes_between_two_phases_counts_as_drift(faces, probes, tmp_path
 
 
 @pytest.mark.one_stack
-def test_a_new_callback_goes_on_in_a_log_without_its_baseline(faces, probes, tmp_path):
+def test_a_new_callback_goes_on_in_a_log_with_its_baseline(faces, probes, tmp_path):
     model = small_classifier()
     fit(faces, tmp_path, probes, epochs=2, model=model)
-    callback = AttentionRolloutCallback(probes, tmp_path)
-    options = {"initial_epoch": 2, "epochs": 3, "verbose": 0, "callbacks": [callback]}
-    with pytest.warns(RuntimeWarning, match="doesn't know the baseline of the log"):
-        history = model.fit(*faces, **options).history
-    series = scalars_of(tmp_path / "attention")
-    # Nothing that was logged is taken away, and no drift is told from a wrong baseline.
+    _, history = fit(faces, tmp_path, probes, initial_epoch=2, model=model)
+    series, log = scalars_of(tmp_path / "attention"), read_log(tmp_path)
     assert starts_of(tmp_path / "attention") == [-1, 2]
-    assert list(series["attention/entropy"]) == [-1, 0, 1, 2]
-    assert list(series[DRIFT]) == [-1, 0, 1]
-    assert list(series[CHANGE]) == [-1, 0, 1, 2]
-    assert series[CHANGE][2] > 0
+    for tag in ("attention/entropy", DRIFT, CHANGE):
+        assert list(series[tag]) == [-1, 0, 1, 2]
+    assert log.steps.tolist() == [-1, 0, 1, 2]
+    heat = log.heatmaps().reshape(4, 4, -1)
+    for tag, reference in ((DRIFT, 0), (CHANGE, 2)):
+        expected = np.mean(jensen_shannon_divergence(heat[3], heat[reference]))
+        assert expected > 0
+        # The log's heatmaps are quantized.
+        np.testing.assert_allclose(series[tag][2], expected, rtol=0.05, atol=1e-5)
+    assert history["attention_drift_from_baseline"] == pytest.approx([series[DRIFT][2]])
+    charted = log.series("drift").mean(axis=1)
+    np.testing.assert_allclose(charted, list(series[DRIFT].values()), rtol=1e-4, atol=1e-7)
+    assert np.isfinite(log.series("layer_drift")[3]).all()
+
+
+@pytest.mark.one_stack
+def test_what_a_killed_training_did_not_come_to_log_is_made_up_for(faces, probes, tmp_path):
+    model = small_classifier()
+    fit(faces, tmp_path, probes, epochs=2, model=model)
+    model.fit(*faces, initial_epoch=2, epochs=3, verbose=0)
+    callback = AttentionRolloutCallback(probes, tmp_path)
+    expected = AttentionModel(model).rollout(probes.images).numpy() * 37
+    model.fit(*faces, initial_epoch=3, epochs=4, verbose=0, callbacks=[callback])
+    log = read_log(tmp_path)
+    assert log.steps.tolist() == [-1, 0, 1, 2, 3]
+    assert (np.abs(log.heatmaps()[3] - expected) < expected.max() / 200).all()
+    _, description = images_of(tmp_path / "attention")["attention/probe_0"][2]
+    assert description  # TensorBoard keeps the one written first.
+
+
+@pytest.mark.one_stack
+def test_other_options_go_on_without_the_baseline(faces, probes, tmp_path):
+    model = small_classifier()
+    fit(faces, tmp_path, probes, epochs=1, model=model)
+    callback = AttentionRolloutCallback(probes, tmp_path, start_layer=-1)
+    options = {"initial_epoch": 1, "epochs": 2, "verbose": 0, "callbacks": [callback]}
+    with pytest.warns(RuntimeWarning, match="of another model or of other options"):
+        history = model.fit(*faces, **options).history
     assert np.isnan(history["attention_drift_from_baseline"]).all()
+    assert list(scalars_of(tmp_path / "attention")[DRIFT]) == [-1, 0]
+
+
+@pytest.mark.one_stack
+def test_other_probes_are_refused_in_a_log(faces, probes, tmp_path):
+    model = small_classifier()
+    fit(faces, tmp_path, probes, epochs=1, model=model)
+    before = model.get_weights()
+    others = ProbeSet(np.float32(probes.images * 0.999))
+    with pytest.raises(ValueError, match=r"`probes` must be the images that the log in .* begun"):
+        fit(faces, tmp_path, others, epochs=2, initial_epoch=1, model=model)
+    for pair in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(*pair)
+    # From the first epoch on it is a new log.
+    fit(faces, tmp_path, others, epochs=1, model=model)
 
 
 @pytest.mark.one_stack
