@@ -15,7 +15,7 @@ from keras_attnviz.monitor import ProbeMonitor, check_options
 from keras_attnviz.panel import ColorScale
 from keras_attnviz.probe_faithfulness import ProbeFaithfulness
 from keras_attnviz.probe_faithfulness import scalar_names as faithfulness_names
-from keras_attnviz.probe_log import ProbeLog
+from keras_attnviz.probe_log import NoLog, ProbeLog
 from keras_attnviz.probes import ProbeSet
 from keras_attnviz.records import chosen_probes
 from keras_attnviz.snapshots import overall, snapshot_scalars
@@ -161,7 +161,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         if faithfulness_every_epochs is not None:
             check_count("faithfulness_every_epochs", faithfulness_every_epochs)
         self._faithfulness_every_epochs = faithfulness_every_epochs
-        self._has_begun = False
+        self._has_begun, self._is_chief = False, True
         self._monitor = self._log = self._kept = self._faithfulness = None
         self._baseline = self._last = self._before = None
         self._epoch = self._logged = None
@@ -179,9 +179,13 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._monitor = ProbeMonitor(self.model, self.probes, **self._monitor_options)
         if self._faithfulness_every_epochs is not None:
             self._faithfulness = ProbeFaithfulness(self._monitor)
-        self._log = ProbeLog(
-            self.log_dir, self._monitor, self.probes, self._colors, **self._log_options
-        )
+        # Of several workers each runs the probes, and the chief writes.
+        self._is_chief = self.model.distribute_strategy.extended.should_save_summary
+        self._log = NoLog()
+        if self._is_chief:
+            self._log = ProbeLog(
+                self.log_dir, self._monitor, self.probes, self._colors, **self._log_options
+            )
         for line in self._log.size_lines(self.params.get("epochs"), self.every_epochs):
             print(line)
 
@@ -249,7 +253,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         kept = self._kept.last(epoch)
         if self._baseline is None:
             self._baseline = self._kept.baseline()
-        if self._baseline is None:
+        if self._baseline is None and self._is_chief:
             _warn(
                 f"Training goes on at epoch {epoch + 1} in {self.log_dir!r}, whose baseline is of "
                 "another model or of other options, or wasn't kept: `drift_from_baseline` is left "
@@ -329,6 +333,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
 
     def _keep(self, step, snapshot):
         """Keeps what a training that is started again must know; what fails is told once."""
+        if not self._is_chief:
+            return
         try:
             if snapshot is self._baseline:
                 self._kept.keep_baseline(snapshot)

@@ -21,9 +21,11 @@ from tensorboard.plugins.text import metadata as text_metadata
 from tensorboard.util import tensor_util
 
 from keras_attnviz._checks import message
+from keras_attnviz.locking import lock, unlock
 from keras_attnviz.tb_plugin.metadata import FORMAT_VERSION, PLUGIN_NAME
 
 RUN = "attention"
+_PREFIX = "events.out.tfevents"
 _numbers = itertools.count()
 
 
@@ -36,14 +38,15 @@ class AttentionWriter:
             this step or later is superseded: TensorBoard no longer shows it.
 
     Raises:
-        ValueError: the folder or the file can't be written.
+        ValueError: the folder or the file can't be written, or another process is writing there.
     """
 
     def __init__(self, log_dir, *, first_step):
         try:
-            folder = os.path.join(log_dir, RUN)
-            tf.io.gfile.makedirs(folder)
-            self._path = os.path.join(folder, _file_name())
+            self._folder = os.path.join(log_dir, RUN)
+            tf.io.gfile.makedirs(self._folder)
+            lock(self._folder, log_dir)
+            self._path = os.path.join(self._folder, _file_name(self._folder))
             self._writer = tf.io.TFRecordWriter(self._path)
             self._add(0, file_version="brain.Event:2")
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
@@ -106,6 +109,7 @@ class AttentionWriter:
 
     def close(self):
         """Flushes and closes the file."""
+        unlock(self._folder)
         self._writer.close()
 
     def _add_summary(self, step, tag, tensor, metadata):
@@ -124,10 +128,16 @@ def _tab_metadata(data_class):
     return summary_pb2.SummaryMetadata(plugin_data=plugin_data, data_class=data_class)
 
 
-def _file_name():
-    """Returns a name that TensorBoard takes for an event file, another one at each call."""
-    host, process = socket.gethostname(), os.getpid()
-    return f"events.out.tfevents.{time.time():.0f}.{host}.{process}.{next(_numbers)}"
+def _file_name(folder):
+    """Returns a name that TensorBoard takes for an event file, another one at each call.
+
+    TensorBoard reads files in the order of their names, which begin with the time; where the clock
+    has gone back, it is counted on from the newest file.
+    """
+    begins = [name.split(".")[3] for name in tf.io.gfile.listdir(folder) if _PREFIX in name]
+    newest = max((int(begin) for begin in begins if begin.isdigit()), default=0)
+    seconds = max(int(time.time()), newest + 1)
+    return f"{_PREFIX}.{seconds:010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
 
 
 def has_log(log_dir):

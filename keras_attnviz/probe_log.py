@@ -90,3 +90,24 @@ class ProbeLog:
         )
         if self._full_probes and (is_baseline or (step + 1) % self._full_every_epochs == 0):
             self._records.write_full(self._writer, step)
+
+
+class NoLog:
+    """Stands in for a `ProbeLog` on workers that don't write; the chief does."""
+
+    is_open = True
+
+    def size_lines(self, epochs, every_epochs):
+        return []
+
+    def open(self, first_step):
+        pass
+
+    def write(self, step, moment, snapshot, scalars, *, baseline, last):
+        pass
+
+    def write_text(self, step, tag, text):
+        pass
+
+    def close(self):
+        pass

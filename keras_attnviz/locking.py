@@ -1,0 +1,54 @@
+"""One training at a time into a log: a lock that goes with its process, however that ends.
+
+These are record locks (POSIX `fcntl`), which processes forked off for data loading don't inherit:
+they may outlive a training that was killed, and must not keep it from being started again.
+"""
+
+import os
+
+from keras_attnviz._checks import message
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks.
+    fcntl = None
+
+_NAME = "lock"
+# Folders that this process has locked, and the open files that hold the locks.
+_held = {}
+
+
+def lock(folder, log_dir):
+    """Locks the folder of a log for this process; without effect where there are no such locks.
+
+    A lock that this process holds already, of a training that an error has ended, is kept.
+
+    Args:
+        folder: path of an existing folder.
+        log_dir: the log directory, for the error.
+
+    Raises:
+        ValueError: another process holds the lock.
+    """
+    path = os.path.join(os.path.abspath(folder), _NAME)
+    if fcntl is None or path in _held or not os.path.isdir(folder):
+        return
+    file = open(path, "a")  # noqa: SIM115, held until `unlock`
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        file.close()
+        must = "a directory into which no other training is writing at the same time"
+        remedy = "Choose another one; each run gets its own line in TensorBoard."
+        raise ValueError(message("log_dir", must, log_dir, remedy)) from None
+    except OSError:  # a file system without locks
+        file.close()
+    else:
+        _held[path] = file
+
+
+def unlock(folder):
+    """Lets go of the lock of a folder, if this process holds it."""
+    file = _held.pop(os.path.join(os.path.abspath(folder), _NAME), None)
+    if file is not None:
+        file.close()
