@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import time
 import warnings
 
 from tensorflow import keras
 
 from keras_attnviz._checks import check_count, message
+from keras_attnviz.budget import TimeBudget
 from keras_attnviz.classes import classes_to_explain
 from keras_attnviz.events import has_log
 from keras_attnviz.kept import KeptState
@@ -68,6 +70,9 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             from every patch to every patch, is logged too, 5.6 MB a probe and time for a
             ViT-B/16. How much it is, is printed when the training begins.
         full_every_epochs: log that after every so many epochs, and before the first.
+        max_overhead: None, or the largest share of the training's time that logging may take,
+            0.05 say. Epochs are then left out, but never the last one, which is told once and at
+            the end. The first trace and the baseline don't count.
         faithfulness_every_epochs: None, or measure deletion, insertion and perturbation of each
             method's heatmaps after every so many epochs, and before the first: scalars
             `attention/faithfulness/<figure>/<method>`. That runs some 60 changed pictures a probe
@@ -118,6 +123,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         attention_tab=True,
         full_probes=(),
         full_every_epochs=5,
+        max_overhead=None,
         faithfulness_every_epochs=None,
     ):
         super().__init__()
@@ -161,6 +167,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         if faithfulness_every_epochs is not None:
             check_count("faithfulness_every_epochs", faithfulness_every_epochs)
         self._faithfulness_every_epochs = faithfulness_every_epochs
+        self._budget, self._left_out, self._began = TimeBudget(max_overhead), [], None
         self._has_begun, self._is_chief = False, True
         self._monitor = self._log = self._kept = self._faithfulness = None
         self._baseline = self._last = self._before = None
@@ -173,10 +180,17 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._close()
         self._has_begun = False
         self._epoch = self._logged = None
-        self._missing, self._told = [], set()
+        self._missing, self._told, self._left_out = [], set(), []
+        self._budget.restart()
+        before = self._monitor
         if self._monitor is not None and self._monitor.model is not self.model:
             self._baseline = self._last = None
         self._monitor = ProbeMonitor(self.model, self.probes, **self._monitor_options)
+        if before is not None and before.described() != self._monitor.described():
+            print(
+                "The model has changed since the fit before, and its attention was traced anew: "
+                f"{self._monitor.described()}; before: {before.described()}."
+            )
         if self._faithfulness_every_epochs is not None:
             self._faithfulness = ProbeFaithfulness(self._monitor)
         # Of several workers each runs the probes, and the chief writes.
@@ -195,13 +209,17 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         if not self._has_begun:
             self._begin(epoch)
             self._has_begun = True
+        self._began = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
         """Logs the epoch, if it is one to be logged, and adds the scalars to `logs`."""
         self._epoch = epoch
+        ended = time.monotonic()
+        self._budget.trained(ended - self._began)
         is_last = epoch + 1 == self.params.get("epochs") or self.model.stop_training
-        if is_last or self._is_due(epoch):
+        if is_last or (self._is_due(epoch) and self._is_affordable(epoch)):
             self._log_or_warn(epoch)
+            self._budget.logged(time.monotonic() - ended)
         names = self._monitor.scalar_names()
         if self._faithfulness is not None:
             names += faithfulness_names(self._monitor.methods)
@@ -219,6 +237,11 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             self._close()
         except Exception as error:
             _warn(f"The attention log in {self.log_dir!r} could not be closed: {_reason(error)}.")
+        if self._left_out:
+            print(
+                f"Attention was not logged after {len(self._left_out)} epochs, to stay within "
+                f"`max_overhead`; logging took {self._budget.overhead:.1%} of the time."
+            )
         if self._missing:
             steps = ", ".join(map(str, self._missing))
             _warn(f"The attention log in {self.log_dir!r} is incomplete; missing steps: {steps}.")
@@ -278,6 +301,19 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
 
     def _is_due(self, epoch):
         return (epoch + 1) % self.every_epochs == 0
+
+    def _is_affordable(self, epoch):
+        """Tells whether the epoch can be logged within `max_overhead`; says so once if not."""
+        if self._budget.allows():
+            return True
+        if not self._left_out:
+            print(
+                f"Attention is not logged after epoch {epoch + 1}, and some others: logging has "
+                f"taken {self._budget.overhead:.1%} of the time, and may take "
+                f"{self._budget.max_overhead:.1%} (`max_overhead`)."
+            )
+        self._left_out.append(epoch)
+        return False
 
     def _log_or_warn(self, epoch):
         """Measures and writes; whatever fails becomes a warning, because training must go on."""

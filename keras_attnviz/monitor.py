@@ -91,7 +91,7 @@ class ProbeMonitor:
         self._measure = tf.function(self._measure_graph, input_signature=[specs, classes])
         self._full = tf.function(self._full_graph, input_signature=[specs])
         outputs = self._measure.get_concrete_function().output_shapes["predictions"]
-        self.has_classes = len(outputs) == 2
+        self.has_classes, self._outputs = len(outputs) == 2, list(outputs[1:])
         _check_class_names(probes, outputs)
         _check_classes(explained_class, self.explained, outputs)
 
@@ -135,6 +135,12 @@ class ProbeMonitor:
             "methods": self.methods,
             "details": self._details,
         }
+
+    def described(self):
+        """Returns what a person must know of the model to see that it has changed, one line."""
+        maps = self.attention_model.maps
+        trained = sum(found.trainable for found in maps)
+        return f"{len(maps)} attention layers, {trained} of them trained, outputs {self._outputs}"
 
     def by_layer(self, heads):
         """Returns an array `[heads of all layers, ...]` as a list of one array a layer."""

@@ -98,16 +98,17 @@ class NoLog:
     is_open = True
 
     def size_lines(self, epochs, every_epochs):
+        """Returns nothing to be told."""
         return []
 
     def open(self, first_step):
-        pass
+        """Opens nothing."""
 
     def write(self, step, moment, snapshot, scalars, *, baseline, last):
-        pass
+        """Writes nothing."""
 
     def write_text(self, step, tag, text):
-        pass
+        """Writes nothing."""
 
     def close(self):
-        pass
+        """Closes nothing."""

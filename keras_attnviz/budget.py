@@ -1,0 +1,55 @@
+"""How much of a training's time logging may take."""
+
+import numbers
+
+from keras_attnviz._checks import message
+
+
+class TimeBudget:
+    """Tells whether logging once more stays within its share of the training's time.
+
+    The first time is always allowed: before it nothing is known of what it takes.
+
+    Args:
+        max_overhead: None for no limit, or a number in (0, 1], the largest share of the time.
+
+    Raises:
+        TypeError: `max_overhead` is no number.
+        ValueError: it is not in (0, 1].
+    """
+
+    def __init__(self, max_overhead):
+        must = "None or a number in (0, 1]"
+        is_number = isinstance(max_overhead, numbers.Real) and not isinstance(max_overhead, bool)
+        if max_overhead is not None and not is_number:
+            raise TypeError(message("max_overhead", must, max_overhead))
+        if is_number and not 0 < max_overhead <= 1:
+            raise ValueError(message("max_overhead", must, max_overhead))
+        self.max_overhead = max_overhead
+        self.restart()
+
+    def restart(self):
+        """Forgets all that was measured."""
+        self._trained = self._spent = self._once = 0.0
+
+    @property
+    def overhead(self):
+        """The share of the time that logging has taken so far, in [0, 1]."""
+        total = self._trained + self._spent
+        return self._spent / total if total else 0.0
+
+    def trained(self, seconds):
+        """Takes note of training, without logging."""
+        self._trained += seconds
+
+    def logged(self, seconds):
+        """Takes note of logging."""
+        self._spent += seconds
+        self._once = seconds
+
+    def allows(self):
+        """Tells whether logging once more, as long as the last time, stays within the share."""
+        if self.max_overhead is None or not self._spent:
+            return True
+        spent = self._spent + self._once
+        return spent <= self.max_overhead * (self._trained + spent)
