@@ -28,7 +28,8 @@ def panels(log_dir, probe):
             for value in event.summary.value:
                 if value.tag == f"attention/{probe}":
                     panel = np.asarray(Image.open(io.BytesIO(value.tensor.string_val[2])))
-                    top, side = text_size(panel.shape[1]) * 3 // 2, (panel.shape[1] - GAP) // 2
+                    # Below the caption and the method's title; rollout is the first method.
+                    top, side = text_size(panel.shape[1]) * 3 // 2 * 2, (panel.shape[1] - GAP) // 2
                     rows = panel[top : top + side]
                     found[event.step] = rows[:, :side], rows[:, side + GAP :]
     return found
