@@ -33,11 +33,20 @@ DEMO = [*VIT, "elpv-dataset>=1.0.0.post1", "onnx>=1.16"]
 LINT = ["ruff>=0.9"]
 DOCS = ["furo", "myst-parser", "sphinx>=8"]
 FLOW = ["scipy>=1.11"]
+PARQUET = ["pyarrow>=14"]
+# For examples/beam_explain.py. Beside the newest TensorFlow it takes protobuf 6 in place of 7.
+BEAM = ["apache-beam>=2.77,<3", "pyarrow>=14"]
 BENCH = [*VIT, "onnx>=1.16", "playwright>=1.49", "scikit-image>=0.24", "scikit-learn>=1.4"]
-TEST_EVERYWHERE = ["playwright>=1.49", "pytest>=8", "pytest-xdist>=3.6", "scikit-image>=0.24"]
+TEST_EVERYWHERE = [
+    *PARQUET,
+    "playwright>=1.49",
+    "pytest>=8",
+    "pytest-xdist>=3.6",
+    "scikit-image>=0.24",
+]
 # Where the tests take models of other packages from.
 ZOO = ["keras-hub>=0.32,<0.33; python_version >= '3.11'", "kimm>=0.2.5,<0.3"]
-TEST = [*DEMO, *ZOO, *LINT, *TEST_EVERYWHERE, "build", "jax", "onnxruntime"]
+TEST = [*DEMO, *ZOO, *LINT, *BEAM, *TEST_EVERYWHERE, "build", "jax", "onnxruntime"]
 
 setup(
     name="keras-attnviz",
@@ -64,6 +73,8 @@ setup(
         "legacy": LEGACY,
         "demo": DEMO,
         "flow": FLOW,
+        "parquet": PARQUET,
+        "beam": BEAM,
         "docs": DOCS,
         "bench": BENCH,
         "lint": LINT,

@@ -11,8 +11,10 @@ from keras_attnviz._version import __version__
 _HOMES = {
     "AttentionAlarm": "alarm",
     "AttentionModel": "capture",
+    "AttentionRollout": "layers",
     "AttentionRolloutCallback": "callback",
     "ProbeSet": "probes",
+    "RolloutModel": "rollout_model",
     "TokenLayout": "tokens",
     "affinity_refined": "affinity",
     "artifact_tokens": "metrics",

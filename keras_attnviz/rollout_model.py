@@ -1,0 +1,187 @@
+"""A model that gives its predictions together with where it looked, to be saved and served."""
+
+import re
+
+import tensorflow as tf
+from tensorflow import keras
+
+from keras_attnviz._checks import check_choice
+from keras_attnviz.capture import AttentionModel
+from keras_attnviz.methods import METHODS, explained
+from keras_attnviz.tokens import TokenLayout
+
+# Attention flow is computed in NumPy and SciPy, which no exported graph can call.
+EXPORTABLE = tuple(name for name in METHODS if name != "flow")
+
+
+@keras.utils.register_keras_serializable("keras_attnviz")
+class RolloutModel(keras.Model):
+    """A Keras model that gives the predictions of another together with a heatmap.
+
+    It shares the other model's layers and weights, and always runs it in inference mode. It can be
+    saved as `.keras` and loaded again (after `from keras_attnviz import RolloutModel`), and what
+    `export` writes needs TensorFlow alone.
+
+    Call arguments:
+        inputs: what the model takes.
+
+    Args:
+        model: see `AttentionModel`.
+        method: name of an explanation method, see `AttentionModel.explain`; all but `"flow"`.
+            Methods with gradients explain the predicted class.
+        layers: see `AttentionModel`.
+        layout: see `AttentionModel`.
+        image_shape: see `AttentionModel`.
+        output: see `AttentionModel`.
+        find_now: whether the attention is looked for at once rather than at the first call. A
+            model that is read from a file gets its weights only after it is made.
+        name: of this model.
+        **options: the method's options, numbers and texts.
+
+    Attributes:
+        model: the model.
+        attention_model: the `AttentionModel` on it.
+
+    Returns:
+        dict `{"predictions": ..., "rollout": ...}`: the model's predictions, and a float32 tensor
+        `[batch, grid_height, grid_width]`, under the method's name.
+
+    Raises:
+        TypeError: see `AttentionModel.explain`.
+        ValueError: a method that can't be exported; what `AttentionModel` and its `explain` raise.
+
+    Example:
+        >>> rollout_model = RolloutModel(model)
+        >>> rollout_model.predict(images)["rollout"]  # [images, grid_height, grid_width]
+        >>> rollout_model.export("exported")
+        >>> tf.saved_model.load("exported").serve(images)["rollout"]
+    """
+
+    def __init__(
+        self,
+        model,
+        *,
+        method="rollout",
+        layers=None,
+        layout=None,
+        image_shape=None,
+        output=None,
+        find_now=True,
+        name=None,
+        **options,
+    ):
+        # Inputs reach the model as they are, whatever the policy of mixed precision.
+        super().__init__(name=name, dtype="float32", autocast=False)
+        check_choice("method", method, EXPORTABLE)
+        self.model, self.method = model, method
+        self._arguments = _Arguments(
+            attention={
+                "layers": layers,
+                "layout": layout,
+                "image_shape": image_shape,
+                "output": output,
+            },
+            options=options,
+        )
+        self._found = None
+        self.built = True
+        if find_now:
+            # Of an option that the method hasn't, at once.
+            signature = self.attention_model.signature
+            tf.function(self.call).get_concrete_function(signature.pack(signature.specs))
+
+    @property
+    def attention_model(self):
+        """The `AttentionModel`."""
+        if self._found is None:
+            # Also where the first call comes inside a graph, that of `predict` say.
+            with tf.init_scope():
+                self._found = AttentionModel(self.model, **self._arguments.attention)
+        return self._found
+
+    def build(self, input_shape=None):
+        """Does nothing: there are no variables but the model's."""
+        self.built = True
+
+    def call(self, inputs, training=None):
+        """Returns predictions and heatmap, in inference mode whatever `training` is."""
+        found = self.attention_model
+        evidence = found.evidence(inputs, methods=[self.method])
+        values = explained(self.method, evidence, found, self._arguments.options)
+        return {"predictions": evidence.predictions, self.method: found.layout.to_grid(values)}
+
+    def export(self, filepath):
+        """Writes a SavedModel that `tf.saved_model.load` reads without Keras and this package.
+
+        Its function `serve` and its signature `serving_default` take a batch of any size and give
+        what a call of this model gives.
+
+        Args:
+            filepath: directory to write.
+        """
+        signature = self.attention_model.signature
+
+        def serve(*inputs):
+            return self(signature.pack(list(inputs)))
+
+        module = tf.Module()
+        module.variables_of_model = [_plain(variable) for variable in self.model.variables]
+        module.serve = tf.function(serve, input_signature=_named(signature))
+        tf.saved_model.save(module, filepath, signatures={"serving_default": module.serve})
+
+    def get_config(self):
+        """Returns the arguments, for `from_config`."""
+        model = keras.utils.serialize_keras_object(self.model)
+        # Without the optimizer, whose state Keras loads only where all its variables are there.
+        model.pop("compile_config", None)
+        attention = self._arguments.attention
+        layout = attention["layout"]
+        return {
+            **attention,
+            "layout": None if layout is None else _layout_config(layout),
+            **self._arguments.options,
+            "name": self.name,
+            "model": model,
+            "method": self.method,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Returns the model; its attention is looked for at the first call."""
+        config = dict(config)
+        model = keras.utils.deserialize_keras_object(
+            config.pop("model"), custom_objects=custom_objects
+        )
+        layout = config.pop("layout")
+        layout = None if layout is None else TokenLayout(**layout)
+        return cls(model, layout=layout, find_now=False, **config)
+
+
+class _Arguments:
+    """Keeps dicts as they are, which Keras would put into containers of its own."""
+
+    def __init__(self, attention, options):
+        self.attention, self.options = attention, options
+
+
+def _plain(variable):
+    """Returns TensorFlow's variable, which Keras 3 wraps."""
+    return getattr(variable, "_value", variable)
+
+
+def _layout_config(layout):
+    return {
+        "prefix": layout.prefix,
+        "grid": list(layout.grid),
+        "readout": list(layout.readout) if layout.readout_is_given else None,
+        "suffix": layout.suffix,
+    }
+
+
+def _named(signature):
+    """Returns the specs under the names that the served function's arguments get."""
+    names = signature.names if len(signature.specs) > 1 else ["images"]
+    return [
+        tf.TensorSpec(spec.shape, spec.dtype, name=re.sub(r"\W", "_", name))
+        for name, spec in zip(names, signature.specs, strict=True)
+    ]
