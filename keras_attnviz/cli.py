@@ -9,7 +9,7 @@ import time
 import traceback
 from pathlib import Path
 
-from keras_attnviz.arguments import parser
+from keras_attnviz.arguments import parse
 from keras_attnviz.board import free_port, serve
 
 _VIT_EXTRA = ("vit_keras", "cv2")  # modules that the extra `vit` installs
@@ -25,7 +25,7 @@ def main(argv=None):
     """
     # Of TensorFlow's own messages only errors, unless the user wants them all.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    arguments = parser().parse_args(argv)
+    arguments = parse(argv)
     try:
         _COMMANDS[arguments.command](arguments)
     except KeyboardInterrupt:
@@ -76,17 +76,13 @@ def _fit(arguments):
 
 
 def _explain(arguments):
+    if arguments.data is not None:
+        _explain_folder(arguments)
+        return
     from keras_attnviz.explain import check_drawing, draw, explain, open_model
 
     check_drawing(arguments.out, arguments.images)
-    picture_model = open_model(
-        arguments.model,
-        weights=arguments.weights,
-        image_size=arguments.image_size,
-        activation=arguments.activation,
-        input_range=arguments.input_range,
-        trust=arguments.trust,
-    )
+    picture_model = open_model(arguments.model, **_model_options(arguments))
     explanations = explain(picture_model, arguments.images, **_rollout_options(arguments))
     for explanation in explanations:
         print(f"{explanation.source}: {explanation.class_name} ({explanation.confidence:.1%})")
@@ -94,8 +90,37 @@ def _explain(arguments):
     print(f"Drawn: {arguments.out}")
 
 
+def _explain_folder(arguments):
+    from keras_attnviz.explain import open_model
+    from keras_attnviz.picture_folder import explain_folder
+
+    picture_model = open_model(arguments.model, **_model_options(arguments))
+    rollout = {"head_fusion": "mean", "discard_ratio": 0.0, "start_layer": 0}
+    given = {name: getattr(arguments, name) for name in ("method", *_STREAM_OPTIONS)}
+    given = {name: value for name, value in given.items() if value is not None}
+    # Of the options of rollout only those that were given, as other methods haven't all of them.
+    chosen = {
+        name: value for name, value in _rollout_options(arguments).items() if value != rollout[name]
+    }
+    written = explain_folder(
+        picture_model,
+        arguments.data,
+        arguments.out,
+        print_fn=print,
+        **given,
+        **chosen,
+    )
+    print(f"Explained: {written.images} pictures, skipped: {written.skipped}")
+    print(f"Files: {written.paths[0]}{' ...' if len(written.paths) > 1 else ''}")
+
+
 def _board(arguments):
     serve(arguments.log_dir, port=arguments.port, host=arguments.host)
+
+
+def _model_options(arguments):
+    names = ("weights", "image_size", "activation", "input_range", "trust")
+    return {name: getattr(arguments, name) for name in names}
 
 
 def _rollout_options(arguments):
@@ -103,6 +128,7 @@ def _rollout_options(arguments):
     return {name: getattr(arguments, name) for name in names}
 
 
+_STREAM_OPTIONS = ("format", "batch_size", "shard_size")
 _COMMANDS = {"demo": _demo, "fit": _fit, "explain": _explain, "board": _board}
 
 

@@ -53,6 +53,11 @@ class EvidenceSource:
         self._sites = [trace.sites[place.index] for place in self._places]
 
     @property
+    def indices(self):
+        """The numbers of the places' maps in the graph, a tuple."""
+        return tuple(place.index for place in self._places)
+
+    @property
     def classes(self):
         """Number of classes that gradients can be asked for, None where there are none."""
         logits = graph.before_activation(self._trace.predictions)

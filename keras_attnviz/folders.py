@@ -53,7 +53,7 @@ class ClassFolders:
             must = "a directory that holds one folder of pictures for every class"
             remedy = "Put the pictures of every class into a folder named like the class."
             raise ValueError(message(name, must, str(directory), remedy))
-        found = [_pictures(folder) for folder in folders]
+        found = [sorted(picture_paths(folder)) for folder in folders]
         empty = [folder.name for folder, paths in zip(folders, found, strict=True) if not paths]
         if empty:
             must = f"a directory with {', '.join(IMAGE_SUFFIXES)} files in every class folder"
@@ -236,20 +236,21 @@ def check_intact(folders, image_size, *, skip_corrupt=None, name="directory"):
     return folders.without(corrupt, name=name)
 
 
+def picture_paths(folder):
+    """Yields the paths of the pictures in a folder and in folders below it, in a fixed order.
+
+    Pictures are files ending in .jpg, .jpeg or .png (in any case). Names that begin with a dot,
+    and `__MACOSX`, are passed over. No more than one folder's names are held in memory.
+    """
+    for parent, directories, names in os.walk(folder):
+        directories[:] = sorted(name for name in directories if not _is_junk(Path(name)))
+        for name in sorted(names):
+            if name.lower().endswith(IMAGE_SUFFIXES) and not _is_junk(Path(name)):
+                yield os.path.join(parent, name)
+
+
 def _is_junk(path):
     return path.name.startswith(".") or path.name == "__MACOSX"
-
-
-def _pictures(folder):
-    paths = []
-    for parent, directories, names in os.walk(folder):
-        directories[:] = [name for name in directories if not _is_junk(Path(name))]
-        paths += [
-            os.path.join(parent, name)
-            for name in names
-            if name.lower().endswith(IMAGE_SUFFIXES) and not _is_junk(Path(name))
-        ]
-    return sorted(paths)
 
 
 def _encoded(paths):

@@ -96,15 +96,16 @@ def test_other_methods_stand_under_their_names(model, images, method, options):
     np.testing.assert_allclose(found[method], expected, rtol=1e-5, atol=1e-7)
 
 
-def test_weights_are_shared_and_training_is_seen(images):
-    model = small_classifier(image_size=(16, 24), layers=2)
-    rollout_model = RolloutModel(model)
+def test_weights_are_shared_and_training_is_seen(model, images):
+    trained = pooled_model()
+    trained.set_weights(model.get_weights())
+    rollout_model = RolloutModel(trained)
     before = rollout_model.predict(images, verbose=0)
-    model.fit(images, np.arange(5) % 2, epochs=3, verbose=0)
+    trained.fit(images, np.arange(5) % 2, epochs=3, verbose=0)
     after = rollout_model.predict(images, verbose=0)
     assert np.abs(after["rollout"] - before["rollout"]).max() > 1e-5
-    np.testing.assert_allclose(after["rollout"], AttentionModel(model).rollout(images), atol=1e-7)
-    assert len(rollout_model.weights) == len(model.weights)
+    np.testing.assert_allclose(after["rollout"], AttentionModel(trained).rollout(images), atol=1e-7)
+    assert len(rollout_model.weights) == len(trained.weights)
 
 
 def test_dropout_stays_off_in_training_mode(rollout_model, images):

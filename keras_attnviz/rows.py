@@ -1,0 +1,163 @@
+"""Batches of images through a model to rows of results: predictions, heatmap, localization."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attnviz._checks import message
+from keras_attnviz.cells import mask_shares
+from keras_attnviz.classes import class_name, class_predictions
+from keras_attnviz.localizing import LOCALIZATIONS, localizations
+from keras_attnviz.methods import explained
+from keras_attnviz.replicas import Replicas
+from keras_attnviz.samples import class_indices
+from keras_attnviz.tables import INTEGER, NUMBER, NUMBERS, TEXT
+
+# What a batch may tell of its images beside the model's inputs.
+NAME, LABEL, MASK, ERROR = FURTHER = ("name", "label", "mask", "error")
+
+
+def columns(*, has_masks):
+    """Returns the columns of the rows, see `write_table`."""
+    measures = [f"localization_{name}" for name in LOCALIZATIONS] if has_masks else []
+    return {
+        "index": INTEGER,
+        NAME: TEXT,
+        LABEL: INTEGER,
+        "predicted": INTEGER,
+        "class_name": TEXT,
+        "confidence": NUMBER,
+        "grid_height": INTEGER,
+        "grid_width": INTEGER,
+        "heatmap": NUMBERS,
+        **dict.fromkeys(measures, NUMBER),
+        ERROR: TEXT,
+    }
+
+
+class ImageRows:
+    """Runs batches through a model and tells what came out, image by image.
+
+    Args:
+        attention_model: an `AttentionModel`.
+        method: name of an explanation method.
+        options: dict, the method's options.
+        class_names: sequence of texts, in the order of the outputs, or None.
+        batch_size: the most images of a batch.
+        strategy: see `Replicas`.
+
+    Raises:
+        TypeError, ValueError: see `AttentionModel.explain`.
+    """
+
+    def __init__(self, attention_model, method, options, *, class_names, batch_size, strategy):
+        self._model, self._method, self._options = attention_model, method, options
+        self._class_names = class_names
+        self._replicas = Replicas(self._graph, batch_size=batch_size, strategy=strategy)
+        # So that options that don't fit are told before any file is written.
+        specs = attention_model.signature.specs
+        tf.function(lambda *flat: self._graph(flat)).get_concrete_function(*specs)
+
+    def of(self, batches, *, first):
+        """Returns the rows of some batches, a list of dicts from names of columns to values.
+
+        Args:
+            batches: iterable of elements of a data set, see `explain_dataset`.
+            first: the index of the first image.
+
+        Raises:
+            ValueError: elements that don't fit.
+        """
+        rows = []
+        for batch in batches:
+            inputs, further = _parted(batch)
+            rows += self._rows(inputs, further, first + len(rows))
+        return rows
+
+    def _rows(self, inputs, further, first):
+        flat = [np.asarray(each) for each in self._model.signature.flatten(inputs, name="dataset")]
+        predictions, heat = self._replicas(flat)
+        rows = [
+            {
+                "index": first + position,
+                "grid_height": heat.shape[1],
+                "grid_width": heat.shape[2],
+                "heatmap": values.ravel(),
+            }
+            for position, values in enumerate(heat)
+        ]
+        told = [
+            self._classes(predictions),
+            self._measures(heat, further.get(MASK)),
+            _labels(further.get(LABEL)),
+            {NAME: _texts(further.get(NAME)), ERROR: _texts(further.get(ERROR))},
+        ]
+        for name, values in [item for each in told for item in each.items()]:
+            for row, value in zip(rows, values if values is not None else (), strict=False):
+                row[name] = value
+        return [_failed(row) if row.get(ERROR) else row for row in rows]
+
+    def _classes(self, predictions):
+        found = class_predictions(predictions, activation=self._model.activation)
+        if found is None:
+            return {}
+        classes, confidences = (values.tolist() for values in found)
+        names = None
+        if self._class_names is not None:
+            names = [class_name(index, self._class_names) for index in classes]
+        return {"predicted": classes, "confidence": confidences, "class_name": names}
+
+    def _measures(self, heat, masks):
+        if masks is None:
+            return {}
+        shares = mask_shares(np.asarray(masks), self._model.layout.grid)
+        found = localizations(heat.reshape(len(heat), -1), shares)
+        return {f"localization_{name}": values.numpy().tolist() for name, values in found.items()}
+
+    def _graph(self, flat):
+        """Returns predictions and heatmaps, `[batch, ...]` and `[batch, height, width]`."""
+        model = self._model
+        inputs = model.signature.pack(list(flat))
+        evidence = model.evidence(inputs, methods=[self._method])
+        values = explained(self._method, evidence, model, self._options)
+        return [tf.cast(evidence.predictions, tf.float32), model.layout.to_grid(values)]
+
+
+def further_spec(dataset):
+    """Returns what the batches of a data set tell of their images, a dict by `FURTHER`'s names."""
+    return _parted(dataset.element_spec)[1]
+
+
+def _parted(element):
+    """Returns a batch's inputs, and what it tells of its images, a dict by `FURTHER`'s names."""
+    if not isinstance(element, tuple) or len(element) < 2:
+        return (element[0] if isinstance(element, tuple) else element), {}
+    inputs, further = element[:2]
+    if not isinstance(further, dict):
+        return inputs, {LABEL: further}
+    unknown = sorted(set(further) - set(FURTHER))
+    if unknown:
+        must = f"of batches (inputs, labels) or (inputs, dict of {', '.join(FURTHER)})"
+        raise ValueError(message("dataset", must, unknown))
+    return inputs, further
+
+
+def _labels(labels):
+    if labels is None:
+        return {}
+    found = class_indices(labels.numpy())
+    if found is None:
+        must = "of batches whose labels are class indices or one-hot"
+        raise ValueError(message("dataset", must, labels))
+    return {LABEL: found.tolist()}
+
+
+def _texts(texts):
+    """Returns a string tensor as a list of texts, or None."""
+    if texts is None:
+        return None
+    return [text.decode("utf-8", "replace") for text in texts.numpy().tolist()]
+
+
+def _failed(row):
+    """Returns the row of an image that is skipped: nothing that its pixels would tell."""
+    return {name: row.get(name) for name in ("index", NAME, LABEL, ERROR)}

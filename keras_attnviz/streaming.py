@@ -1,0 +1,234 @@
+"""Whole data sets: predictions and heatmaps of any number of images, written shard by shard."""
+
+import dataclasses
+import hashlib
+import itertools
+import os
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attnviz._checks import check_choice, check_count, message
+from keras_attnviz.capture import AttentionModel
+from keras_attnviz.methods import METHODS
+from keras_attnviz.rows import ERROR, MASK, NAME, ImageRows, columns, further_spec
+from keras_attnviz.shards import Shards
+from keras_attnviz.tables import FORMATS
+
+BATCH_SIZE, SHARD_SIZE = 32, 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Streamed:
+    """What `explain_dataset` has written.
+
+    Attributes:
+        paths: tuple of texts, the files with the results, those of earlier calls included.
+        images: number of images that this call has explained.
+        skipped: number of images that this call has skipped because of an error.
+    """
+
+    paths: tuple
+    images: int
+    skipped: int
+
+
+def explain_dataset(
+    model,
+    dataset,
+    out,
+    *,
+    method="rollout",
+    format=None,
+    batch_size=BATCH_SIZE,
+    shard_size=SHARD_SIZE,
+    class_names=None,
+    strategy=None,
+    print_fn=None,
+    **options,
+):
+    """Writes predictions and heatmaps of any number of images, shard by shard.
+
+    Memory doesn't grow with the number of images. Where there are several local devices, each
+    takes a part of every batch. A call that was interrupted goes on when it is repeated: shards
+    that are written aren't written again. So the data set must give the same images in the same
+    order each time.
+
+    Args:
+        model: a Keras model, or an `AttentionModel`. Its weights are read by all devices from the
+            one where they stand.
+        dataset: a `tf.data.Dataset` of batches: of what the model takes, `(inputs, labels)` with
+            class indices or one-hot labels, or `(inputs, further)` with a dict of `"name"` (text),
+            `"label"`, `"mask"` (float `[batch, height, width]`, 1 on the object) and `"error"` (a
+            text for what is to be skipped, empty for the others).
+        out: a directory for shards, `part-00000.parquet` and so on; or a file ending in .parquet
+            or .tfrecord, into which they are joined at the end.
+        method: name of an explanation method, see `AttentionModel.explain`. Methods with gradients
+            explain the predicted class.
+        format: of shards in a directory, `"parquet"` unless given, or `"tfrecord"`.
+        batch_size: images that are run at once, on all devices together. The data set is batched
+            anew by it.
+        shard_size: images of a shard, a multiple of `batch_size`.
+        class_names: sequence of texts, in the order of the outputs.
+        strategy: a `tf.distribute.Strategy`; one of all local devices unless given.
+        print_fn: function that is called with a line for every shard, and for each image that is
+            skipped.
+        **options: the method's options, see `AttentionModel.explain`.
+
+    Returns:
+        A `Streamed`. One row an image is written, with the columns `index`, the image's number in
+        the data set; `name`; `label`; `predicted`, `class_name` and `confidence`; `grid_height`,
+        `grid_width` and `heatmap`, the float32 values of `AttentionModel.explain` row by row;
+        where there are masks `localization_mass`, `_auc`, `_hit` and `_lift`; and `error`. What is
+        unknown is null in Parquet, and left out of a TFRecord, which holds `tf.train.Example`s.
+
+    Raises:
+        ImportError: Parquet without pyarrow.
+        TypeError: no data set; see `AttentionModel.explain`.
+        ValueError: no images; elements that don't fit; an `out` of another run; what
+            `AttentionModel` and its `explain` raise.
+    """
+    if not isinstance(dataset, tf.data.Dataset):
+        raise TypeError(message("dataset", "a tf.data.Dataset of batches", dataset))
+    _check_sizes(batch_size, shard_size)
+    rebatched = dataset.rebatch(batch_size)
+    return explain_batches(
+        model,
+        lambda start: rebatched.skip(start // batch_size).prefetch(2),
+        out,
+        has_masks=MASK in further_spec(dataset),
+        method=method,
+        format=format,
+        batch_size=batch_size,
+        shard_size=shard_size,
+        class_names=class_names,
+        strategy=strategy,
+        print_fn=print_fn,
+        **options,
+    )
+
+
+def explain_batches(
+    model,
+    batches_from,
+    out,
+    *,
+    has_masks=False,
+    data=None,
+    method="rollout",
+    format=None,
+    batch_size=BATCH_SIZE,
+    shard_size=SHARD_SIZE,
+    class_names=None,
+    strategy=None,
+    print_fn=None,
+    **options,
+):
+    """Does what `explain_dataset` does, with batches from any image on.
+
+    Args:
+        model: see `explain_dataset`.
+        batches_from: function from the index of an image, a multiple of `shard_size`, to an
+            iterable of batches of `batch_size` images from there on.
+        out: see `explain_dataset`.
+        has_masks: whether the batches have masks.
+        data: text that is the same for the same images.
+        method, format, batch_size, shard_size, class_names, strategy, print_fn, options: see
+            `explain_dataset`.
+    """
+    check_choice("method", method, tuple(METHODS))
+    _check_sizes(batch_size, shard_size)
+    file, directory, form = _places(out, format)
+    attention_model = model if isinstance(model, AttentionModel) else AttentionModel(model)
+    image_rows = ImageRows(
+        attention_model,
+        method,
+        options,
+        class_names=class_names,
+        batch_size=batch_size,
+        strategy=strategy,
+    )
+    run = {
+        "method": method,
+        "options": options,
+        "shard_size": shard_size,
+        "masks": has_masks,
+        # Not the layers' names: Keras numbers these on and on.
+        "maps": list(attention_model.indices),
+        "layout": str(attention_model.layout),
+        "weights": _digest(attention_model.model),
+        "data": data,
+    }
+    shards = Shards(directory, run=run, columns=columns(has_masks=has_masks), form=form)
+    images = skipped = 0
+    if not shards.is_complete:
+        images, skipped = _write_missing(
+            shards, batches_from, image_rows, batch_size, shard_size, print_fn or _silent
+        )
+    if file is None:
+        return Streamed(tuple(map(str, shards.paths)), images, skipped)
+    shards.join(file)
+    return Streamed((str(file),), images, skipped)
+
+
+def _write_missing(shards, batches_from, image_rows, batch_size, shard_size, say):
+    """Writes the shards that aren't there; returns how many images were explained, how many not."""
+    images = skipped = 0
+    first = shards.first_missing()
+    batches = iter(batches_from(first * shard_size))
+    for index in itertools.count(first):
+        taken = itertools.islice(batches, shard_size // batch_size)
+        if shards.is_written(index):
+            if not sum(1 for _ in taken):
+                break
+            continue
+        rows = image_rows.of(taken, first=index * shard_size)
+        if not rows:
+            break
+        failed = [row for row in rows if row.get(ERROR)]
+        for row in failed:
+            say(f"Skipped: {row[NAME] or row['index']}: {row[ERROR]}")
+        shards.write(index, rows)
+        say(f"Written: {shards.path_of(index)}, {len(rows)} images")
+        images, skipped = images + len(rows) - len(failed), skipped + len(failed)
+    if not index:
+        raise ValueError("`dataset` must hold at least one image. Received: none.")
+    shards.complete()
+    return images, skipped
+
+
+def _places(out, form):
+    """Returns the file to join shards in, or None; the directory of shards; their format."""
+    out = Path(os.fspath(out))
+    suffix = out.suffix[1:].lower()
+    if suffix not in FORMATS:
+        return None, out, form or FORMATS[0]
+    if form not in (None, suffix):
+        raise ValueError(
+            message("format", f"left out, or {suffix!r} as in the name of `out`", form)
+        )
+    if out.exists():
+        remedy = "Remove it, or choose another name."
+        raise ValueError(message("out", "a file that isn't there yet", str(out), remedy))
+    return out, out.with_name(f"{out.name}.parts"), suffix
+
+
+def _check_sizes(batch_size, shard_size):
+    check_count("batch_size", batch_size)
+    check_count("shard_size", shard_size)
+    if shard_size % batch_size:
+        must = f"a multiple of `batch_size`, {batch_size}"
+        raise ValueError(message("shard_size", must, shard_size))
+
+
+def _digest(model):
+    """Returns a text that is the same for the same weights."""
+    digest = hashlib.sha256()
+    for variable in model.weights:
+        digest.update(np.asarray(variable.numpy()).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _silent(_):
+    pass
