@@ -20,7 +20,7 @@ from PIL import Image
 from small_vits import SMALL, write_published_weights, write_weights
 
 import keras_attnviz
-from keras_attnviz import arguments, cli, rollout
+from keras_attnviz import arguments, cli, methods, rollout, tables
 from keras_attnviz.board import DEFAULT_PORT
 from keras_attnviz.classifiers import MEMBER, build_classifier, load_classifier, save_classifier
 from keras_attnviz.pretrained import ARCHITECTURES
@@ -80,6 +80,8 @@ def test_the_installed_command_tells_its_version():
 def test_what_the_command_line_knows_without_tensorflow_is_true():
     assert tuple(ARCHITECTURES) == arguments.MODELS
     assert tuple(rollout.FUSIONS) == arguments.FUSIONS
+    assert tuple(methods.METHODS) == arguments.METHODS
+    assert tables.FORMATS == arguments.FORMATS
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,10 @@ def test_wrong_arguments_give_one_line_and_exit_code_2(tmp_path, capsys, argumen
         ("fit --data x --image-size 1x2x3", "'1x2x3' is neither a number nor HEIGHTxWIDTH"),
         ("fit --data x --trainable-blocks some", "'some' is neither a number nor 'all'"),
         ("fit --data x --model vit_b8", "invalid choice: 'vit_b8'"),
-        ("explain vit_b16", "the following arguments are required: IMAGE"),
+        ("explain vit_b16", "the following arguments are required: IMAGE, or --data and --out"),
+        ("explain vit_b16 --data x", "--data needs --out, and no IMAGE beside it"),
+        ("explain vit_b16 z.png --data x --out y", "--data needs --out, and no IMAGE beside it"),
+        ("explain vit_b16 z.png --shard-size 8", "--shard-size needs --data"),
         ("fly", "invalid choice: 'fly'"),
         ("", "the following arguments are required: COMMAND"),
     ],
@@ -261,6 +266,29 @@ def test_explain_prints_and_draws_with_a_file_of_ours(tmp_path, capsys):
     assert lines == [f"{CAT}: cat (100.0%)", f"{coffee}: cat (100.0%)", f"Drawn: {out}"]
     with Image.open(out) as drawing:
         assert drawing.size == (1200, 1260)
+
+
+@pytest.mark.vit_keras
+def test_explain_streams_a_folder_into_a_file(tmp_path, capsys):
+    path = saved_classifier(tmp_path / "model.keras")
+    data = write_faces(tmp_path / "data", per_class=5)
+    (data / "face" / "bad.png").write_text("no picture", encoding="utf-8")
+    out = tmp_path / "heat.tfrecord"
+    options = ["--method", "affinity", "--batch-size", "4", "--shard-size", "8"]
+    assert cli.main(["explain", str(path), "--data", str(data), "-o", str(out), *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Skipped: face/bad.png: `image` must be an intact JPEG or PNG")
+    assert lines[1:] == [
+        f"Written: {out}.parts/part-00000.tfrecord, 8 images",
+        f"Written: {out}.parts/part-00001.tfrecord, 3 images",
+        "Explained: 10 pictures, skipped: 1",
+        f"Files: {out}",
+    ]
+    assert out.stat().st_size > 11 * 16 * 4
+    again = ["explain", str(path), "--data", str(data), "-o", str(out)]
+    assert cli.main(again) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("keras-attnviz: `out` must be a file that isn't there yet.")
 
 
 @pytest.mark.slow

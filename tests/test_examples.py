@@ -1,16 +1,22 @@
 """The examples, run as a user runs them."""
 
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import KERAS_3
 from event_files import images_of, scalars_of
 from pictures import DATA, write_faces
 from PIL import Image
-from small_vits import write_published_weights
+from small_vits import SMALL, write_published_weights
+
+from keras_attnviz import RolloutModel
+from keras_attnviz.classifiers import build_classifier
+from keras_attnviz.explain import PictureModel, explain
 
 pytestmark = pytest.mark.vit_keras
 
@@ -92,3 +98,34 @@ def test_explain_image_prints_and_draws(tmp_path, keras_home):
     assert said.startswith(f"{picture}: tabby, tabby cat (")
     with Image.open(tmp_path / "attention.png") as drawing:
         assert drawing.size == (1200, 630)
+
+
+@pytest.mark.slow
+@pytest.mark.one_stack
+@pytest.mark.skipif(importlib.util.find_spec("apache_beam") is None, reason="an extra")
+@pytest.mark.parametrize(
+    "options", [[], ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]]
+)
+def test_beam_explain_writes_what_the_model_gives(tmp_path, options):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    model = build_classifier(SMALL, classes=2, image_size=(32, 40), weights="none")
+    RolloutModel(model).export(tmp_path / "exported")
+    data = write_faces(tmp_path / "data", per_class=4)
+    (data / "face" / "bad.png").write_text("no picture", encoding="utf-8")
+    (data / "notes.txt").write_text("no picture", encoding="utf-8")
+    given = {"--model": "exported", "--input": "data/**", "--output": "out/heat"}
+    # The exported model needs nothing of this package.
+    alone = [f"{name}={value}" for name, value in given.items()]
+    run("beam_explain.py", *alone, "--batch-size=3", *options, folder=tmp_path, keras_home=tmp_path)
+    rows = parquet.read_table(tmp_path / "out").to_pylist()
+    assert len(rows) == 9
+    (broken,) = [row for row in rows if row["error"]]
+    assert broken["name"].endswith("data/face/bad.png")
+    assert broken["heatmap"] is None
+    intact = [row for row in rows if not row["error"]]
+    assert len({row["name"] for row in intact}) == 8
+    expected = explain(PictureModel(model, (0, 255)), [tmp_path / row["name"] for row in intact])
+    for row, explanation in zip(intact, expected, strict=True):
+        heat = np.reshape(row["heatmap"], (row["grid_height"], row["grid_width"]))
+        np.testing.assert_allclose(heat, explanation.attention, atol=1e-6)
+        assert max(row["predictions"]) == pytest.approx(explanation.confidence, abs=1e-5)
