@@ -103,10 +103,7 @@ def test_explain_image_prints_and_draws(tmp_path, keras_home):
 @pytest.mark.slow
 @pytest.mark.one_stack
 @pytest.mark.skipif(importlib.util.find_spec("apache_beam") is None, reason="an extra")
-@pytest.mark.parametrize(
-    "options", [[], ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]]
-)
-def test_beam_explain_writes_what_the_model_gives(tmp_path, options):
+def test_beam_explain_writes_what_the_model_gives(tmp_path, monkeypatch):
     parquet = pytest.importorskip("pyarrow.parquet")
     model = build_classifier(SMALL, classes=2, image_size=(32, 40), weights="none")
     RolloutModel(model).export(tmp_path / "exported")
@@ -114,9 +111,13 @@ def test_beam_explain_writes_what_the_model_gives(tmp_path, options):
     (data / "face" / "bad.png").write_text("no picture", encoding="utf-8")
     (data / "notes.txt").write_text("no picture", encoding="utf-8")
     given = {"--model": "exported", "--input": "data/**", "--output": "out/heat"}
-    # The exported model needs nothing of this package.
-    alone = [f"{name}={value}" for name, value in given.items()]
-    run("beam_explain.py", *alone, "--batch-size=3", *options, folder=tmp_path, keras_home=tmp_path)
+    # Neither the example nor the exported model needs this package.
+    (tmp_path / "keras_attnviz.py").write_text("raise ImportError", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    options = [f"{name}={value}" for name, value in given.items()]
+    # In processes of their own, so that everything is sent to them as on a cluster.
+    options += ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
+    run("beam_explain.py", *options, "--batch-size=3", folder=tmp_path, keras_home=tmp_path)
     rows = parquet.read_table(tmp_path / "out").to_pylist()
     assert len(rows) == 9
     (broken,) = [row for row in rows if row["error"]]
