@@ -43,8 +43,8 @@ class RolloutModel(keras.Model):
         attention_model: the `AttentionModel` on it.
 
     Returns:
-        dict `{"predictions": ..., "rollout": ...}`: the model's predictions, and a float32 tensor
-        `[batch, grid_height, grid_width]`, under the method's name.
+        dict of the model's predictions under `"predictions"`, and a float32 tensor
+        `[batch, grid_height, grid_width]` under the method's name, `"rollout"` unless given.
 
     Raises:
         TypeError: see `AttentionModel.explain`.

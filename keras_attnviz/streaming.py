@@ -81,7 +81,7 @@ def explain_dataset(
         the data set; `name`; `label`; `predicted`, `class_name` and `confidence`; `grid_height`,
         `grid_width` and `heatmap`, the float32 values of `AttentionModel.explain` row by row;
         where there are masks `localization_mass`, `_auc`, `_hit` and `_lift`; and `error`. What is
-        unknown is null in Parquet, and left out of a TFRecord, which holds `tf.train.Example`s.
+        unknown is null in Parquet, and left out of a TFRecord, of `tf.train.Example`.
 
     Raises:
         ImportError: Parquet without pyarrow.

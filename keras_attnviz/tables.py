@@ -109,6 +109,7 @@ def _pyarrow():
     except ImportError as error:
         raise ImportError(
             f"Parquet files need pyarrow. Received: {error}. Install it with: "
-            "pip install 'keras-attnviz[parquet]', or write TFRecord files."
+            "pip install 'keras-attnviz[parquet]', with NumPy 1: pip install 'pyarrow<26'; or "
+            "write TFRecord files."
         ) from error
     return pyarrow, pyarrow.parquet
