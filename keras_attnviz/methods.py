@@ -1,6 +1,7 @@
 """The explanation methods by name: what each needs, and how it comes to its heatmap."""
 
 import dataclasses
+import inspect
 import numbers
 from collections.abc import Callable
 
@@ -51,7 +52,21 @@ def explained(method, evidence, attention_model, options):
         TypeError: an option that the method hasn't, or one of the wrong type.
         ValueError: an option out of its range.
     """
+    _check_options(method, options)
     return METHODS[method].tokens(evidence, attention_model, **options)
+
+
+def _check_options(method, options):
+    parameters = inspect.signature(METHODS[method].tokens).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return  # Those of rollout, which checks them.
+    known = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise TypeError(
+            f"The options of {method!r} must be among: {', '.join(known)}. Received: "
+            f"{', '.join(unknown)}."
+        )
 
 
 def check_method(name, method):

@@ -13,6 +13,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import HAS_VIT_KERAS
 from pictures import DATA, write_faces
@@ -266,6 +267,14 @@ def test_explain_prints_and_draws_with_a_file_of_ours(tmp_path, capsys):
     assert lines == [f"{CAT}: cat (100.0%)", f"{coffee}: cat (100.0%)", f"Drawn: {out}"]
     with Image.open(out) as drawing:
         assert drawing.size == (1200, 1260)
+        rollout = np.asarray(drawing)
+    options = ["-o", str(out), "--method", "affinity"]
+    assert cli.main(["explain", str(path), CAT, coffee, *options]) == 0
+    with Image.open(out) as drawing:
+        assert (np.asarray(drawing) != rollout).any()
+    options = ["-o", str(out), "--method", "affinity", "--start-layer", "-1"]
+    assert cli.main(["explain", str(path), CAT, *options]) == 2
+    assert "The options of 'affinity' must be among: top_layers." in capsys.readouterr().err
 
 
 @pytest.mark.vit_keras

@@ -93,6 +93,18 @@ def test_explanations_agree_with_the_model_on_its_own_inputs(tmp_path):
         np.testing.assert_array_equal(explanation.picture, read_image(sources[index]))
 
 
+@pytest.mark.parametrize(
+    ("method", "options"), [("affinity", {"top_layers": 1}), ("relevance", {})]
+)
+def test_other_methods(method, options, tmp_path):
+    path = write_weights(tmp_path / "small.npz", classes=3)
+    model = build_vit(SMALL, image_size=32, weights=path, include_top=True, activation="softmax")
+    (found,) = explain(PictureModel(model, (-1, 1)), [DATA / "chelsea.png"], method, **options)
+    images = vit.preprocess_inputs(read_image(DATA / "chelsea.png", 32)[np.newaxis].astype("f"))
+    expected = AttentionModel(model).explain(images, method, **options)[0]
+    np.testing.assert_allclose(found.attention, expected, rtol=1e-4, atol=1e-7)
+
+
 @pytest.mark.parametrize("input_range", [(0, 255), (0, 1), (-1, 1)])
 def test_pixels_come_in_the_range_that_the_model_takes(input_range, tmp_path):
     seen = []

@@ -138,7 +138,7 @@ def test_one_layer_and_head_by_hand(attention_model, images, evidence):
     ("method", "options", "kind", "text"),
     [
         ("rolout", {}, ValueError, "`method` must be one of 'rollout', 'attention', 'affinity'"),
-        ("relevance", {"residual": 0.5}, TypeError, "unexpected keyword argument 'residual'"),
+        ("relevance", {"residual": 0.5}, TypeError, "of 'relevance' must be among: start_layer"),
         ("attention", {"layer": 2}, ValueError, "`layer` must be an integer in [-2, 2)"),
         ("attention", {"head": 2}, ValueError, "`head` must be None or an integer in [0, 2)"),
         ("attention", {"head": "x"}, TypeError, "`head` must be None or an integer in [0, 2)"),
