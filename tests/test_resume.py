@@ -5,11 +5,12 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 from event_files import images_of, scalars_of
-from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from real_tensorboard import answers, started
 
 from keras_attnviz import jensen_shannon_divergence, read_log
 
@@ -50,13 +51,21 @@ def test_no_epoch_is_missing_or_double(killed):
         assert sorted(series) == STEPS
 
 
-def test_tensorboard_sees_the_same(killed):
-    multiplexer = EventMultiplexer(tensor_size_guidance={"scalars": 0, "images": 0})
-    multiplexer.AddRunsFromDirectory(str(killed))
-    multiplexer.Reload()
-    accumulator = multiplexer.GetAccumulator("attention")
-    for tag in ("attention/entropy", "attention/probe_0"):
-        assert [event.step for event in accumulator.Tensors(tag)] == STEPS
+@pytest.mark.parametrize("load_fast", ["true", "false"])
+def test_tensorboard_sees_the_same(killed, load_fast):
+    options = ["--logdir", str(killed), "--port", "0", "--load_fast", load_fast]
+    with started([sys.executable, "-m", "tensorboard.main", *options]) as address:
+        ask = answers(address)
+        for _ in range(150):
+            if "attention" in json.loads(ask("plugin/images/tags")):
+                break
+            time.sleep(0.2)
+        where = {"run": "attention", "tag": "attention/entropy"}
+        scalars = json.loads(ask("plugin/scalars/scalars", **where))
+        where["tag"] = "attention/probe_0"
+        pictures = json.loads(ask("plugin/images/images", **where))
+    assert [step for _, step, _ in scalars] == STEPS
+    assert [picture["step"] for picture in pictures] == STEPS
 
 
 def test_the_first_baseline_is_kept(killed):
