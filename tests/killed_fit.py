@@ -34,6 +34,7 @@ class Killing(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
         self._kill("begin", epoch)
+        self._kill("term", epoch, signal.SIGTERM)
 
     def on_train_batch_end(self, batch, logs=None):
         if batch == 1:
@@ -42,9 +43,9 @@ class Killing(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self._kill("end", epoch)
 
-    def _kill(self, moment, epoch):
+    def _kill(self, moment, epoch, number=signal.SIGKILL):
         if (moment, epoch) == (self.moment, self.at):
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
 
 
 def fit(log_dir, backup_dir, order, killing):

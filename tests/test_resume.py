@@ -17,10 +17,17 @@ from keras_attnviz import jensen_shannon_divergence, read_log
 pytestmark = [pytest.mark.one_stack, pytest.mark.slow]
 HERE = pathlib.Path(__file__).parent
 STEPS = [-1, 0, 1, 2, 3, 4]
-# An epoch's entries take some 60 kB here, so most of these end within an entry.
+# An epoch's entries take some 400 kB here, so most of these end within an entry.
 KILLS = {
-    "backup-first": [["begin", 0], ["end", 0], ["end", 2], ["bytes", 20_000], ["bytes", 75_000]],
-    "backup-last": [["batch", 0], ["end", 1], ["batch", 3], ["bytes", 1_000], ["bytes", 99_000]],
+    "backup-first": [["begin", 0], ["end", 0], ["end", 2], ["bytes", 20_000], ["bytes", 300_000]],
+    "backup-last": [
+        ["batch", 0],
+        ["end", 1],
+        ["term", 2],
+        ["batch", 3],
+        ["bytes", 1_000],
+        ["bytes", 600_000],
+    ],
 }
 
 
@@ -36,8 +43,10 @@ def run(folder, order, kills):
 @pytest.fixture(scope="module", params=KILLS)
 def killed(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
-    logs, ended = run(folder, request.param, KILLS[request.param])
-    assert ended == [-signal.SIGKILL] * 5 + [0]
+    kills = KILLS[request.param]
+    logs, ended = run(folder, request.param, kills)
+    signals = [signal.SIGTERM if moment == "term" else signal.SIGKILL for moment, _ in kills]
+    assert ended == [*(-number for number in signals), 0]
     return logs
 
 
