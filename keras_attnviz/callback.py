@@ -21,6 +21,7 @@ from keras_attnviz.probe_log import NoLog, ProbeLog
 from keras_attnviz.probes import ProbeSet
 from keras_attnviz.records import chosen_probes
 from keras_attnviz.snapshots import overall, snapshot_scalars
+from keras_attnviz.workers import Agreement
 
 
 class AttentionRolloutCallback(keras.callbacks.Callback):
@@ -169,7 +170,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._faithfulness_every_epochs = faithfulness_every_epochs
         self._budget, self._left_out, self._began = TimeBudget(max_overhead), [], None
         self._has_begun, self._is_chief = False, True
-        self._monitor = self._log = self._kept = self._faithfulness = None
+        self._monitor = self._log = self._kept = self._faithfulness = self._agreement = None
         self._baseline = self._last = self._before = None
         self._epoch = self._logged = None
         self._scalars, self._faithful = {}, {}
@@ -194,7 +195,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         if self._faithfulness_every_epochs is not None:
             self._faithfulness = ProbeFaithfulness(self._monitor)
         # Of several workers each runs the probes, and the chief writes.
-        self._is_chief = self.model.distribute_strategy.extended.should_save_summary
+        strategy = self.model.distribute_strategy
+        self._is_chief, self._agreement = strategy.extended.should_save_summary, Agreement(strategy)
         self._log = NoLog()
         if self._is_chief:
             self._log = ProbeLog(
@@ -207,7 +209,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         """Logs the baseline before the first training step of a fit."""
         # Not in `on_train_begin`: a callback that restores weights there may stand after this.
         if not self._has_begun:
-            self._begin(epoch)
+            self._begin_together(epoch)
             self._has_begun = True
         self._began = time.monotonic()
 
@@ -224,9 +226,12 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         if self._faithfulness is not None:
             names += faithfulness_names(self._monitor.methods)
         known = {**self._faithful, **self._scalars}
-        for name in names if self._per_layer_logs else overall(names):
+        names = names if self._per_layer_logs else overall(names)
+        # Whoever stops the training by them must do so on all workers.
+        values = self._agreement.of_chief([known.get(name, float("nan")) for name in names])
+        for name, value in zip(names, values, strict=True):
             if logs is not None:
-                logs[f"attention_{name.replace('/', '_')}"] = known.get(name, float("nan"))
+                logs[f"attention_{name.replace('/', '_')}"] = value
 
     def on_train_end(self, logs=None):
         """Logs the last epoch if that is still to be done, closes the log, says what is missing."""
@@ -256,6 +261,22 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         if self._log is None or not self._log.is_open:
             raise RuntimeError(f"no attention log is open in {self.log_dir!r}")
         self._log.write_text(step, tag, text)
+
+    def _begin_together(self, epoch):
+        """Begins, and raises on all workers where one can't: others would wait for it for ever."""
+        error = None
+        try:
+            self._begin(epoch)
+        except Exception as caught:
+            error = caught
+        has_failed = self._agreement.any_of(error is not None)
+        if error is not None:
+            raise error
+        if has_failed:
+            raise RuntimeError(
+                f"The attention log in {self.log_dir!r} could not be begun on another worker; the "
+                "error there tells why."
+            )
 
     def _begin(self, epoch):
         """Opens the log and takes the baseline, or takes up a log where a training has ended."""
@@ -347,6 +368,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
 
     def _tell_of_no_pattern(self, snapshot):
         """Warns once a method of heatmaps that show nothing."""
+        if not self._is_chief:
+            return
         for method, probes in snapshot.without_pattern():
             if method in self._told:
                 continue

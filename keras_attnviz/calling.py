@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attnviz.outputs import select_output
+from keras_attnviz.workers import own_variables
 
 
 def build(model, signature):
@@ -38,7 +39,8 @@ def own_predictions(model, signature, inputs, *, output=None):
         ValueError: the model doesn't take these values.
     """
     with refusal_told(signature, inputs), losses_kept(model), variables_kept(model):
-        outputs = model(signature.pack(inputs), training=False)
+        with own_variables(model):
+            outputs = model(signature.pack(inputs), training=False)
     return select_output(outputs, output, getattr(model, "output_names", None))
 
 
@@ -71,7 +73,11 @@ def refusal_told(signature, inputs):
 def variables_kept(model):
     """Gives each variable back the value that it had, counters and random states for example."""
     # Reading doesn't copy.
-    kept = [(variable, tf.convert_to_tensor(variable)) for variable in model.variables]
+    kept = [
+        (part, tf.convert_to_tensor(part))
+        for variable in model.variables
+        for part in parts_of(variable)
+    ]
     try:
         yield
     finally:
@@ -99,6 +105,12 @@ def losses_kept(model):
     finally:
         for layer, name, losses in kept:
             getattr(layer, name)[:] = losses
+
+
+def parts_of(variable):
+    """Returns the variables that a Keras variable stands for: of several devices one each."""
+    variable = getattr(variable, "_value", variable)  # Keras 3 wraps TensorFlow's
+    return list(getattr(variable, "values", (variable,)))
 
 
 def all_layers(model):

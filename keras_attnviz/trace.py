@@ -7,10 +7,11 @@ import itertools
 import tensorflow as tf
 
 from keras_attnviz import graph
-from keras_attnviz.calling import all_layers, losses_kept, refusal_told
+from keras_attnviz.calling import all_layers, losses_kept, parts_of, refusal_told
 from keras_attnviz.cutting import cut, unoptimized
 from keras_attnviz.outputs import select_output
 from keras_attnviz.sites import find_attention
+from keras_attnviz.workers import own_variables
 
 # Reductions of an attention map's last axes: one key axis, or two or three (height, width).
 _MAX_KEY_AXES = 3
@@ -52,7 +53,7 @@ class Trace:
         self._reads_inputs = reads_inputs
         self._reads_sites = graph.Dependence(everything, [site.weights for site in self.sites])
         handles = {
-            id(handle) for variable in model.trainable_variables for handle in _handles(variable)
+            id(part.handle) for variable in model.trainable_variables for part in parts_of(variable)
         }
         trained = [inner for outer, inner in self._wrapped.graph.captures if id(outer) in handles]
         self._reads_trained = graph.Dependence(everything, trained)
@@ -193,7 +194,7 @@ class Trace:
             self.predictions = select_output(outputs, output, names)
             return self.predictions
 
-        with losses_kept(model):
+        with losses_kept(model), own_variables(model):
             # Unlike tf.function, what this gives can be cut into functions of parts.
             self._wrapped = tf.compat.v1.wrap_function(traced, self.signature.specs)
 
@@ -250,9 +251,3 @@ def _functions_inlined():
         yield
     finally:
         tf.config.run_functions_eagerly(before)
-
-
-def _handles(variable):
-    """Returns the resources of a Keras variable; those of several devices are several."""
-    variable = getattr(variable, "_value", variable)  # Keras 3 wraps TensorFlow's
-    return [part.handle for part in getattr(variable, "values", (variable,))]
