@@ -38,9 +38,13 @@ def own_predictions(model, signature, inputs, *, output=None):
     Raises:
         ValueError: the model doesn't take these values.
     """
-    with refusal_told(signature, inputs), losses_kept(model), variables_kept(model):
-        with own_variables(model):
-            outputs = model(signature.pack(inputs), training=False)
+    with (
+        refusal_told(signature, inputs),
+        losses_kept(model),
+        variables_kept(model),
+        own_variables(model),
+    ):
+        outputs = model(signature.pack(inputs), training=False)
     return select_output(outputs, output, getattr(model, "output_names", None))
 
 

@@ -98,7 +98,7 @@ class NoLog:
     is_open = True
 
     def size_lines(self, epochs, every_epochs):
-        """Returns nothing to be told."""
+        """Tells nothing."""
         return []
 
     def open(self, first_step):

@@ -1,21 +1,23 @@
-"""Fits in processes of their own: on one device, on several, or on several workers.
+"""Fits in processes of their own: on one device, on several devices, on several workers.
 
-    python worker_fit.py FOLDER KIND [KILLS]
+    python worker_fit.py FOLDER PLAN
 
-KIND is one of `KINDS`. Each process writes what its fit has given into `FOLDER/<role>.json`; the
-log is in `FOLDER/logs`. KILLS is a JSON list, one entry a start: `[role, moment, epoch]` with a
-moment of `killed_fit.Killing`; the process of that role is killed there, the others are ended, and
-all are started again. Printed is how each process of the last start has ended.
+PLAN is a JSON list, one entry a start: `[name, kind, kill]`. Everything of it goes into
+`FOLDER/name`: the log into `logs`, and into `<role>.json` what the fit of a process has given. The
+kind is one of `KINDS`. `kill` is null or `[role, moment, epoch]` with a moment of `Killing`: the
+process of that role is killed there. Printed is a line a start, how each of its processes has
+ended, as JSON; none runs longer than `SECONDS`.
 """
 
-import contextlib
 import json
 import os
 import pathlib
 import signal
 import socket
 import sys
+import threading
 import time
+import traceback
 
 import numpy as np
 import tensorflow as tf
@@ -24,42 +26,36 @@ from killed_fit import Killing
 from tensorflow import keras
 
 from keras_attnviz import AttentionRolloutCallback, ProbeSet
+from keras_attnviz.workers import Agreement
 
 EPOCHS = 3
-# Of each kind the roles of its processes; the first one's log is the one that counts.
+SECONDS = 100
+# Of each kind the roles of its processes. Servers serve until they are ended.
 KINDS = {
     "one": ["chief-0"],
     "mirrored": ["chief-0"],
     "workers": ["worker-0", "worker-1"],
     "servers": ["chief-0", "worker-0", "ps-0"],
 }
-SECONDS = 150
-
-
-def data():
-    images = np.random.default_rng(0).random((64, 16, 16, 3)).astype("float32")
-    labels = (images[:, :8].mean(axis=(1, 2, 3)) > images[:, 8:].mean(axis=(1, 2, 3))).astype(int)
-    return images, labels
 
 
 def classifier():
     """Returns a classifier that trains the same on one device as on several."""
-    still = keras.layers.BatchNormalization(
-        moving_mean_initializer=keras.initializers.Constant(0.1), trainable=False
-    )
     model = keras.Sequential(
         [
             small_vit(image_size=16, patch_size=8, layers=1),
             keras.layers.Flatten(),
-            # Devices have their own of its variables, which are averaged when they are read.
-            still,
+            # Each device has its own of this layer's averages, also where they aren't trained.
+            keras.layers.BatchNormalization(
+                moving_mean_initializer=keras.initializers.Constant(0.1), trainable=False
+            ),
             keras.layers.Dense(2, "softmax"),
         ]
     )
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
-    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy")
     return model
 
 
@@ -78,90 +74,97 @@ def strategy_of(kind):
 
 
 def fit(folder, kind, role, kill):
-    images, labels = data()
-    strategy = strategy_of(kind)
+    strategy = strategy_of(kind)  # before TensorFlow computes anything
     with strategy.scope():
         model = classifier()
+    images = np.random.default_rng(0).random((64, 16, 16, 3)).astype("float32")
+    labels = (images[:, :8].mean(axis=(1, 2, 3)) > images[:, 8:].mean(axis=(1, 2, 3))).astype(int)
+    # Endless, and the steps given: servers take nothing else.
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16).repeat()
     callbacks = [AttentionRolloutCallback(ProbeSet(images[:3]), folder / "logs")]
-    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)
-    steps = None
-    if kind == "servers":
-        dataset, steps = dataset.repeat(), 4
-    history = model.fit(
-        dataset, epochs=EPOCHS, steps_per_epoch=steps, verbose=0, callbacks=callbacks
-    )
-    (folder / f"{role}.json").write_text(json.dumps(history.history, default=float))
+    if kind == "workers":
+        moment = kill[1:] if kill and kill[0] == role else ["", 0]
+        callbacks += [Killing(*moment), keras.callbacks.BackupAndRestore(str(folder / "backup"))]
+    options = {"epochs": EPOCHS, "steps_per_epoch": 4, "verbose": 0, "shuffle": False}
+    given = {"logs": model.fit(dataset, callbacks=callbacks, **options).history}
+    agreement, index = Agreement(strategy), int(role[-1])
+    given["of_chief"] = agreement.of_chief([index, index + 0.1, float("nan")])
+    given["any_of"] = [agreement.any_of(index == value) for value in (0, 1, 2)]
+    (folder / f"{role}.json").write_text(json.dumps(given, default=float))
 
 
 def serve():
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    server = tf.distribute.Server(
-        resolver.cluster_spec(),
-        job_name=resolver.task_type,
-        task_index=resolver.task_id,
-        protocol="grpc",
-    )
-    server.join()
+    tf.distribute.Server(
+        resolver.cluster_spec(), job_name=resolver.task_type, task_index=resolver.task_id
+    ).join()
+
+
+def run_role(folder, kind, role, cluster, kill):
+    """Runs the process of a role."""
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+    job, index = role.split("-")
+    if len(KINDS[kind]) > 1:
+        task = {"type": job, "index": int(index)}
+        os.environ["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task})
+    if kind == "servers" and job != "chief":
+        serve()
+    fit(folder, kind, role, kill)
+    # Where one worker ends before the others have, they see it as lost.
+    others = [folder / f"{other}.json" for other in KINDS[kind] if kind == "workers"]
+    while not all(path.exists() for path in others):
+        time.sleep(0.1)
+
+
+def end_with(parent):
+    """Ends this process when its parent has ended."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def free_port():
-    with contextlib.closing(socket.socket()) as found:
+    with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
 
 
-def child(folder, kind, role, cluster, kill):
-    """Runs one role, and doesn't return."""
-    try:
-        job, index = role.split("-")
-        if len(KINDS[kind]) > 1:
-            task = {"type": job, "index": int(index)}
-            os.environ["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task})
-        if kind == "servers" and job != "chief":
-            serve()
-        fit(folder, kind, role, kill)
-        # Where one worker ends before the others have, they see it as lost.
-        waiting = [name for name in KINDS[kind] if kind == "workers"]
-        while not all((folder / f"{name}.json").exists() for name in waiting):
-            time.sleep(0.1)
-    except BaseException:
-        import traceback
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)
-
-
-def run(folder, kind, kill):
-    roles = KINDS[kind]
+def start(folder, kind, kill):
+    """Starts the processes of a kind, waits for them, and returns how each has ended."""
     cluster = {}
-    for role in roles:
+    for role in KINDS[kind]:
         cluster.setdefault(role.split("-")[0], []).append(f"127.0.0.1:{free_port()}")
     children = {}
-    for role in roles:
-        pid = os.fork()
-        if not pid:
-            child(folder, kind, role, cluster, kill)
-        children[role] = pid
+    for role in KINDS[kind]:
+        # TensorFlow is imported once, and runs in the children only.
+        children[role] = os.fork()
+        if children[role] == 0:
+            try:
+                run_role(folder, kind, role, cluster, kill)
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
     ended, deadline = {}, time.monotonic() + SECONDS
-    while len(ended) < len(children) and time.monotonic() < deadline:
-        for role, pid in children.items():
-            if role not in ended:
-                done, status = os.waitpid(pid, os.WNOHANG)
-                if done:
-                    ended[role] = os.waitstatus_to_exitcode(status)
-                    print(role, ended[role], time.monotonic() - deadline + SECONDS, flush=True)
-        if kind == "servers" and "chief-0" in ended:
-            break
+    awaited = {"chief-0"} if kind == "servers" else set(children)
+    while not awaited <= set(ended) and time.monotonic() < deadline:
+        for role in set(children) - set(ended):
+            pid, status = os.waitpid(children[role], os.WNOHANG)
+            if pid:
+                ended[role] = os.waitstatus_to_exitcode(status)
         time.sleep(0.05)
-    for role, pid in children.items():
-        if role not in ended:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+    for role in set(children) - set(ended):
+        os.kill(children[role], signal.SIGKILL)
+        os.waitpid(children[role], 0)
+        ended[role] = "awaited in vain" if role in awaited else "ended"
     return ended
 
 
-def main(folder, kind, kills="[]"):
-    print(run(pathlib.Path(folder), kind, None))
+def main(folder, plan):
+    for name, kind, kill in json.loads(plan):
+        folder_of_run = pathlib.Path(folder) / name
+        folder_of_run.mkdir(exist_ok=True)
+        print(json.dumps(start(folder_of_run, kind, kill)), flush=True)
 
 
 if __name__ == "__main__":
