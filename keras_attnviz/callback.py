@@ -36,7 +36,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
     `attention/drift_from_last`, and those of health and localization that docs/log.md tells. The
     scalars also go into Keras' `logs`, as `attention_entropy` and so on, for callbacks that stand
     after this one in the list, the progress bar and the history; in epochs that are not logged
-    they repeat the last logged values.
+    they repeat the last logged values. Of several workers the chief writes, and all have its
+    scalars.
 
     Args:
         probes: a `ProbeSet`, or an array of images `[probes, height, width, channels]`, exactly
@@ -209,7 +210,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         """Logs the baseline before the first training step of a fit."""
         # Not in `on_train_begin`: a callback that restores weights there may stand after this.
         if not self._has_begun:
-            self._begin_together(epoch)
+            what = f"The attention log in {self.log_dir!r} could not be begun"
+            self._agreement.all_do(lambda: self._begin(epoch), what)
             self._has_begun = True
         self._began = time.monotonic()
 
@@ -261,22 +263,6 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         if self._log is None or not self._log.is_open:
             raise RuntimeError(f"no attention log is open in {self.log_dir!r}")
         self._log.write_text(step, tag, text)
-
-    def _begin_together(self, epoch):
-        """Begins, and raises on all workers where one can't: others would wait for it for ever."""
-        error = None
-        try:
-            self._begin(epoch)
-        except Exception as caught:
-            error = caught
-        has_failed = self._agreement.any_of(error is not None)
-        if error is not None:
-            raise error
-        if has_failed:
-            raise RuntimeError(
-                f"The attention log in {self.log_dir!r} could not be begun on another worker; the "
-                "error there tells why."
-            )
 
     def _begin(self, epoch):
         """Opens the log and takes the baseline, or takes up a log where a training has ended."""

@@ -54,9 +54,28 @@ class Agreement:
         """Returns the chief's values, a list of floats; takes each worker's, equally many."""
         return list(values) if self._strategy is None else self._reduced(values, of_all=False)
 
-    def any_of(self, is_true):
-        """Tells whether something is true on any worker."""
-        return is_true if self._strategy is None else self._reduced([is_true], of_all=True)[0] > 0
+    def all_do(self, act, what_failed):
+        """Calls a function on each worker; where it fails on one, all raise and none waits.
+
+        Args:
+            act: function without arguments.
+            what_failed: begin of a sentence, for the workers on which it hasn't failed.
+
+        Raises:
+            RuntimeError: it has failed on another worker. Where it fails, its own error.
+        """
+        error = None
+        try:
+            act()
+        except Exception as caught:
+            error = caught
+        has_failed = error is not None
+        if self._strategy is not None:
+            has_failed = self._reduced([has_failed], of_all=True)[0] > 0
+        if error is not None:
+            raise error
+        if has_failed:
+            raise RuntimeError(f"{what_failed} on another worker; the error there tells why.")
 
     def _reduced(self, values, *, of_all):
         found = self._sums(tf.constant(np.float64(values)), tf.constant(of_all))

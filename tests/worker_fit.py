@@ -55,7 +55,7 @@ def classifier():
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
-    model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy")
+    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
     return model
 
 
@@ -82,14 +82,16 @@ def fit(folder, kind, role, kill):
     # Endless, and the steps given: servers take nothing else.
     dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16).repeat()
     callbacks = [AttentionRolloutCallback(ProbeSet(images[:3]), folder / "logs")]
-    if kind == "workers":
+    if len(KINDS[kind]) > 1:
         moment = kill[1:] if kill and kill[0] == role else ["", 0]
-        callbacks += [Killing(*moment), keras.callbacks.BackupAndRestore(str(folder / "backup"))]
+        killing = Killing(*moment)
+        if kind == "servers":  # under which Keras refuses callbacks at batches
+            killing = keras.callbacks.LambdaCallback(on_epoch_end=killing.on_epoch_end)
+        callbacks += [killing, keras.callbacks.BackupAndRestore(str(folder / "backup"))]
     options = {"epochs": EPOCHS, "steps_per_epoch": 4, "verbose": 0, "shuffle": False}
     given = {"logs": model.fit(dataset, callbacks=callbacks, **options).history}
     agreement, index = Agreement(strategy), int(role[-1])
     given["of_chief"] = agreement.of_chief([index, index + 0.1, float("nan")])
-    given["any_of"] = [agreement.any_of(index == value) for value in (0, 1, 2)]
     (folder / f"{role}.json").write_text(json.dumps(given, default=float))
 
 
