@@ -31,6 +31,7 @@ class TimeBudget:
     def restart(self):
         """Forgets all that was measured."""
         self._trained = self._spent = self._once = 0.0
+        self._left_out = 0
 
     @property
     def overhead(self):
@@ -53,3 +54,24 @@ class TimeBudget:
             return True
         spent = self._spent + self._once
         return spent <= self.max_overhead * (self._trained + spent)
+
+    def admits(self, epoch):
+        """Tells whether an epoch is to be logged; prints a line at the first that isn't."""
+        if self.allows():
+            return True
+        if not self._left_out:
+            print(
+                f"Attention is not logged after epoch {epoch + 1}, and some others: logging has "
+                f"taken {self.overhead:.1%} of the time, and may take {self.max_overhead:.1%} "
+                "(`max_overhead`)."
+            )
+        self._left_out += 1
+        return False
+
+    def tell(self):
+        """Prints how many epochs were left out, if any."""
+        if self._left_out:
+            print(
+                f"Attention was not logged after {self._left_out} epochs, to stay within "
+                f"`max_overhead`; logging took {self.overhead:.1%} of the time."
+            )

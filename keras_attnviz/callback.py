@@ -10,8 +10,8 @@ from tensorflow import keras
 from keras_attnviz._checks import check_count, message
 from keras_attnviz.budget import TimeBudget
 from keras_attnviz.classes import classes_to_explain
+from keras_attnviz.course import Course
 from keras_attnviz.events import has_log
-from keras_attnviz.kept import KeptState
 from keras_attnviz.methods import chosen_methods
 from keras_attnviz.monitor import ProbeMonitor, check_options
 from keras_attnviz.panel import ColorScale
@@ -20,7 +20,7 @@ from keras_attnviz.probe_faithfulness import scalar_names as faithfulness_names
 from keras_attnviz.probe_log import NoLog, ProbeLog
 from keras_attnviz.probes import ProbeSet
 from keras_attnviz.records import chosen_probes
-from keras_attnviz.snapshots import overall, snapshot_scalars
+from keras_attnviz.snapshots import overall
 from keras_attnviz.workers import Agreement
 
 
@@ -169,12 +169,12 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         if faithfulness_every_epochs is not None:
             check_count("faithfulness_every_epochs", faithfulness_every_epochs)
         self._faithfulness_every_epochs = faithfulness_every_epochs
-        self._budget, self._left_out, self._began = TimeBudget(max_overhead), [], None
+        self._budget, self._began = TimeBudget(max_overhead), None
         self._has_begun, self._is_chief = False, True
-        self._monitor = self._log = self._kept = self._faithfulness = self._agreement = None
-        self._baseline = self._last = self._before = None
+        self._monitor = self._log = self._faithfulness = self._agreement = None
+        self._course = Course()
         self._epoch = self._logged = None
-        self._scalars, self._faithful = {}, {}
+        self._faithful = {}
         self._missing, self._told = [], set()
 
     def on_train_begin(self, logs=None):
@@ -182,11 +182,11 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._close()
         self._has_begun = False
         self._epoch = self._logged = None
-        self._missing, self._told, self._left_out = [], set(), []
+        self._missing, self._told = [], set()
         self._budget.restart()
         before = self._monitor
         if self._monitor is not None and self._monitor.model is not self.model:
-            self._baseline = self._last = None
+            self._course.forget()
         self._monitor = ProbeMonitor(self.model, self.probes, **self._monitor_options)
         if before is not None and before.described() != self._monitor.described():
             print(
@@ -221,13 +221,13 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         ended = time.monotonic()
         self._budget.trained(ended - self._began)
         is_last = epoch + 1 == self.params.get("epochs") or self.model.stop_training
-        if is_last or (self._is_due(epoch) and self._is_affordable(epoch)):
+        if is_last or (self._is_due(epoch) and self._budget.admits(epoch)):
             self._log_or_warn(epoch)
             self._budget.logged(time.monotonic() - ended)
         names = self._monitor.scalar_names()
         if self._faithfulness is not None:
             names += faithfulness_names(self._monitor.methods)
-        known = {**self._faithful, **self._scalars}
+        known = {**self._faithful, **self._course.scalars}
         names = names if self._per_layer_logs else overall(names)
         # Whoever stops the training by them must do so on all workers.
         values = self._agreement.of_chief([known.get(name, float("nan")) for name in names])
@@ -244,11 +244,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             self._close()
         except Exception as error:
             _warn(f"The attention log in {self.log_dir!r} could not be closed: {_reason(error)}.")
-        if self._left_out:
-            print(
-                f"Attention was not logged after {len(self._left_out)} epochs, to stay within "
-                f"`max_overhead`; logging took {self._budget.overhead:.1%} of the time."
-            )
+        self._budget.tell()
         if self._missing:
             steps = ", ".join(map(str, self._missing))
             _warn(f"The attention log in {self.log_dir!r} is incomplete; missing steps: {steps}.")
@@ -266,73 +262,56 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
 
     def _begin(self, epoch):
         """Opens the log and takes the baseline, or takes up a log where a training has ended."""
-        self._kept = KeptState(self.log_dir, self._monitor)
-        if epoch > 0 and (self._baseline is not None or has_log(self.log_dir)):
+        course = self._course
+        course.attach(self.log_dir, self._monitor)
+        if epoch > 0 and (course.baseline is not None or has_log(self.log_dir)):
             self._resume(epoch)
             return
-        self._baseline = self._last = None
+        course.forget()
         self._log.open(epoch - 1)
-        self._baseline = snapshot = self._monitor.snapshot()
-        self._measured(snapshot)
+        course.baseline = snapshot = self._monitor.snapshot()
+        course.measure(snapshot)
         self._write(epoch - 1, f"before epoch {epoch + 1}", snapshot)
-        self._keep(epoch - 1, snapshot)
         self._tell_of_no_pattern(snapshot)
 
     def _resume(self, epoch):
         """Goes on in a log at an epoch."""
-        kept = self._kept.last(epoch)
-        if self._baseline is None:
-            self._baseline = self._kept.baseline()
-        if self._baseline is None and self._is_chief:
+        course, is_known = self._course, self._course.last is not None
+        logged = course.resume(epoch)
+        if course.baseline is None and self._is_chief:
             _warn(
                 f"Training goes on at epoch {epoch + 1} in {self.log_dir!r}, whose baseline is of "
                 "another model or of other options, or wasn't kept: `drift_from_baseline` is left "
                 "out."
             )
-        if self._last is not None:
+        if is_known:
             self._log.open(epoch)
             return
         # With a new callback, where a killed training is started again. The state now is that after
         # the epoch before, which it may not have come to log.
-        is_missing = kept is not None and kept[0] < epoch - 1 and self._is_due(epoch - 1)
+        is_missing = logged is not None and logged < epoch - 1 and self._is_due(epoch - 1)
         self._log.open(epoch - 1 if is_missing else epoch)
-        snapshot = self._monitor.snapshot()
-        self._last = kept and kept[1]
-        self._measured(snapshot)
+        snapshot, last = self._monitor.snapshot(), course.last
+        course.measure(snapshot)
         if is_missing:
             self._write(epoch - 1, f"after epoch {epoch}", snapshot)
-            self._keep(epoch - 1, snapshot)
-        elif kept is not None:
-            self._last = kept[1]
+        elif logged is not None:
+            course.last = last
         self._tell_of_no_pattern(snapshot)
 
     def _is_due(self, epoch):
         return (epoch + 1) % self.every_epochs == 0
 
-    def _is_affordable(self, epoch):
-        """Tells whether the epoch can be logged within `max_overhead`; says so once if not."""
-        if self._budget.allows():
-            return True
-        if not self._left_out:
-            print(
-                f"Attention is not logged after epoch {epoch + 1}, and some others: logging has "
-                f"taken {self._budget.overhead:.1%} of the time, and may take "
-                f"{self._budget.max_overhead:.1%} (`max_overhead`)."
-            )
-        self._left_out.append(epoch)
-        return False
-
     def _log_or_warn(self, epoch):
         """Measures and writes; whatever fails becomes a warning, because training must go on."""
         self._logged = epoch
-        self._scalars = {}
+        self._course.scalars = {}
         try:
             snapshot = self._monitor.snapshot()
-            self._measured(snapshot)
+            self._course.measure(snapshot)
             if not self._log.is_open:
                 self._log.open(epoch)
             self._write(epoch, f"after epoch {epoch + 1}", snapshot)
-            self._keep(epoch, snapshot)
         except Exception as error:
             if not self._missing:
                 _warn(
@@ -346,11 +325,6 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
                 self._close()
         else:
             self._tell_of_no_pattern(snapshot)
-
-    def _measured(self, snapshot):
-        """Keeps a snapshot's scalars, and itself for the next one's drift."""
-        self._scalars = snapshot_scalars(snapshot, baseline=self._baseline, last=self._last)
-        self._before, self._last = self._last, snapshot
 
     def _tell_of_no_pattern(self, snapshot):
         """Warns once a method of heatmaps that show nothing."""
@@ -368,22 +342,22 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             )
 
     def _write(self, step, moment, snapshot):
-        """Writes a snapshot, with its faithfulness where that is due."""
-        scalars = self._scalars
+        """Writes a snapshot, with its faithfulness where that is due, and keeps it."""
+        scalars, baseline = self._course.scalars, self._course.baseline
         every = self._faithfulness_every_epochs
-        if every and (snapshot is self._baseline or (step + 1) % every == 0):
+        if every and (snapshot is baseline or (step + 1) % every == 0):
             self._faithful = self._faithfulness.scalars(snapshot)
             scalars = {**scalars, **self._faithful}
-        self._log.write(step, moment, snapshot, scalars, baseline=self._baseline, last=self._before)
+        self._log.write(
+            step, moment, snapshot, scalars, baseline=baseline, last=self._course.before
+        )
+        if self._is_chief:
+            self._keep(step, snapshot)
 
     def _keep(self, step, snapshot):
         """Keeps what a training that is started again must know; what fails is told once."""
-        if not self._is_chief:
-            return
         try:
-            if snapshot is self._baseline:
-                self._kept.keep_baseline(snapshot)
-            self._kept.keep_last(step, snapshot)
+            self._course.keep(step, snapshot)
         except Exception as error:
             if "kept" not in self._told:
                 self._told.add("kept")
