@@ -20,6 +20,8 @@ pytestmark = pytest.mark.slow
 KERAS_3 = hasattr(keras, "ops")
 # Keras 3 refuses both strategies for several workers.
 keras2 = pytest.mark.skipif(KERAS_3, reason="about what Keras 3 refuses")
+# Before 3.8 it doesn't scale the loss to their number: https://github.com/keras-team/keras/pull/20609
+TRAINS_AS_ONE = not (3, 0) <= tuple(map(int, keras.__version__.split(".")[:2])) < (3, 8)
 HERE = pathlib.Path(__file__).parent
 STEPS = [-1, 0, 1, 2]
 PLAN = [["one", "one", None], ["mirrored", "mirrored", None]]
@@ -81,6 +83,7 @@ def test_a_fit_ends(fits, kind):
     assert found == {role: expected[role] for role in KINDS[kind]}, fits.said[-3000:]
 
 
+@pytest.mark.skipif(not TRAINS_AS_ONE, reason="this Keras trains otherwise on several devices")
 @pytest.mark.parametrize("kind", KINDS_THAT_RUN)
 def test_results_are_those_of_one_device(fits, kind):
     check_same_log(fits, kind, tolerance=1e-5)
