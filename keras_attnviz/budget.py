@@ -55,12 +55,12 @@ class TimeBudget:
         spent = self._spent + self._once
         return spent <= self.max_overhead * (self._trained + spent)
 
-    def admits(self, epoch):
-        """Tells whether an epoch is to be logged; prints a line at the first that isn't."""
+    def admits(self, epoch, say=print):
+        """Tells whether an epoch is to be logged; says a line at the first that isn't."""
         if self.allows():
             return True
         if not self._left_out:
-            print(
+            say(
                 f"Attention is not logged after epoch {epoch + 1}, and some others: logging has "
                 f"taken {self.overhead:.1%} of the time, and may take {self.max_overhead:.1%} "
                 "(`max_overhead`)."
@@ -68,10 +68,10 @@ class TimeBudget:
         self._left_out += 1
         return False
 
-    def tell(self):
-        """Prints how many epochs were left out, if any."""
+    def tell(self, say=print):
+        """Says how many epochs were left out, if any."""
         if self._left_out:
-            print(
+            say(
                 f"Attention was not logged after {self._left_out} epochs, to stay within "
                 f"`max_overhead`; logging took {self.overhead:.1%} of the time."
             )

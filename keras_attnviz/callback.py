@@ -188,11 +188,6 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         if self._monitor is not None and self._monitor.model is not self.model:
             self._course.forget()
         self._monitor = ProbeMonitor(self.model, self.probes, **self._monitor_options)
-        if before is not None and before.described() != self._monitor.described():
-            print(
-                "The model has changed since the fit before, and its attention was traced anew: "
-                f"{self._monitor.described()}; before: {before.described()}."
-            )
         if self._faithfulness_every_epochs is not None:
             self._faithfulness = ProbeFaithfulness(self._monitor)
         # Of several workers each runs the probes, and the chief writes.
@@ -203,8 +198,13 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             self._log = ProbeLog(
                 self.log_dir, self._monitor, self.probes, self._colors, **self._log_options
             )
+        if before is not None and before.described() != self._monitor.described():
+            self._say(
+                "The model has changed since the fit before, and its attention was traced anew: "
+                f"{self._monitor.described()}; before: {before.described()}."
+            )
         for line in self._log.size_lines(self.params.get("epochs"), self.every_epochs):
-            print(line)
+            self._say(line)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Logs the baseline before the first training step of a fit."""
@@ -221,7 +221,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         ended = time.monotonic()
         self._budget.trained(ended - self._began)
         is_last = epoch + 1 == self.params.get("epochs") or self.model.stop_training
-        if is_last or (self._is_due(epoch) and self._budget.admits(epoch)):
+        if is_last or (self._is_due(epoch) and self._budget.admits(epoch, self._say)):
             self._log_or_warn(epoch)
             self._budget.logged(time.monotonic() - ended)
         names = self._monitor.scalar_names()
@@ -244,7 +244,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             self._close()
         except Exception as error:
             _warn(f"The attention log in {self.log_dir!r} could not be closed: {_reason(error)}.")
-        self._budget.tell()
+        self._budget.tell(self._say)
         if self._missing:
             steps = ", ".join(map(str, self._missing))
             _warn(f"The attention log in {self.log_dir!r} is incomplete; missing steps: {steps}.")
@@ -326,6 +326,18 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         else:
             self._tell_of_no_pattern(snapshot)
 
+<<<<<<< HEAD
+=======
+    def _measured(self, snapshot):
+        """Keeps a snapshot's scalars, and itself for the next one's drift."""
+        self._scalars = snapshot_scalars(snapshot, baseline=self._baseline, last=self._last)
+        self._before, self._last = self._last, snapshot
+
+    def _say(self, text):
+        if self._is_chief:
+            print(text)
+
+>>>>>>> 40df2e5 (Print on the chief only; take all ports of a test's cluster at one time)
     def _tell_of_no_pattern(self, snapshot):
         """Warns once a method of heatmaps that show nothing."""
         if not self._is_chief:

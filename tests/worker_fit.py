@@ -9,6 +9,7 @@ process of that role is killed there. Printed is a line a start, how each of its
 ended, as JSON; none runs longer than `SECONDS`.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -125,18 +126,21 @@ def end_with(parent):
     os._exit(1)
 
 
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+def addresses_of(roles):
+    """Returns a cluster with a free address for each role, as in `TF_CONFIG`."""
+    cluster = {}
+    with contextlib.ExitStack() as taken:
+        for role in roles:
+            found = taken.enter_context(socket.socket())
+            found.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{found.getsockname()[1]}"
+            cluster.setdefault(role.split("-")[0], []).append(address)
+    return cluster
 
 
 def start(folder, kind, kill):
     """Starts the processes of a kind, waits for them, and returns how each has ended."""
-    cluster = {}
-    for role in KINDS[kind]:
-        cluster.setdefault(role.split("-")[0], []).append(f"127.0.0.1:{free_port()}")
-    children = {}
+    cluster, children = addresses_of(KINDS[kind]), {}
     for role in KINDS[kind]:
         # TensorFlow is imported once, and runs in the children only.
         children[role] = os.fork()
