@@ -3,12 +3,14 @@
 import contextlib
 import json
 import os
+import warnings
 import zipfile
 import zlib
 
 from tensorflow import keras
 
 from keras_attnviz._checks import check_count, message
+from keras_attnviz._keras_code import code_in
 from keras_attnviz.pretrained import (
     BLOCK_PREFIXES,
     SIZE_NAMES,
@@ -112,8 +114,9 @@ def load_classifier(path, *, trust=False, name="path"):
     """Loads a classifier and its class names.
 
     A file of `save_classifier` is read without running any code in it: the network is built anew
-    and only its weights are taken. Other `.keras` files are read by Keras, which refuses code
-    (Lambda layers, such as vit-keras's models have) unless `trust` is true.
+    and only its weights are taken. Other `.keras` files are read by Keras. Files with code in them
+    (Lambda layers, such as vit-keras's models have), and those that name functions or classes from
+    outside Keras, are refused unless `trust` is true; then a warning says that their code runs.
 
     Args:
         path: path of a `.keras` file.
@@ -171,23 +174,28 @@ def _dtype_policy(name):
 
 
 def _foreign_model(path, trust, name):
+    if trust:
+        warnings.warn(f"Loading {path!r} runs the code in it, if there is any.", stacklevel=3)
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=not trust)
-    except (KeyError, OSError, TypeError, ValueError) as error:
+        code = None if trust else code_in(path)
+        if code is None:
+            return keras.models.load_model(path, compile=False, safe_mode=not trust)
+    except (AttributeError, IndexError, *_DAMAGES, RecursionError) as error:
         # Keras wraps the refusal of a Lambda layer into other errors, with its text.
         if trust or not any(word in str(error) for word in ("unsafe", "arbitrary code")):
             raise ValueError(
                 message(name, "a .keras file that Keras can load", path, f"Keras said: {error}")
             ) from error
-        raise ValueError(
-            message(
-                name,
-                "a .keras file without code, unless you trust it",
-                path,
-                "It holds a Lambda layer (vit-keras's models do), and loading runs the code in "
-                "it. If you made the file or trust its source: trust=True (--trust).",
-            )
-        ) from error
+        code = "code that Keras refuses"
+    raise ValueError(
+        message(
+            name,
+            "a .keras file without code, unless you trust it",
+            path,
+            f"It holds {code} (vit-keras's models have Lambda layers), and loading may run the "
+            "code in it. If you made the file or trust its source: trust=True (--trust).",
+        )
+    )
 
 
 def _with_head(vit, classes):

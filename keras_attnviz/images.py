@@ -2,16 +2,34 @@
 
 import io
 import os
-import urllib.error
-import urllib.request
+import struct
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
 
 from keras_attnviz._checks import image_size_pair, message
+from keras_attnviz._download import SCHEMES, downloaded
 
-_URL_TIMEOUT_SECONDS = 30
+_URL_SECONDS = 60
+_URL_BYTES = 64 * 2**20
+# Pillow reads many more, of which some are programs.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
+# What Pillow raises for files that are broken, no pictures, or too large.
+_BROKEN = (
+    ArithmeticError,
+    EOFError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+    IndexError,
+    KeyError,
+    MemoryError,
+    OSError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 def decode_image(contents, image_size):
@@ -44,7 +62,9 @@ def read_image(path_or_url, image_size=None):
     The resize is bilinear with antialiasing and doesn't keep the aspect ratio.
 
     Args:
-        path_or_url: path or address of a JPEG or PNG file.
+        path_or_url: path or address of a JPEG or PNG file; BMP, GIF and WebP are read too. From
+            an address at most 64 MiB are read, within a minute; redirects are followed to HTTP
+            and HTTPS alone.
         image_size: one integer or `(height, width)`; None keeps the size.
 
     Returns:
@@ -53,16 +73,17 @@ def read_image(path_or_url, image_size=None):
     Raises:
         FileNotFoundError: the file doesn't exist.
         OSError: the file or address can't be read.
-        ValueError: the contents aren't a picture, or `image_size` isn't a size.
+        ValueError: the contents aren't a picture or have more pixels than
+            `PIL.Image.MAX_IMAGE_PIXELS`, or `image_size` isn't a size.
     """
     size = None if image_size is None else image_size_pair(image_size)
     contents = _contents(path_or_url)
     try:
         return _decoded(contents, size)
-    # Pillow tells of broken and of oversized files with these.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except _BROKEN as error:
         must = "an intact JPEG or PNG picture"
-        raise ValueError(message("image", must, os.fspath(path_or_url))) from error
+        reason = f"{error}." if isinstance(error, _TooLargeError) else ""
+        raise ValueError(message("image", must, os.fspath(path_or_url), reason)) from error
 
 
 def resize_image(picture, image_size):
@@ -79,7 +100,7 @@ def check_exists(path_or_url):
 
 
 def _is_url(address):
-    return address.lower().startswith(("http://", "https://"))
+    return address.lower().startswith(tuple(f"{scheme}://" for scheme in SCHEMES))
 
 
 def _contents(path_or_url):
@@ -92,20 +113,32 @@ def _contents(path_or_url):
 
 
 def _downloaded(url):
-    # Some hosts (Wikimedia among them) refuse urllib's own name.
-    request = urllib.request.Request(url, headers={"User-Agent": "keras-attnviz"})
     try:
-        with urllib.request.urlopen(request, timeout=_URL_TIMEOUT_SECONDS) as response:
-            return response.read()
-    except (urllib.error.URLError, TimeoutError) as error:
+        return downloaded(url, seconds=_URL_SECONDS, most_bytes=_URL_BYTES)
+    except OSError as error:
         remedy = f"The answer was: {error}. Download the picture and give its path."
         raise OSError(message("image", "an address that can be read", url, remedy)) from error
 
 
+class _TooLargeError(ValueError):
+    """A picture with more pixels than are decoded."""
+
+
 def _decoded(contents, image_size):
-    with Image.open(io.BytesIO(contents)) as image:
+    with Image.open(io.BytesIO(contents), formats=_FORMATS) as image:
+        _check_pixels(image.size)
         pixels = np.asarray(_rgb(ImageOps.exif_transpose(image)))
     return pixels if image_size is None else resize_image(pixels, image_size)
+
+
+def _check_pixels(size):
+    """Raises before a picture is decoded whose few bytes would become gigabytes."""
+    most = Image.MAX_IMAGE_PIXELS
+    if most is not None and size[0] * size[1] > most:
+        raise _TooLargeError(
+            f"It has {size[0]} x {size[1]} pixels, at most {most} are decoded; if you trust it, "
+            "raise PIL.Image.MAX_IMAGE_PIXELS"
+        )
 
 
 def _rgb(image):

@@ -2,17 +2,23 @@
 
 import dataclasses
 import glob
-import json
+import math
 import os
 
 import numpy as np
-from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.compat.proto import event_pb2
-from tensorboard.util import tensor_util
 
 from keras_attnviz._checks import message
+from keras_attnviz.event_records import events_in
 from keras_attnviz.events import RUN
 from keras_attnviz.tb_plugin import metadata
+from keras_attnviz.tb_plugin.checking import (
+    NewerFormatError,
+    UnreadableError,
+    check_epoch,
+    read_heat,
+    read_setup,
+)
 from keras_attnviz.tb_plugin.packing import PackingError, dequantize, unpack
 
 
@@ -59,14 +65,18 @@ class AttentionLog:
         known = [item["name"] for item in self.setup["series"]]
         if name not in known:
             raise ValueError(message("name", f"one of {', '.join(known)}", name))
-        return np.stack([self._epoch(step)[f"series/{name}"] for step in self.steps])
+        found = [self._epoch(step).get(f"series/{name}") for step in self.steps]
+        missing = [step for step, values in zip(self.steps, found, strict=True) if values is None]
+        if missing:
+            raise ValueError(f"The log has no {name!r} at the steps {missing}.")
+        return np.stack(found)
 
     def heatmaps(self, method="rollout"):
         """Returns the heatmaps, float32 `[steps, probes, grid_height, grid_width]`."""
         self._check_method(method)
         tag = metadata.heat_tag(method)
-        found = [_values(self._record(step, tag), "heat") for step in self.steps]
-        return np.stack(found).reshape(len(found), -1, *self.setup["grid"])
+        shape = (len(self.probes), *self.setup["grid"])
+        return np.stack([_values(self._record(step, tag), "heat", shape) for step in self.steps])
 
     def heads(self, step, probe):
         """Returns what the read-out attends to in each layer and head.
@@ -78,9 +88,10 @@ class AttentionLog:
         Returns:
             list, bottom layer first, of float32 arrays `[heads, height, width]` on `head_grid`.
         """
-        values = _values(self._blob(step, metadata.HEADS_TAG, self._index(probe)), "heads")
-        ends = np.cumsum([layer["heads"] for layer in self.setup["layers"]])[:-1]
-        return np.split(values.reshape(-1, *self.setup["head_grid"]), ends)
+        counts = [layer["heads"] for layer in self.setup["layers"]]
+        shape = (sum(counts), *self.setup["head_grid"])
+        values = _values(self._blob(step, metadata.HEADS_TAG, self._index(probe)), "heads", shape)
+        return np.split(values, np.cumsum(counts)[:-1])
 
     def token_maps(self, step, probe, method="rollout"):
         """Returns where the patches attend.
@@ -96,7 +107,7 @@ class AttentionLog:
         """
         self._check_method(method)
         data = self._blob(step, metadata.tokens_tag(method), self._index(probe))
-        return _values(data, "tokens").reshape(*self.setup["token_grid"] * 2)
+        return _values(data, "tokens", tuple(self.setup["token_grid"] * 2))
 
     def full_attention(self, step, probe, layer):
         """Returns where the patches attend in each head of one layer.
@@ -113,8 +124,9 @@ class AttentionLog:
             must = f"one of those that `full_probes` named, {chosen}"
             raise ValueError(message("probe", must, probe))
         blob = chosen.index(index) * layers + range(layers)[layer]
-        values = _values(self._blob(step, metadata.FULL_TAG, blob), "full")
-        return values.reshape(-1, *self.setup["token_grid"] * 2)
+        heads = self.setup["layers"][layer]["heads"]
+        shape = (heads, *self.setup["token_grid"] * 2)
+        return _values(self._blob(step, metadata.FULL_TAG, blob), "full", shape)
 
     def _epoch(self, step):
         arrays, _ = unpack(self._record(step, metadata.EPOCH_TAG))
@@ -131,6 +143,8 @@ class AttentionLog:
         if blobs is None:
             logged = [known for known in self.steps.tolist() if tag in self.records[known]]
             raise ValueError(message("step", f"one at which {tag} was logged, {logged}", step))
+        if index >= len(blobs):
+            raise ValueError(f"The log has {len(blobs)} blobs of {tag} at step {step}, no {index}.")
         return blobs[index]
 
     def _index(self, probe):
@@ -175,36 +189,58 @@ def read_log(log_dir):
         for _, tags in sorted(records.items())
         if metadata.SETUP_TAG in tags
     ]
-    if not setups:
+    setup, pictures = _last_setup(setups, folder, problems)
+    if setup is None:
         must = "a directory that `AttentionRolloutCallback` has logged into"
         raise ValueError(message("log_dir", must, log_dir, "\n".join(problems)))
-    setup = json.loads(setups[-1][0])
-    if setup["version"] > metadata.FORMAT_VERSION:
-        raise ValueError(
-            f"The log in {folder!r} is of format {setup['version']}; this version of keras_attnviz "
-            f"reads up to {metadata.FORMAT_VERSION}. Install a newer one."
-        )
+    for step, tags in records.items():
+        _leave_out_unfit(step, tags, setup, problems)
     steps = sorted(step for step, tags in records.items() if metadata.EPOCH_TAG in tags)
-    return AttentionLog(setup, list(setups[-1][1:]), np.array(steps), records, problems)
+    return AttentionLog(setup, pictures, np.array(steps), records, problems)
+
+
+def _last_setup(setups, folder, problems):
+    """Returns the setup logged last and its pictures; an earlier one where that can't be read."""
+    for blobs in reversed(setups):
+        try:
+            return read_setup(blobs[0]), list(blobs[1:])
+        except NewerFormatError as error:
+            raise ValueError(f"The log in {folder!r} can't be read: {error}.") from error
+        except UnreadableError as error:
+            problems.append(f"{metadata.SETUP_TAG}: {error}")
+    return None, []
+
+
+def _leave_out_unfit(step, tags, setup, problems):
+    """Removes the records of a step that don't fit the setup, as the Attention tab does."""
+    checks = {metadata.EPOCH_TAG: check_epoch}
+    checks |= {metadata.heat_tag(method): read_heat for method in setup["methods"]}
+    for tag, check in checks.items():
+        try:
+            if tag in tags:
+                check(tags[tag][0], step=step, setup=setup)
+        except UnreadableError as error:
+            problems.append(f"{tag} at step {step}: {error}")
+            del tags[tag]
 
 
 def _read_file(path, records, problems):
     """Adds a file's records to a dict from step to tag to a list of bytes."""
-    try:
-        for event in EventFileLoader(path).Load():
-            if event.session_log.status == event_pb2.SessionLog.START:
-                for step in [step for step in records if step >= event.step]:
-                    del records[step]
-            for value in event.summary.value:
-                if value.tag.startswith(metadata.TAGS):
-                    _keep(records, event.step, value, problems)
-    except Exception as error:  # TensorBoard's reader raises errors of several kinds.
-        problems.append(f"{path}: {type(error).__name__}: {error}")
+    for event in events_in(path, problems):
+        if event.session_log.status == event_pb2.SessionLog.START:
+            for step in [step for step in records if step >= event.step]:
+                del records[step]
+        for value in event.summary.value:
+            if value.tag.startswith(metadata.TAGS):
+                _keep(records, event.step, value, problems)
 
 
 def _keep(records, step, value, problems):
-    blobs = tensor_util.make_ndarray(value.tensor).ravel().tolist()
+    # Not by way of an array, whose shape may claim any number of copies of one text.
+    blobs = list(value.tensor.string_val)
     try:
+        if not blobs:
+            raise PackingError("it is empty")
         if value.tag != metadata.SETUP_TAG:
             for blob in blobs:
                 unpack(blob)
@@ -213,6 +249,11 @@ def _keep(records, step, value, problems):
         problems.append(f"{value.tag} at step {step}: {error}")
 
 
-def _values(data, name):
+def _values(data, name, shape):
+    """Returns a record's values as an array of a shape that the setup tells."""
     arrays, _ = unpack(data)
-    return dequantize(arrays[name], arrays[f"{name}/highest"])
+    codes, highest = arrays.get(name), arrays.get(f"{name}/highest")
+    fits = codes is not None and codes.dtype == np.uint8 and codes.size == math.prod(shape)
+    if not fits or highest is None or highest.shape != codes.shape[:-1]:
+        raise ValueError(f"A record of {name!r} doesn't fit the log's setup: {list(shape)}.")
+    return dequantize(codes, highest).reshape(shape)

@@ -102,7 +102,7 @@ def _cubic_kernel(distance, a=-0.75):
 
 
 def _load(model, path, grid):
-    with np.load(path) as arrays:
+    with np.load(path, allow_pickle=False) as arrays:
         names = {_plain_name(name): name for name in arrays}
         for variable in model.weights:
             # In Keras 2 the name is the whole path, and a number.

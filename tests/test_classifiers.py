@@ -186,7 +186,8 @@ def test_a_classifier_of_another_source_needs_trust_where_it_holds_code(saved, t
     model.save(tmp_path / "plain.keras")
     with pytest.raises(ValueError, match=r"without code, unless you trust it.*trust=True \(--tr"):
         load_classifier(tmp_path / "plain.keras")
-    loaded, class_names = load_classifier(tmp_path / "plain.keras", trust=True)
+    with pytest.warns(UserWarning, match=r"plain\.keras' runs the code in it"):
+        loaded, class_names = load_classifier(tmp_path / "plain.keras", trust=True)
     np.testing.assert_array_equal(loaded(PIXELS), model(PIXELS))
     assert class_names is None
 

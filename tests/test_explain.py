@@ -200,7 +200,8 @@ def test_another_file_needs_its_input_range_and_trust(tmp_path):
         open_model(str(tmp_path / "text.keras"))
     with pytest.raises(ValueError, match=r"`input_range` must be given .* \(--input-range -1 1\)"):
         open_model(path, trust=True)
-    opened = open_model(path, trust=True, input_range=[-1, 1])
+    with pytest.warns(UserWarning, match=r"other\.keras' runs the code in it"):
+        opened = open_model(path, trust=True, input_range=[-1, 1])
     assert opened.input_range == (-1, 1)
     assert explain(opened, [DATA / "chelsea.png"])[0].class_name in ("class 0", "class 1")
 

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from attention_logs import MadeUpTraining
 from conftest import small_classifier
 from event_files import events_of, scalars_of
 from PIL import Image
@@ -234,7 +235,7 @@ def test_a_file_that_was_cut_off_gives_what_is_whole(fitted, tmp_path):
 
 def test_a_damaged_record_is_named_and_left_out(tmp_path):
     writer = AttentionWriter(str(tmp_path), first_step=0)
-    writer.blobs(0, metadata.SETUP_TAG, [json.dumps({"version": 1}).encode()])
+    writer.blobs(0, metadata.SETUP_TAG, [json.dumps(MadeUpTraining().setup()).encode()])
     writer.record(0, metadata.EPOCH_TAG, b"KATNxx")
     writer.close()
     log = read_log(tmp_path)
@@ -246,7 +247,7 @@ def test_a_newer_format_is_refused(tmp_path):
     writer = AttentionWriter(str(tmp_path), first_step=0)
     writer.blobs(0, metadata.SETUP_TAG, [json.dumps({"version": 2}).encode()])
     writer.close()
-    with pytest.raises(ValueError, match=r"is of format 2; this version .* reads up to 1"):
+    with pytest.raises(ValueError, match=r"has format 2, and this .* reads up to format 1; update"):
         read_log(tmp_path)
 
 

@@ -144,7 +144,7 @@ def _unpack(data):
         raise UnreadableError("not one string of bytes")
     try:
         return unpack(data)
-    except (PackingError, ArithmeticError, RecursionError) as error:
+    except PackingError as error:
         raise UnreadableError(str(error).rstrip(".")) from error
 
 

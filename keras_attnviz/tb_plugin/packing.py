@@ -10,6 +10,16 @@ _PREAMBLE = struct.Struct("<4sI")
 _ALIGNMENT = 8
 _DTYPES = ("uint8", "int32", "float32")
 _LEVELS = 255
+# What a header raises that is no JSON, nests too deeply, or names what isn't there.
+_MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    KeyError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 class PackingError(ValueError):
@@ -93,7 +103,7 @@ def unpack(data):
         return {name: _array(data, begin, **entry) for name, entry in entries.items()}, fields
     except PackingError:
         raise
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+    except _MALFORMED as error:
         raise PackingError(f"The record can't be read: {error}.") from error
 
 
