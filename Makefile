@@ -77,6 +77,12 @@ test-oldest: .venv-oldest/installed chromium ## Run the tests on the oldest supp
 quick: $(VENV)/installed-test chromium ## Run the tests but the slow ones
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
+# In one process, which counts the inputs.
+FUZZ_EXAMPLES ?= 5000
+.PHONY: soak
+soak: $(VENV)/installed-test ## Try many more inputs than `make test` in the fuzz tests (FUZZ_EXAMPLES=5000 each)
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest tests/test_fuzz_*.py
+
 .PHONY: check
 check: $(VENV)/installed-lint ## Check style and formatting
 	$(BIN)/ruff check .

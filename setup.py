@@ -41,6 +41,7 @@ BEAM = ["apache-beam>=2.77,<3", "pyarrow>=14"]
 BENCH = [*VIT, "onnx>=1.16", "playwright>=1.49", "scikit-image>=0.24", "scikit-learn>=1.4"]
 TEST_EVERYWHERE = [
     *PARQUET,
+    "hypothesis>=6.100",
     "playwright>=1.49",
     "pytest>=8",
     "pytest-xdist>=3.6",

@@ -326,18 +326,10 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         else:
             self._tell_of_no_pattern(snapshot)
 
-<<<<<<< HEAD
-=======
-    def _measured(self, snapshot):
-        """Keeps a snapshot's scalars, and itself for the next one's drift."""
-        self._scalars = snapshot_scalars(snapshot, baseline=self._baseline, last=self._last)
-        self._before, self._last = self._last, snapshot
-
     def _say(self, text):
         if self._is_chief:
             print(text)
 
->>>>>>> 40df2e5 (Print on the chief only; take all ports of a test's cluster at one time)
     def _tell_of_no_pattern(self, snapshot):
         """Warns once a method of heatmaps that show nothing."""
         if not self._is_chief:

@@ -86,7 +86,8 @@ def _explain(arguments):
     method, options = arguments.method or "rollout", _given_rollout_options(arguments)
     explanations = explain(picture_model, arguments.images, method, **options)
     for explanation in explanations:
-        print(f"{explanation.source}: {explanation.class_name} ({explanation.confidence:.1%})")
+        answer = f"{explanation.class_name} ({explanation.confidence:.1%})"
+        print(_printable(f"{explanation.source}: {answer}"))
     draw(explanations).savefig(arguments.out, dpi=150)
     print(f"Drawn: {arguments.out}")
 
@@ -136,8 +137,13 @@ _COMMANDS = {"demo": _demo, "fit": _fit, "explain": _explain, "board": _board}
 
 
 def _user_error(text):
-    print(f"keras-attnviz: {' '.join(text.split())}", file=sys.stderr)
+    print(_printable(f"keras-attnviz: {' '.join(text.split())}"), file=sys.stderr)
     return USER_ERROR
+
+
+def _printable(text):
+    """Returns a text without what would steer a terminal: of files, servers and class names."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def _is_ours(error):

@@ -1,6 +1,7 @@
 """What the Images tab shows of each probe: caption, picture, overlays, color bars."""
 
 import dataclasses
+import re
 
 import numpy as np
 
@@ -120,6 +121,15 @@ def probe_caption(index, snapshot, probes, *, moment):
     return f"{text} {CHECK if label == predicted else f'{CROSS} is {class_name(label, names)}'}"
 
 
+def as_markdown(text):
+    """Returns the Markdown that shows a text as it is, in one line: no links, pictures, markup."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    # Names of files may hold bytes that are no text.
+    text = text.encode("utf-8", "replace").decode()
+    # Within words, underscores are no markup.
+    return re.sub(r"(^[#>+-]|[\\`*\[\]]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
+
+
 def write_panels(writer, step, snapshot, probes, colors, *, moment):
     """Writes the panel of each probe.
 
@@ -140,5 +150,5 @@ def write_panels(writer, step, snapshot, probes, colors, *, moment):
             f"attention/{tag}",
             render.png_bytes(picture),
             size=picture.shape[:2],
-            description=f"{name}. Step {step}, {caption}.",
+            description=as_markdown(f"{name}. Step {step}, {caption}."),
         )

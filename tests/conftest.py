@@ -6,6 +6,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pathlib
 import signal
+import sys
 
 import numpy as np
 import plain_vit
@@ -100,3 +101,12 @@ def small_classifier(**options):
     # Otherwise the first step makes the optimizer's variables, and for that is traced twice.
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Says how many inputs the fuzz tests have tried, in one process."""
+    fuzzing = sys.modules.get("fuzzing")
+    if fuzzing is not None and fuzzing.TRIED:
+        for name, count in sorted(fuzzing.TRIED.items()):
+            terminalreporter.write_line(f"{count:9,} inputs: {name}")
+        terminalreporter.write_line(f"{sum(fuzzing.TRIED.values()):9,} inputs in all")

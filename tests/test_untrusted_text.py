@@ -1,0 +1,136 @@
+"""Names of any kind: no file outside `log_dir`, no markup, nothing that steers a terminal."""
+
+import html
+import os
+import re
+import sys
+import tempfile
+
+import numpy as np
+import pytest
+from conftest import small_classifier
+from event_files import images_of
+from hostile_names import NAMES
+from tensorboard import plugin_util
+
+from keras_attnviz import AttentionRolloutCallback, ProbeSet, cli, read_log
+from keras_attnviz.panel import as_markdown
+
+pytestmark = pytest.mark.one_stack
+
+_written = None
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
+_CHANGES = (
+    "os.mkdir",
+    "os.rename",
+    "os.remove",
+    "os.rmdir",
+    "os.symlink",
+    "os.link",
+    "os.truncate",
+)
+
+
+def _note(event, arguments):
+    """Notes what Python opens for writing, makes, moves and removes; a hook stays for good."""
+    if _written is None:
+        return
+    if (event == "open" and arguments[2] & _WRITING) or event in _CHANGES:
+        _written.append(str(arguments[0]))
+
+
+sys.addaudithook(_note)
+
+
+@pytest.fixture
+def written():
+    """The paths that Python changes in the test."""
+    global _written
+    _written = []
+    yield _written
+    _written = None
+
+
+def tree(*roots):
+    """Returns a dict from path to its size and time of all that lies below some folders."""
+    found = {}
+    for root in roots:
+        for parent, folders, files in os.walk(root):
+            for name in [*folders, *files]:
+                path = os.path.join(parent, name)
+                status = os.lstat(path)
+                found[path] = (status.st_size, status.st_mtime_ns)
+    return found
+
+
+@pytest.fixture
+def hostile_fit(faces, tmp_path, monkeypatch, written):
+    """A fit with hostile names; what stood in and around its folders before; its log directory."""
+    images, labels = faces
+    count = len(NAMES)
+    names = [*NAMES[:-1], str(tmp_path / "escaped" / "x")]
+    probes = ProbeSet(
+        images[:count],
+        labels=np.arange(count) % 2,
+        names=names,
+        class_names=[NAMES[0] + NAMES[14], NAMES[4]],
+    )
+    log_dir = tmp_path / "a" / "b" / "logs"
+    for folder in ("home", "cwd", "scratch", "a/b"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "cwd")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    # TensorFlow translates functions into files there.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    model = small_classifier()
+    before = tree(tmp_path), sorted(os.listdir("/"))
+    written.clear()
+    options = {"full_probes": [0, count - 1], "methods": ["rollout"]}
+    callback = AttentionRolloutCallback(probes, log_dir, **options)
+    model.fit(images[:64], labels[:64], epochs=1, verbose=0, callbacks=[callback])
+    return log_dir, before, names
+
+
+def test_files_are_written_below_the_log_directory_alone(hostile_fit, tmp_path, written):
+    log_dir, (before, root), names = hostile_fit
+    inside = (str(log_dir) + os.sep, str(tmp_path / "scratch") + os.sep)
+    ours = [path for path in written if not path.startswith(("/dev/", "/proc/"))]
+    assert [path for path in ours if not f"{path}{os.sep}".startswith(inside)] == []
+    now = tree(tmp_path)
+    changed = {path for path in {*now, *before} if now.get(path) != before.get(path)}
+    assert str(log_dir) in changed
+    outside = {path for path in changed if not f"{path}{os.sep}".startswith(inside)}
+    assert outside <= {str(tmp_path / "a" / "b")}  # in which the log directory was made
+    assert sorted(os.listdir("/")) == root
+    for path in (path for path in now.keys() - before.keys() if path.startswith(inside[0])):
+        assert re.fullmatch(
+            r"attention|events\.out\.tfevents\.[\w.-]+|\w+\.npz", path.split("/")[-1]
+        )
+    # All was logged, and arrives as it is.
+    log = read_log(log_dir)
+    assert log.probes == names
+    assert log.steps.tolist() == [-1, 0]
+    assert log.problems == []
+    pictures = images_of(log_dir / "attention")
+    assert len(pictures) == len(names)
+    assert all(re.fullmatch(r"attention/[A-Za-z0-9_.-]+", tag) for tag in pictures)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "# head", "> quote", "- item", "~~~", "_it_ a_b __b__"])
+def test_a_name_in_a_description_is_shown_as_it_is(name):
+    shown = plugin_util.markdown_to_safe_html(as_markdown(f"{name}. Step 3"))
+    text = re.sub(r"^<p>|</p>$", "", shown.strip())
+    assert "<" not in text
+    expected = " ".join(f"{name}. Step 3".split()).encode("utf-8", "replace").decode()
+    # TensorBoard writes question marks for what is no character of HTML.
+    assert re.sub(r"[\x00-\x1f?]", "", html.unescape(text)) == re.sub(r"[\x00-\x1f?]", "", expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_the_command_says_does_not_steer_a_terminal(tmp_path, capsys, name):
+    source = f"{tmp_path}/{name}"
+    code = cli.main(["explain", "vit_b16", source, "-o", str(tmp_path / "x.png")])
+    said = capsys.readouterr().err
+    assert code == cli.USER_ERROR
+    assert said.count("\n") == 1
+    assert said.rstrip("\n").isprintable()
