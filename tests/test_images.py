@@ -1,14 +1,18 @@
 """Picture files of every kind to the same pixels; TensorFlow's decoder is the second opinion."""
 
+import contextlib
+import os
 import threading
+import zlib
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from memory import at_most
 from pictures import DATA, encoded, photograph
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from keras_attnviz.images import decode_image, read_image, resize_image
 
@@ -245,3 +249,63 @@ def test_a_file_without_a_picture_is_named(tmp_path, contents):
 def test_a_size_that_is_none_is_an_error():
     with pytest.raises(ValueError, match=r"`image_size` must be .* Received: image_size=0"):
         read_image(DATA / "chelsea.png", 0)
+
+
+def png_of_zeros(width, height, *chunks):
+    """Returns a PNG that claims a size, of little data."""
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x06\x00\x00\x00"
+    data = zlib.compress(bytes(10**6), 9)
+    parts = [(b"IHDR", header), *chunks, *[(b"IDAT", data)], (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        len(content).to_bytes(4, "big")
+        + kind
+        + content
+        + zlib.crc32(kind + content).to_bytes(4, "big")
+        for kind, content in parts
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Image size")  # Pillow's own warning, before the error
+@pytest.mark.parametrize("size", [(10_000, 9_000), (60_000, 60_000), (2**31 - 1, 2**31 - 1)])
+def test_a_picture_that_would_take_gigabytes_is_not_decoded(tmp_path, size):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_of_zeros(*size))
+    with (
+        at_most(megabytes=100),
+        pytest.raises(ValueError, match=r"an intact JPEG or PNG picture.*bomb\.png"),
+    ):
+        read_image(path, SIZE)
+
+
+@pytest.mark.filterwarnings("ignore:Image size")
+def test_a_picture_that_is_too_large_is_told_from_a_broken_one(tmp_path):
+    path = tmp_path / "large.png"
+    path.write_bytes(png_of_zeros(10_000, 9_000))
+    with pytest.raises(ValueError, match=r"It has 10000 x 9000 pixels, .*MAX_IMAGE_PIXELS\.$"):
+        read_image(path, SIZE)
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iCCP", b"iTXt"])
+def test_a_text_that_would_take_gigabytes_is_not_unpacked(tmp_path, kind):
+    packing = zlib.compressobj(9)
+    packed = b"".join(packing.compress(bytes(10**6)) for _ in range(200)) + packing.flush()
+    between = b"\x01\x00\x00\x00" if kind == b"iTXt" else b"\x00"
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_of_zeros(8, 8, (kind, b"a\x00" + between + packed)))
+    with at_most(megabytes=100), contextlib.suppress(ValueError):
+        read_image(path, SIZE)
+
+
+def test_a_picture_that_is_a_program_is_not_run(tmp_path, monkeypatch):
+    """Pillow would have PostScript drawn by Ghostscript."""
+    mark, program = tmp_path / "ran", tmp_path / "gs"
+    program.write_text(f"#!/bin/sh\ntouch {mark}\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    path = tmp_path / "drawing.png"
+    header = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    path.write_bytes(header)
+    with pytest.raises(ValueError, match=r"an intact JPEG or PNG picture.*drawing\.png"):
+        read_image(path, SIZE)
+    assert not mark.exists()

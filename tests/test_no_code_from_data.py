@@ -160,7 +160,7 @@ def test_a_log_with_pickles_in_it_runs_nothing(tmp_path, mark, loader):
         file.blobs(0, metadata.SETUP_TAG, [hostile, hostile])
         file.record(0, metadata.EPOCH_TAG, hostile)
         file.record(0, metadata.heat_tag("rollout"), hostile)
-        file.blobs(0, metadata.HEADS_TAG, [hostile])
+        file.blobs(1, metadata.HEADS_TAG, [hostile])
     log = read_log(tmp_path / "logs")
     assert log.steps.tolist() == [-1, 0]  # as far as a record that can be read stands before
     assert len(log.problems) == 4
