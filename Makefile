@@ -78,10 +78,12 @@ quick: $(VENV)/installed-test chromium ## Run the tests but the slow ones
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 # In one process, which counts the inputs.
-FUZZ_EXAMPLES ?= 5000
+FUZZ_FACTOR ?= 50
+FUZZ_SECONDS ?= 300
 .PHONY: soak
-soak: $(VENV)/installed-test ## Try many more inputs than `make test` in the fuzz tests (FUZZ_EXAMPLES=5000 each)
-	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest tests/test_fuzz_*.py
+soak: $(VENV)/installed-soak ## Try FUZZ_FACTOR=50 times as many inputs as `make test` in the fuzz tests
+	FUZZ_FACTOR=$(FUZZ_FACTOR) $(BIN)/python -m pytest tests/test_fuzz_*.py
+	$(BIN)/python tests/fuzz_records.py -max_total_time=$(FUZZ_SECONDS) -max_len=4096
 
 .PHONY: check
 check: $(VENV)/installed-lint ## Check style and formatting

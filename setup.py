@@ -50,6 +50,7 @@ TEST_EVERYWHERE = [
 # Where the tests take models of other packages from.
 ZOO = ["keras-hub>=0.32,<0.33; python_version >= '3.11'", "kimm>=0.2.5,<0.3"]
 TEST = [*DEMO, *ZOO, *LINT, *BEAM, *TEST_EVERYWHERE, "build", "jax", "onnxruntime"]
+SOAK = [*TEST, "atheris>=3; platform_system == 'Linux'"]
 
 setup(
     name="keras-attnviz",
@@ -82,6 +83,7 @@ setup(
         "bench": BENCH,
         "lint": LINT,
         "test": TEST,
+        "soak": SOAK,
         "test-legacy": [*LEGACY, *NUMPY_1, *TEST_EVERYWHERE],
         "test-tf-keras": [*TF_KERAS, *VIT, *TEST_EVERYWHERE],
         "test-oldest": [*OLDEST, *NUMPY_1, *VIT, *TEST_EVERYWHERE],

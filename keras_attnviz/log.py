@@ -66,7 +66,8 @@ class AttentionLog:
         if name not in known:
             raise ValueError(message("name", f"one of {', '.join(known)}", name))
         found = [self._epoch(step).get(f"series/{name}") for step in self.steps]
-        missing = [step for step, values in zip(self.steps, found, strict=True) if values is None]
+        steps = self.steps.tolist()
+        missing = [step for step, values in zip(steps, found, strict=True) if values is None]
         if missing:
             raise ValueError(f"The log has no {name!r} at the steps {missing}.")
         return np.stack(found)

@@ -12,19 +12,19 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 # `make soak` sets it.
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
+FACTOR = int(os.environ.get("FUZZ_FACTOR", "1"))
 TRIED = collections.Counter()
 _SECONDS = 30
 
 
 def fuzzed(usual):
-    """Returns a decorator of a Hypothesis test: `usual` inputs, or as many as `make soak` asks for.
+    """Returns a decorator of a Hypothesis test: `usual` inputs, or times as many in `make soak`.
 
     The usual ones are the same in each run; of a soak they are others each time.
     """
     return settings(
-        max_examples=EXAMPLES or usual,
-        derandomize=not EXAMPLES,
+        max_examples=FACTOR * usual,
+        derandomize=FACTOR == 1,
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),

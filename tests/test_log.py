@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from attention_logs import MadeUpTraining
+from attention_logs import EventFile, MadeUpTraining
 from conftest import small_classifier
 from event_files import events_of, scalars_of
 from PIL import Image
@@ -14,6 +14,7 @@ from PIL import Image
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet, read_log
 from keras_attnviz.events import AttentionWriter
 from keras_attnviz.tb_plugin import metadata
+from keras_attnviz.tb_plugin.packing import pack, unpack
 
 pytestmark = pytest.mark.one_stack
 
@@ -276,3 +277,57 @@ def test_full_probes_are_checked(faces, tmp_path, chosen, error, text):
 def test_full_probes_need_the_tab(faces, tmp_path):
     with pytest.raises(ValueError, match="must be empty where `attention_tab` is False"):
         AttentionRolloutCallback(probes_of(faces), tmp_path, full_probes=[0], attention_tab=False)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        pack({"classes": np.zeros(3, np.int32)}, step=1),
+        pack({}, step=1),
+        MadeUpTraining(names=("a",)).epoch(1),
+        MadeUpTraining().epoch(0),
+    ],
+    ids=["parts are missing", "empty", "other probes", "another step"],
+)
+def test_an_epoch_that_does_not_fit_the_setup_is_named_and_left_out(tmp_path, record):
+    training = MadeUpTraining()
+    with EventFile(tmp_path / "attention") as file:
+        training.write(file, range(-1, 2))
+        file.record(1, metadata.EPOCH_TAG, record)
+    log = read_log(tmp_path)
+    assert log.steps.tolist() == [-1, 0]
+    assert log.predictions()["classes"].shape == (2, 3)
+    (problem,) = log.problems
+    assert problem.startswith("attention_tab/epoch at step 1: ")
+
+
+def test_what_is_missing_of_a_log_is_named(tmp_path):
+    training = MadeUpTraining(full_probes=(1,))
+    arrays, _ = unpack(training.epoch(0))
+    del arrays["series/drift"]
+    with EventFile(tmp_path / "attention") as file:
+        training.write(file, (0,))
+        file.record(0, metadata.EPOCH_TAG, pack(arrays, step=0))
+        heads, other = training.head_maps(0, 0), training.token_maps(0, 0, "rollout")
+        file.blobs(0, metadata.HEADS_TAG, [heads, other])
+    log = read_log(tmp_path)
+    assert log.heads(0, 0)[0].shape == (2, 3, 4)
+    with pytest.raises(ValueError, match=r"A record of 'heads' doesn't fit the log's setup"):
+        log.heads(0, 1)
+    with pytest.raises(ValueError, match=r"The log has 2 blobs of attention_tab/heads at step 0"):
+        log.heads(0, 2)
+    with pytest.raises(ValueError, match=r"The log has no 'drift' at the steps \[0\]"):
+        log.series("drift")
+    assert log.series("entropy").shape == (1, 2, 2)
+
+
+def test_an_earlier_setup_serves_where_the_last_can_not_be_read(tmp_path):
+    training = MadeUpTraining()
+    with EventFile(tmp_path / "attention") as file:
+        training.write(file, range(-1, 2))
+        file.blobs(1, metadata.SETUP_TAG, [b'{"version": 1}', b""])
+    log = read_log(tmp_path)
+    assert log.setup == training.setup()
+    assert len(log.pictures) == 3
+    (problem,) = log.problems
+    assert problem.startswith("attention_tab/setup: missing or malformed: ")

@@ -90,3 +90,18 @@ def test_the_error_stays_within_the_stated_bound():
     bound = top * (2 * np.sqrt(values / top) + 1 / 510) / 510
     assert (np.abs(found - values) <= bound * (1 + 1e-4)).all()
     assert np.median(np.abs(found - values) / values) < 0.02
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '{"arrays": {"a": {"dtype": "uint8", "shape": [18446744073709551616], "offset": 0}}}',
+        '{"arrays": {"a": {"dtype": "uint8", "shape": [1], "offset": 18446744073709551616}}}',
+        "[" * 100_000,
+    ],
+    ids=["shape", "offset", "nesting"],
+)
+def test_numbers_and_depths_beyond_reason_are_no_record(header):
+    data = b"KATN" + len(header).to_bytes(4, "little") + header.encode() + bytes(8)
+    with pytest.raises(PackingError, match=r"The record can't be read"):
+        unpack(data)

@@ -5,15 +5,20 @@ import os
 import re
 import sys
 import tempfile
+import warnings
 
 import numpy as np
 import pytest
 from conftest import small_classifier
 from event_files import images_of
 from hostile_names import NAMES
+from pictures import DATA
+from small_vits import SMALL
 from tensorboard import plugin_util
+from trap_servers import replies, trap
 
 from keras_attnviz import AttentionRolloutCallback, ProbeSet, cli, read_log
+from keras_attnviz.classifiers import build_classifier, save_classifier
 from keras_attnviz.panel import as_markdown
 
 pytestmark = pytest.mark.one_stack
@@ -126,11 +131,22 @@ def test_a_name_in_a_description_is_shown_as_it_is(name):
     assert re.sub(r"[\x00-\x1f?]", "", html.unescape(text)) == re.sub(r"[\x00-\x1f?]", "", expected)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_what_the_command_says_does_not_steer_a_terminal(tmp_path, capsys, name):
-    source = f"{tmp_path}/{name}"
-    code = cli.main(["explain", "vit_b16", source, "-o", str(tmp_path / "x.png")])
-    said = capsys.readouterr().err
-    assert code == cli.USER_ERROR
-    assert said.count("\n") == 1
-    assert said.rstrip("\n").isprintable()
+def test_what_the_command_says_does_not_steer_a_terminal(tmp_path, capsys):
+    """Class names come from the file of a model, the words of an error from a server."""
+    model = build_classifier(SMALL, classes=2, image_size=32, weights="none")
+    path = tmp_path / "model.keras"
+    save_classifier(model, path, architecture=SMALL, class_names=[NAMES[8] + NAMES[10]] * 2)
+    options = ["-o", str(tmp_path / "drawing.png")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # matplotlib's font lacks some of the letters
+        assert cli.main(["explain", str(path), str(DATA / "chelsea.png"), *options]) == 0
+    said = capsys.readouterr().out
+    assert "two\\nlines\\r\\nSet-Cookie: a=b\\x1b[2J" in said
+    with trap(replies("404 Gone \x1b[2J\x9b", [])) as address:
+        assert cli.main(["explain", str(path), address, *options]) == cli.USER_ERROR
+    error = capsys.readouterr().err
+    assert "404: Gone \\x1b[2J\\x9b" in error
+    for text in (said, error):
+        assert all(line.isprintable() for line in text.splitlines())
+    assert said.count("\n") == 2
+    assert error.count("\n") == 1
