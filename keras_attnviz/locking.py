@@ -14,7 +14,7 @@ except ImportError:  # Windows has no such locks.
     fcntl = None
 
 _NAME = "lock"
-# Folders that this process has locked, and the open files that hold the locks.
+# Folders that this process has locked, and the descriptors of the open files that hold the locks.
 _held = {}
 
 
@@ -33,16 +33,16 @@ def lock(folder, log_dir):
     path = os.path.join(os.path.abspath(folder), _NAME)
     if fcntl is None or path in _held or not os.path.isdir(folder):
         return
-    file = open(path, "a")  # noqa: SIM115, held until `unlock`
+    file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
-        file.close()
+        os.close(file)
         must = "a directory into which no other training is writing at the same time"
         remedy = "Choose another one; each run gets its own line in TensorBoard."
         raise ValueError(message("log_dir", must, log_dir, remedy)) from None
     except OSError:  # a file system without locks
-        file.close()
+        os.close(file)
     else:
         _held[path] = file
 
@@ -51,4 +51,4 @@ def unlock(folder):
     """Lets go of the lock of a folder, if this process holds it."""
     file = _held.pop(os.path.join(os.path.abspath(folder), _NAME), None)
     if file is not None:
-        file.close()
+        os.close(file)

@@ -74,7 +74,8 @@ def expected_of(method, evidence):
         return attention_rollout([gradient_weighted(*pair) for pair in pairs], query=0)
     if method == "relevance":
         return attention_relevance(attentions, evidence.gradients, query=0)
-    positive = [np.maximum(np.asarray(each, np.float64), 0) for each in evidence.gradients]
+    gradients = [np.asarray(each, np.float64) for each in evidence.layer_gradients]
+    positive = [np.maximum(each, 0) for each in gradients]
     return np.mean([each.mean(axis=(1, 2)) for each in positive], axis=0)
 
 

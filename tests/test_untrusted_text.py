@@ -109,7 +109,7 @@ def test_files_are_written_below_the_log_directory_alone(hostile_fit, tmp_path, 
     assert sorted(os.listdir("/")) == root
     for path in (path for path in now.keys() - before.keys() if path.startswith(inside[0])):
         assert re.fullmatch(
-            r"attention|events\.out\.tfevents\.[\w.-]+|\w+\.npz", path.split("/")[-1]
+            r"attention|lock|events\.out\.tfevents\.[\w.-]+|\w+\.npz", path.split("/")[-1]
         )
     # All was logged, and arrives as it is.
     log = read_log(log_dir)
