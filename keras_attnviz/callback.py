@@ -1,9 +1,7 @@
 """`model.fit` to event files: the probes' attention at every epoch, for TensorBoard."""
 
-import contextlib
 import os
 import time
-import warnings
 
 from tensorflow import keras
 
@@ -11,13 +9,12 @@ from keras_attnviz._checks import check_count, message
 from keras_attnviz.budget import TimeBudget
 from keras_attnviz.classes import classes_to_explain
 from keras_attnviz.course import Course
-from keras_attnviz.events import has_log
 from keras_attnviz.methods import chosen_methods
 from keras_attnviz.monitor import ProbeMonitor, check_options
 from keras_attnviz.panel import ColorScale
 from keras_attnviz.probe_faithfulness import ProbeFaithfulness
-from keras_attnviz.probe_faithfulness import scalar_names as faithfulness_names
 from keras_attnviz.probe_log import NoLog, ProbeLog
+from keras_attnviz.probe_run import ProbeRun
 from keras_attnviz.probes import ProbeSet
 from keras_attnviz.records import chosen_probes
 from keras_attnviz.snapshots import overall
@@ -170,48 +167,36 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             check_count("faithfulness_every_epochs", faithfulness_every_epochs)
         self._faithfulness_every_epochs = faithfulness_every_epochs
         self._budget, self._began = TimeBudget(max_overhead), None
-        self._has_begun, self._is_chief = False, True
-        self._monitor = self._log = self._faithfulness = self._agreement = None
-        self._course = Course()
-        self._epoch = self._logged = None
-        self._faithful = {}
-        self._missing, self._told = [], set()
+        self._course, self._has_begun, self._epoch = Course(), False, None
+        self._monitor = self._run = self._agreement = None
 
     def on_train_begin(self, logs=None):
         """Finds the attention maps; raises where there are none or the probes don't fit."""
-        self._close()
-        self._has_begun = False
-        self._epoch = self._logged = None
-        self._missing, self._told = [], set()
+        if self._run is not None:
+            self._run.log.close()
+        self._has_begun, self._epoch = False, None
         self._budget.restart()
         before = self._monitor
-        if self._monitor is not None and self._monitor.model is not self.model:
+        if before is not None and before.model is not self.model:
             self._course.forget()
         self._monitor = ProbeMonitor(self.model, self.probes, **self._monitor_options)
-        if self._faithfulness_every_epochs is not None:
-            self._faithfulness = ProbeFaithfulness(self._monitor)
-        # Of several workers each runs the probes, and the chief writes.
-        strategy = self.model.distribute_strategy
-        self._is_chief, self._agreement = strategy.extended.should_save_summary, Agreement(strategy)
-        self._log = NoLog()
-        if self._is_chief:
-            self._log = ProbeLog(
-                self.log_dir, self._monitor, self.probes, self._colors, **self._log_options
-            )
+        self._agreement = Agreement(self.model.distribute_strategy)
+        self._run = self._new_run()
         if before is not None and before.described() != self._monitor.described():
-            self._say(
+            self._run.say(
                 "The model has changed since the fit before, and its attention was traced anew: "
                 f"{self._monitor.described()}; before: {before.described()}."
             )
-        for line in self._log.size_lines(self.params.get("epochs"), self.every_epochs):
-            self._say(line)
+        for line in self._run.log.size_lines(self.params.get("epochs"), self.every_epochs):
+            self._run.say(line)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Logs the baseline before the first training step of a fit."""
         # Not in `on_train_begin`: a callback that restores weights there may stand after this.
         if not self._has_begun:
             what = f"The attention log in {self.log_dir!r} could not be begun"
-            self._agreement.all_do(lambda: self._begin(epoch), what)
+            is_due = self._is_due(epoch - 1)
+            self._agreement.all_do(lambda: self._run.begin(epoch, is_due=is_due), what)
             self._has_begun = True
         self._began = time.monotonic()
 
@@ -221,13 +206,11 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         ended = time.monotonic()
         self._budget.trained(ended - self._began)
         is_last = epoch + 1 == self.params.get("epochs") or self.model.stop_training
-        if is_last or (self._is_due(epoch) and self._budget.admits(epoch, self._say)):
-            self._log_or_warn(epoch)
+        run = self._run
+        if is_last or (self._is_due(epoch) and self._budget.admits(epoch, run.say)):
+            run.log_epoch(epoch)
             self._budget.logged(time.monotonic() - ended)
-        names = self._monitor.scalar_names()
-        if self._faithfulness is not None:
-            names += faithfulness_names(self._monitor.methods)
-        known = {**self._faithful, **self._course.scalars}
+        names, known = run.scalar_names(), run.scalars()
         names = names if self._per_layer_logs else overall(names)
         # Whoever stops the training by them must do so on all workers.
         values = self._agreement.of_chief([known.get(name, float("nan")) for name in names])
@@ -238,16 +221,10 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         """Logs the last epoch if that is still to be done, closes the log, says what is missing."""
         # A callback that stands after this one has ended the training.
-        if self._epoch is not None and self._epoch != self._logged:
-            self._log_or_warn(self._epoch)
-        try:
-            self._close()
-        except Exception as error:
-            _warn(f"The attention log in {self.log_dir!r} could not be closed: {_reason(error)}.")
-        self._budget.tell(self._say)
-        if self._missing:
-            steps = ", ".join(map(str, self._missing))
-            _warn(f"The attention log in {self.log_dir!r} is incomplete; missing steps: {steps}.")
+        if self._epoch is not None and self._epoch != self._run.logged:
+            self._run.log_epoch(self._epoch)
+        self._budget.tell(self._run.say)
+        self._run.end()
 
     def write_text(self, step, tag, text):
         """Writes Markdown for TensorBoard's Text tab into the log of the running training.
@@ -256,129 +233,29 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             RuntimeError: no log is open.
             OSError: the log's file was removed; also `tf.errors.OpError` where it can't be written.
         """
-        if self._log is None or not self._log.is_open:
+        if self._run is None or not self._run.log.is_open:
             raise RuntimeError(f"no attention log is open in {self.log_dir!r}")
-        self._log.write_text(step, tag, text)
+        self._run.log.write_text(step, tag, text)
 
-    def _begin(self, epoch):
-        """Opens the log and takes the baseline, or takes up a log where a training has ended."""
-        course = self._course
-        course.attach(self.log_dir, self._monitor)
-        if epoch > 0 and (course.baseline is not None or has_log(self.log_dir)):
-            self._resume(epoch)
-            return
-        course.forget()
-        self._log.open(epoch - 1)
-        course.baseline = snapshot = self._monitor.snapshot()
-        course.measure(snapshot)
-        self._write(epoch - 1, f"before epoch {epoch + 1}", snapshot)
-        self._tell_of_no_pattern(snapshot)
-
-    def _resume(self, epoch):
-        """Goes on in a log at an epoch."""
-        course, is_known = self._course, self._course.last is not None
-        logged = course.resume(epoch)
-        if course.baseline is None and self._is_chief:
-            _warn(
-                f"Training goes on at epoch {epoch + 1} in {self.log_dir!r}, whose baseline is of "
-                "another model or of other options, or wasn't kept: `drift_from_baseline` is left "
-                "out."
+    def _new_run(self):
+        """Returns the `ProbeRun` of a fit. Of several workers each has one; the chief's writes."""
+        is_chief = self.model.distribute_strategy.extended.should_save_summary
+        faithfulness, log = None, NoLog()
+        if self._faithfulness_every_epochs is not None:
+            faithfulness = ProbeFaithfulness(self._monitor, self._faithfulness_every_epochs)
+        if is_chief:
+            log = ProbeLog(
+                self.log_dir, self._monitor, self.probes, self._colors, **self._log_options
             )
-        if is_known:
-            self._log.open(epoch)
-            return
-        # With a new callback, where a killed training is started again. The state now is that after
-        # the epoch before, which it may not have come to log.
-        is_missing = logged is not None and logged < epoch - 1 and self._is_due(epoch - 1)
-        self._log.open(epoch - 1 if is_missing else epoch)
-        snapshot, last = self._monitor.snapshot(), course.last
-        course.measure(snapshot)
-        if is_missing:
-            self._write(epoch - 1, f"after epoch {epoch}", snapshot)
-        elif logged is not None:
-            course.last = last
-        self._tell_of_no_pattern(snapshot)
+        return ProbeRun(
+            self.log_dir,
+            self._monitor,
+            log,
+            self._course,
+            names=self.probes.names,
+            faithfulness=faithfulness,
+            is_chief=is_chief,
+        )
 
     def _is_due(self, epoch):
         return (epoch + 1) % self.every_epochs == 0
-
-    def _log_or_warn(self, epoch):
-        """Measures and writes; whatever fails becomes a warning, because training must go on."""
-        self._logged = epoch
-        self._course.scalars = {}
-        try:
-            snapshot = self._monitor.snapshot()
-            self._course.measure(snapshot)
-            if not self._log.is_open:
-                self._log.open(epoch)
-            self._write(epoch, f"after epoch {epoch + 1}", snapshot)
-        except Exception as error:
-            if not self._missing:
-                _warn(
-                    f"The attention at step {epoch} could not be logged: {_reason(error)}. "
-                    "Training goes on, and logging is tried again; missing steps are named at "
-                    "the end."
-                )
-            self._missing.append(epoch)
-            # A file whose writing has failed may end within an entry, so the next gets another.
-            with contextlib.suppress(Exception):
-                self._close()
-        else:
-            self._tell_of_no_pattern(snapshot)
-
-    def _say(self, text):
-        if self._is_chief:
-            print(text)
-
-    def _tell_of_no_pattern(self, snapshot):
-        """Warns once a method of heatmaps that show nothing."""
-        if not self._is_chief:
-            return
-        for method, probes in snapshot.without_pattern():
-            if method in self._told:
-                continue
-            self._told.add(method)
-            names = ", ".join(self.probes.names[probe] for probe in probes)
-            _warn(
-                f"The heatmaps by {method!r} of these probes show nothing, the same value "
-                f"everywhere or no number: {names}. They are logged as they are; look at the "
-                "model's outputs and weights. This is said once."
-            )
-
-    def _write(self, step, moment, snapshot):
-        """Writes a snapshot, with its faithfulness where that is due, and keeps it."""
-        scalars, baseline = self._course.scalars, self._course.baseline
-        every = self._faithfulness_every_epochs
-        if every and (snapshot is baseline or (step + 1) % every == 0):
-            self._faithful = self._faithfulness.scalars(snapshot)
-            scalars = {**scalars, **self._faithful}
-        self._log.write(
-            step, moment, snapshot, scalars, baseline=baseline, last=self._course.before
-        )
-        if self._is_chief:
-            self._keep(step, snapshot)
-
-    def _keep(self, step, snapshot):
-        """Keeps what a training that is started again must know; what fails is told once."""
-        try:
-            self._course.keep(step, snapshot)
-        except Exception as error:
-            if "kept" not in self._told:
-                self._told.add("kept")
-                _warn(
-                    f"What a resumed training must know of the log in {self.log_dir!r} could not "
-                    f"be kept: {_reason(error)}. Training and logging go on; a training that is "
-                    "started again may lack drift from the baseline."
-                )
-
-    def _close(self):
-        if self._log is not None:
-            self._log.close()
-
-
-def _reason(error):
-    return f"{type(error).__name__}: {error}"
-
-
-def _warn(text):
-    warnings.warn(text, RuntimeWarning, stacklevel=3)

@@ -99,10 +99,11 @@ class KeptState:
             with np.load(data, allow_pickle=False) as found:
                 arrays = dict(found)
             identity = json.loads(str(arrays.pop("identity")))
+            probes = identity["probes"]
         # What NumPy raises for a file that is none of its own is of several kinds.
         except Exception:
             return None
-        if identity["probes"] != self._identity["probes"]:
+        if probes != self._identity["probes"]:
             must = f"the images that the log in {self._log_dir!r} was begun with"
             remedy = "Pass the same ones, or another `log_dir` for a new run."
             raise ValueError(message("probes", must, "other images", remedy))

@@ -27,13 +27,15 @@ class ProbeFaithfulness:
 
     Args:
         monitor: a `ProbeMonitor`.
+        every_epochs: measure after every so many epochs.
 
     Raises:
         ValueError: the model gives no class scores.
     """
 
-    def __init__(self, monitor):
+    def __init__(self, monitor, every_epochs):
         self._monitor, self._model = monitor, monitor.attention_model
+        self._every_epochs = every_epochs
         if not monitor.has_classes:
             must = "None for a model that gives no class scores [batch, classes]"
             raise ValueError(message("faithfulness_every_epochs", must, "a number of epochs"))
@@ -42,8 +44,20 @@ class ProbeFaithfulness:
         classes = tf.TensorSpec([1], tf.int32)
         self._measure = tf.function(self._measure_graph, input_signature=[specs, heat, classes])
 
+    def is_due(self, step):
+        """Returns whether this is a step to measure at."""
+        return (step + 1) % self._every_epochs == 0
+
+    def scalar_names(self):
+        """Returns the names that `scalars` gives, in its order."""
+        return [
+            f"faithfulness/{figure}/{method}"
+            for method in self._monitor.methods
+            for figure in FIGURES
+        ]
+
     def scalars(self, snapshot):
-        """Returns the means over probes, a dict from names as in `scalar_names` to float."""
+        """Returns the means over probes, a dict from names to float."""
         classes = np.where(
             self._monitor.explained < 0, snapshot.classes, self._monitor.explained
         ).astype(np.int32)
@@ -79,8 +93,3 @@ class ProbeFaithfulness:
             "positive_perturbation": perturbation_auc(*given),
             "negative_perturbation": perturbation_auc(*given, lowest_first=True),
         }
-
-
-def scalar_names(methods):
-    """Returns the names of the scalars of some methods, as `scalars` orders them."""
-    return [f"faithfulness/{figure}/{method}" for method in methods for figure in FIGURES]
