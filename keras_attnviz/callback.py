@@ -51,8 +51,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         output: see `AttentionModel`; the class that captions name is this output's.
         self_check: see `AttentionModel`.
         methods: names of the methods whose heatmaps are logged, see `AttentionModel.explain` and
-            docs/methods.md; or a dict from names to their options. Drift and localization are
-            measured of the first. Rollout has the options above.
+            docs/methods.md; or a dict from names to their options. Rollout and affinity unless
+            given. Drift is measured of the first. Rollout has the options above.
         explained_class: of methods with gradients, the class that they explain: `"predicted"`,
             `"label"` for each probe's own, the index of one, or indices, one a probe.
         color_scale: `"uniform"`: one color scale for all pictures and epochs, in times uniform
@@ -111,7 +111,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         layout=None,
         output=None,
         self_check=True,
-        methods=("rollout", "affinity"),
+        methods=None,
         explained_class="predicted",
         color_scale="uniform",
         color_limit=4.0,
@@ -144,7 +144,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             "output": output,
             "self_check": self_check,
             "details": attention_tab,
-            "methods": chosen_methods(methods),
+            "methods": None if methods is None else chosen_methods(methods),
             "explained_class": explained_class,
             "batch_size": batch_size,
             "start_layer": start_layer,

@@ -9,8 +9,9 @@ from tensorflow import keras
 from keras_attnviz import graph
 from keras_attnviz._checks import message
 from keras_attnviz.calling import build, own_predictions
-from keras_attnviz.evidence import EvidenceSource
+from keras_attnviz.evidence import GATES, EvidenceSource
 from keras_attnviz.finding import find_stack
+from keras_attnviz.gating import GateSource
 from keras_attnviz.methods import check_method, explained, needs_of
 from keras_attnviz.placement import placed_rollout
 from keras_attnviz.selfcheck import check_capture
@@ -47,10 +48,11 @@ class AttentionModel:
             its read-out is not held against what the output depends on.
 
     Attributes:
-        maps: tuple of `AttentionMap`, bottom layer first.
+        maps: tuple of `AttentionMap`, bottom layer first; empty in a model that has gates only.
+        gates: tuple of `Gate`, see `gate_values`, in the order in which they are computed.
         left_out: tuple of the softmaxes that were seen and not taken, each with `layer`,
             `shape` for one image, and `reason`.
-        layout: the `TokenLayout`.
+        layout: the `TokenLayout`; None without maps.
         activation: `"Softmax"` or `"Sigmoid"` where the model ends in one, else None.
 
     Raises:
@@ -84,11 +86,20 @@ class AttentionModel:
         probe = [tf.constant(values) for values in self.signature.random(1)]
         build(model, self.signature)
         trace = Trace(model, self.signature, output=output)
-        found = find_stack(trace, probe, layers=layers, layout=layout, self_check=self_check)
+        gates = GateSource(trace, probe)
+        self.gates = gates.gates
+        found = find_stack(
+            trace,
+            probe,
+            layers=layers,
+            layout=layout,
+            self_check=self_check,
+            has_gates=bool(self.gates),
+        )
         self.maps, self.left_out, self.layout = found.maps, found.left_out, found.layout
         self._placements, self._query = found.placements, found.query
         self.activation = graph.last_activation(trace.predictions)
-        self._evidence = EvidenceSource(trace, found.places)
+        self._evidence = EvidenceSource(trace, found.places, gates)
         self._explainers = {}
         if self_check:
             check_capture(
@@ -166,6 +177,7 @@ class AttentionModel:
                 or without values that can be found for `"value_rollout"`.
         """
         check_method("method", method)
+        self._check_maps()
         flat = self.signature.flatten(inputs, name="images")
         self._evidence.prepare(needs_of([method]))
         classes = self._evidence.checked_classes(classes, flat[0])
@@ -175,23 +187,49 @@ class AttentionModel:
             self._explainers[key] = tf.function(graph_function, reduce_retracing=True)
         return self._explainers[key](flat, classes)
 
-    def evidence(self, inputs, *, methods, classes=None):
+    def evidence(self, inputs, *, methods, classes=None, gates=False):
         """Returns the `Evidence` that some methods need, of one forward and one backward pass.
 
         Args:
             inputs: as for a call of this object.
-            methods: sequence of names of methods, see `explain`.
+            methods: sequence of names of methods, see `explain`; empty without attention maps.
             classes: see `explain`.
+            gates: whether the values of gates are wanted too.
 
         Raises:
             ValueError: see `explain`.
         """
         for method in methods:
             check_method("methods", method)
+        if methods:
+            self._check_maps()
         flat = self.signature.flatten(inputs, name="images")
-        needs = needs_of(methods)
+        needs = tuple(sorted({*needs_of(methods), *([GATES] if gates else [])}))
         classes = self._evidence.checked_classes(classes, flat[0])
         return self._evidence.of(flat, needs=needs, classes=classes)
+
+    def gate_values(self, inputs):
+        """Returns the predictions and the values of the model's gates.
+
+        A gate is what attention in convolutional networks multiplies a feature map with, as in
+        squeeze-and-excitation, BAM and CBAM: a sigmoid or hard sigmoid; or the softmax over
+        branches of selective kernels.
+
+        Args:
+            inputs: as for a call of this object.
+
+        Returns:
+            `(predictions, values)`: the predictions, and a list in the order of `gates` of float32
+            tensors in [0, 1]: `[batch, channels]` of a channel gate, `[batch, height, width]` of a
+            spatial one, `[batch, height, width, channels]` of one of both, `[batch, branches]` of
+            branches, the mean of their channels, whose rows sum to 1.
+
+        Raises:
+            ValueError: inputs of another shape or structure than the model takes.
+        """
+        flat = self.signature.flatten(inputs, name="images")
+        evidence = self._evidence.of(flat, needs=(GATES,))
+        return evidence.predictions, evidence.gates
 
     def heatmap(self, attentions, **options):
         """Returns `rollout` from attention maps that this object has given before.
@@ -208,6 +246,7 @@ class AttentionModel:
         `attentions` are those that this object has given before; options as in `rollout`, and
         it raises what `heatmap` raises.
         """
+        self._check_maps()
         return placed_rollout(attentions, self._placements, query=self._query, **options)
 
     def token_maps(self, attentions, **options):
@@ -247,12 +286,12 @@ class AttentionModel:
         return np.float32(self._query)
 
     def summary(self, print_fn=print):
-        """Prints a table of the attention maps, the token layout, and what was left out.
+        """Prints tables of the attention maps and gates, the token layout, and what was left out.
 
         `prefix` is the number of further tokens before the patches, `2+1` where one stands after
         them; the read-out stands in the last map's line.
         """
-        for line in summary_lines(self.maps, self.left_out, self.layout):
+        for line in summary_lines(self.maps, self.left_out, self.layout, gates=self.gates):
             print_fn(line)
 
     def readout_weights(self, layer):
@@ -265,6 +304,13 @@ class AttentionModel:
         if placement.is_pooling:
             return self.query[np.newaxis]
         return placement.query_weights(self.layout.query_weights(), self.layout.patch_weights())
+
+    def _check_maps(self):
+        if not self.maps:
+            raise ValueError(
+                "Explanation methods need attention maps. Received: model "
+                f"{self.model.name!r}, which has gates alone. Call `gate_values`."
+            )
 
     def _explain_graph(self, flat, classes, *, method, options):
         evidence = self._evidence.of(flat, needs=needs_of([method]), classes=classes)

@@ -1,7 +1,9 @@
 """The metrics that the Attention tab charts: what the setup says of each."""
 
+from keras_attnviz.gating import BRANCH
+
 _SHARE, _OPEN = [0.0, 1.0], [0.0, None]
-_HEADS, _LAYERS, _PROBES = ["layer", "head"], ["layer"], ["probe"]
+_HEADS, _LAYERS, _PROBES, _GATES = ["layer", "head"], ["layer"], ["probe"], ["gate"]
 
 
 def _described(name, title, axes, limits, description, unit=""):
@@ -131,6 +133,45 @@ CHARTED_WITH_MASKS = (
         "The pointing game. 1: a hit.",
     ),
 )
+CHARTED_OF_GATES = (
+    _described(
+        "gate_mean",
+        "Gates, mean",
+        _GATES,
+        _SHARE,
+        "Mean of each gate's values. 1: it lets everything through; 0: nothing.",
+    ),
+    _described(
+        "gate_saturation",
+        "Gates, saturated",
+        _GATES,
+        _SHARE,
+        "Share of each gate's values that is within 0.05 of 0 or 1.",
+    ),
+    _described(
+        "gate_drift",
+        "Gates, drift from the baseline",
+        _GATES,
+        _SHARE,
+        "Mean absolute difference of each gate's values from those before training.",
+    ),
+    _described(
+        "gate_distribution",
+        "Gates, distribution",
+        ["gate", "bin"],
+        _SHARE,
+        "Share of each gate's values in 20 bins from 0 to 1.",
+    ),
+)
+CHARTED_OF_BRANCHES = (
+    _described(
+        "branch_share",
+        "Branches",
+        ["gate", "branch"],
+        _SHARE,
+        "Weight of each branch, mean over its channels. Those of a gate sum to 1.",
+    ),
+)
 # Those that are measured of each method's heatmaps.
 OF_METHODS = frozenset(
     [
@@ -144,15 +185,24 @@ OF_METHODS = frozenset(
 )
 
 
-def described(methods, *, masks):
+def described(methods, *, masks, maps=True, gates=()):
     """Returns what the setup says of all metrics, a list of dicts.
 
     Args:
         methods: the names of the methods, in order.
         masks: whether the probes have masks.
+        maps: whether the model has attention maps.
+        gates: sequence of `Gate`.
     """
+    charted = [*CHARTED, *(CHARTED_WITH_MASKS if masks else ())]
+    if not maps:
+        charted = [metric for metric in charted if metric["name"] in OF_METHODS]
+    if gates:
+        charted += CHARTED_OF_GATES
+    if any(gate.kind == BRANCH for gate in gates):
+        charted += CHARTED_OF_BRANCHES
     found = []
-    for metric in [*CHARTED, *(CHARTED_WITH_MASKS if masks else ())]:
+    for metric in charted:
         if metric["name"] in OF_METHODS:
             found += [
                 {**metric, "name": name_of(metric["name"], method, methods), "method": method}

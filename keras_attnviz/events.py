@@ -15,6 +15,7 @@ import time
 import numpy as np
 import tensorflow as tf
 from tensorboard.compat.proto import event_pb2, summary_pb2
+from tensorboard.plugins.histogram import summary_v2 as histogram_summary
 from tensorboard.plugins.image import metadata as image_metadata
 from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.plugins.text import metadata as text_metadata
@@ -79,6 +80,11 @@ class AttentionWriter:
         parts = [str(size[1]).encode(), str(size[0]).encode(), png]
         tensor = tensor_util.make_tensor_proto(np.array(parts, dtype=object))
         self._add_summary(step, tag, tensor, metadata)
+
+    def histogram(self, step, tag, values):
+        """Writes the distribution of an array's values, for the Distributions tab."""
+        summary = histogram_summary.histogram_pb(tag, np.asarray(values, np.float64))
+        self._add(step, summary=summary)
 
     def text(self, step, tag, text):
         """Writes one text for the Text tab; `text` is Markdown."""

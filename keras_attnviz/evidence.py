@@ -11,7 +11,7 @@ from keras_attnviz.layer_scores import gradients_by_layer, logits_by_layer
 from keras_attnviz.readout import symbolic_by_group
 from keras_attnviz.values import value_lengths
 
-GRADIENTS, LAYER_GRADIENTS, VALUES = "gradients", "layer_gradients", "values"
+GATES, GRADIENTS, LAYER_GRADIENTS, VALUES = "gates", "gradients", "layer_gradients", "values"
 _OF_CLASSES = {GRADIENTS, LAYER_GRADIENTS}
 
 
@@ -31,6 +31,8 @@ class Evidence:
             layer's tokens, see `logits_by_layer`; of the model's score where there is none.
         values: list of float32 tensors, each map times the lengths of its values, see
             `value_lengths`, or None where it was not asked for.
+        gates: list of float32 tensors, the values of the model's gates, see `GateSource`, or None
+            where they were not asked for.
     """
 
     predictions: object
@@ -38,6 +40,7 @@ class Evidence:
     gradients: list | None = None
     layer_gradients: list | None = None
     values: list | None = None
+    gates: list | None = None
 
 
 class EvidenceSource:
@@ -46,10 +49,12 @@ class EvidenceSource:
     Args:
         trace: a `Trace`.
         places: sequence of `Place`, bottom first.
+        gates: the `GateSource` of the same model.
     """
 
-    def __init__(self, trace, places):
-        self._trace, self._places, self._functions = trace, tuple(places), {}
+    def __init__(self, trace, places, gates):
+        self._trace, self._places, self._gates = trace, tuple(places), gates
+        self._functions = {}
         self._sites = [trace.sites[place.index] for place in self._places]
 
     @property
@@ -101,7 +106,7 @@ class EvidenceSource:
 
         Args:
             inputs: flat list of the model's inputs.
-            needs: tuple, sorted, of what is computed beside the maps: `GRADIENTS`,
+            needs: tuple, sorted, of what is computed beside the maps: `GATES`, `GRADIENTS`,
                 `LAYER_GRADIENTS`, `VALUES`.
             classes: int32 tensor `[batch]`, the class of each image that the gradients are of;
                 what is below 0 stands for the predicted class. Needed with gradients.
@@ -111,26 +116,27 @@ class EvidenceSource:
         """
         self.prepare(needs)
         further = [classes] if _OF_CLASSES & set(needs) else []
-        predictions, *found = self._functions[needs](*inputs, *further)
-        count = len(self._places)
-        parts = [found[start : start + count] for start in range(0, len(found), count)]
-        return Evidence(predictions, parts[0], **dict(zip(needs, parts[1:], strict=True)))
+        predictions, lists = self._functions[needs](*inputs, *further)
+        return Evidence(predictions, lists[0], **dict(zip(needs, lists[1:], strict=True)))
 
     def _function(self, needs):
-        """Returns the function from inputs, and classes, to predictions and lists in a row."""
-        lists, feeds = [[site.weights for site in self._sites]], []
+        """Returns the function from inputs, and classes, to predictions and lists."""
+        lists, feeds, gates = [[site.weights for site in self._sites]], [], []
         with self._trace.as_default():
+            if GATES in needs:
+                gates = [self._gates.symbolic()]
             if _OF_CLASSES & set(needs):
                 feeds.append(tf.compat.v1.placeholder(tf.int32, [None]))
                 lists += self._gradients(needs, *feeds)
             if VALUES in needs:
                 lists.append(self._values())
             grouped = [
-                symbolic_by_group(*pair)
+                [symbolic_by_group(*pair) for pair in zip(tensors, self._places, strict=True)]
                 for tensors in lists
-                for pair in zip(tensors, self._places, strict=True)
             ]
-        return self._trace.function([self._trace.predictions, *grouped], feeds=feeds)
+        # `GATES` is the first of the needs in their order.
+        lists = [grouped[0], *gates, *grouped[1:]]
+        return self._trace.function([self._trace.predictions, lists], feeds=feeds)
 
     def _gradients(self, needs, asked):
         """Returns a list of gradients for each of the needs that are of classes, in their order."""

@@ -20,20 +20,20 @@ class Stack:
         placements: list of `Placement`, one a map.
         maps: tuple of `AttentionMap`, what is told about each.
         left_out: tuple of `LeftOut`, the softmaxes that were seen and not taken.
-        layout: the `TokenLayout`.
+        layout: the `TokenLayout`; None where there are no maps.
         query: list of weights that rollout starts from, `[tokens]`, or `[queries]` of a pooling
             layer at the top; their sum is 1.
     """
 
-    places: tuple
-    placements: list
-    maps: tuple
-    left_out: tuple
-    layout: TokenLayout
-    query: list
+    places: tuple = ()
+    placements: tuple = ()
+    maps: tuple = ()
+    left_out: tuple = ()
+    layout: TokenLayout | None = None
+    query: tuple = ()
 
 
-def find_stack(trace, inputs, *, layers, layout, self_check):
+def find_stack(trace, inputs, *, layers, layout, self_check, has_gates=False):
     """Returns the `Stack` of a model.
 
     Args:
@@ -42,13 +42,20 @@ def find_stack(trace, inputs, *, layers, layout, self_check):
         layers: see `AttentionModel`, as the next two.
         layout: `TokenLayout` or None.
         self_check: bool.
+        has_gates: whether the model has gates, and may have no maps.
 
     Raises:
-        ValueError: no map that can be placed, two towers and no `layers`, a token layout that
-            can't be inferred or doesn't fit.
+        ValueError: no attention; no map that can be placed, two towers and no `layers`, a token
+            layout that can't be inferred or doesn't fit.
     """
+    if not trace.sites:
+        if has_gates:
+            return Stack()
+        raise trace.nothing_found()
     tokens = layout and layout.tokens
     places, left_out = place_all(trace, inputs, tokens=tokens, measure=self_check)
+    if not places and has_gates:
+        return Stack(left_out=left_out)
     if not places:
         raise ValueError(_none_placed(left_out))
     chosen = choose(places, [trace.sites[place.index].layer for place in places], layers)
@@ -62,7 +69,7 @@ def find_stack(trace, inputs, *, layers, layout, self_check):
     layout, query = find_readout(
         trace, chosen, placements, inputs, tokens=tokens, layout=layout, check=self_check
     )
-    return Stack(tuple(chosen), placements, maps, left_out, layout, query)
+    return Stack(tuple(chosen), tuple(placements), maps, left_out, layout, query)
 
 
 def _tokens(chosen, layout, *, self_check):

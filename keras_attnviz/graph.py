@@ -1,5 +1,6 @@
 """Feature maps, dependences and the logits, found among the operations of a graph."""
 
+import collections
 import re
 
 import tensorflow as tf
@@ -134,6 +135,22 @@ def spatial_axes(tensor):
     """Returns the axes of height and width of a convolution's output, or of an image."""
     attributes = tensor.op.node_def.attr
     return (2, 3) if attributes["data_format"].s == b"NCHW" else (1, 2)
+
+
+def last_feature_map(tensor):
+    """Returns the nearest output of a convolution or pooling that a tensor is computed from.
+
+    The tensor itself where there is none.
+    """
+    seen, waiting = set(), collections.deque([tensor])
+    while waiting:
+        item = waiting.popleft()
+        if item.op.type in _CONVOLUTIONS | _POOLINGS:
+            return item
+        news = [source for source in item.op.inputs if source.op.name not in seen]
+        seen |= {source.op.name for source in news}
+        waiting.extend(news)
+    return tensor
 
 
 def position_axes(tensor):

@@ -113,10 +113,11 @@ def localization_measures(relative, masks):
     return {name: values.numpy() for name, values in found.items()}
 
 
-def scalar_names(*, masks, labels, others=()):
+def scalar_names(*, masks, labels, others=(), health=True):
     """Returns the names of the scalars of probes with or without masks and labels.
 
-    `others` are the names of the methods after the first.
+    `others` are the names of the methods after the first; `health` tells whether the model has
+    attention maps.
     """
     which = ["", *(_WHICH if labels else ())]
     of_methods = [
@@ -125,7 +126,7 @@ def scalar_names(*, masks, labels, others=()):
         for name in LOCALIZATIONS
         for each in which
     ]
-    return [*SCALARS, *(of_methods if masks else ())]
+    return [*(SCALARS if health else ()), *(of_methods if masks else ())]
 
 
 def localization_scalars(localization, is_right=None, *, method=None):

@@ -11,6 +11,8 @@ from keras_attnviz._checks import message
 from keras_attnviz.events import RUN
 from keras_attnviz.snapshots import Snapshot
 
+# The measures that later ones are compared with.
+_COMPARED, _PROFILES = ("gate_maps", "heads"), "gate_profile/"
 _BASELINE, _LAST = "baseline.npz", "last.npz"
 
 
@@ -39,8 +41,11 @@ class KeptState:
         """
         arrays = {f"heat/{method}": heat for method, heat in snapshot.heat.items()}
         arrays["entropy"] = snapshot.entropy
-        if "heads" in snapshot.measures:
-            arrays["heads"] = snapshot.measures["heads"]
+        arrays |= {
+            f"measures/{name}": values
+            for name, values in snapshot.measures.items()
+            if name in _COMPARED or name.startswith(_PROFILES)
+        }
         self._recent = {}
         self._write(_BASELINE, {"identity": json.dumps(self._identity), **arrays})
 
@@ -71,7 +76,7 @@ class KeptState:
         if arrays is None:
             return None
         heat = _by_prefix(arrays, "heat/")
-        measures = {name: arrays[name] for name in ("heads",) if name in arrays}
+        measures = _by_prefix(arrays, "measures/")
         return Snapshot(heat, arrays["entropy"], None, None, measures=measures)
 
     def last(self, before):

@@ -69,5 +69,5 @@ def _described(place, tower, trace):
         grid=side.grid,
         prefix=prefix,
         suffix=suffix,
-        trainable=trace.is_trained(trace.sites[place.index]),
+        trainable=trace.is_trained(trace.sites[place.index].weights),
     )

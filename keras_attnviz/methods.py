@@ -30,6 +30,7 @@ class Method:
         is_share: whether its values over all tokens sum to 1.
         color_limit: the value of the highest color, in times uniform, where its heatmaps are much
             flatter than those of others; None where the one for all serves.
+        unit: what its values are times of, as told at a color bar.
     """
 
     title: str
@@ -37,6 +38,7 @@ class Method:
     needs: tuple = ()
     is_share: bool = True
     color_limit: float | None = None
+    unit: str = "\N{MULTIPLICATION SIGN} uniform"
 
 
 def explained(method, evidence, attention_model, options):
@@ -95,6 +97,18 @@ def times_uniform(method, values, layout):
         return grid * layout.tokens
     mean = tf.reduce_mean(grid, axis=[-2, -1], keepdims=True)
     return tf.math.divide_no_nan(grid, mean)
+
+
+def shown(name):
+    """Returns the `Method` of a heatmap by its name: of `METHODS`, `GATES`, or `gate_name`."""
+    if name.startswith(f"{GATES}/"):
+        return dataclasses.replace(_GATES, title=name.removeprefix(f"{GATES}/"))
+    return _GATES if name == GATES else METHODS[name]
+
+
+def gate_name(gate):
+    """Returns the name of the heatmap of a single `Gate`, its layer's within the model."""
+    return f"{GATES}/{gate.layer.split('/', 1)[-1]}"
 
 
 def chosen_methods(methods):
@@ -218,3 +232,8 @@ METHODS = {
     "relevance": Method("Relevance", _relevance, (GRADIENTS,), is_share=False),
     "legrad": Method("LeGrad", _legrad, (LAYER_GRADIENTS,), is_share=False),
 }
+# Of models with gates: the mean of the spatial ones, whose values are absolute.
+GATES = "gates"
+_GATES = Method("Mean of the gates", None, is_share=False, color_limit=1.0, unit="")
+# What is logged unless methods are named.
+DEFAULT = ("rollout", "affinity")

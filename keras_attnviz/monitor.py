@@ -8,6 +8,8 @@ from keras_attnviz._checks import check_choice, check_count, check_ratio, messag
 from keras_attnviz.capture import AttentionModel
 from keras_attnviz.cells import mask_shares
 from keras_attnviz.classes import class_probabilities, classes_to_explain
+from keras_attnviz.gate_measures import GateMeasures
+from keras_attnviz.gate_measures import scalar_names as gate_scalar_names
 from keras_attnviz.health import (
     health_measures,
     layer_health,
@@ -15,7 +17,7 @@ from keras_attnviz.health import (
     scalar_names,
 )
 from keras_attnviz.measures import Measures
-from keras_attnviz.methods import explained, times_uniform
+from keras_attnviz.methods import DEFAULT, GATES, chosen_methods, explained, times_uniform
 from keras_attnviz.rollout import FUSIONS, check_start_layer
 from keras_attnviz.signature import InputSignature
 from keras_attnviz.snapshots import Snapshot, entropy_name
@@ -32,14 +34,19 @@ class ProbeMonitor:
         rollout_options: dict of `head_fusion`, `discard_ratio` and `residual` of
             `attention_rollout`.
         details: whether single heads and maps from every patch are measured too.
-        methods: dict from the names of methods, see `AttentionModel.explain`, to their options.
-            `"rollout"` has those of `rollout_options` and `start_layer` too.
+        methods: dict from the names of methods, see `AttentionModel.explain`, to their options;
+            `DEFAULT` unless given, none in a model without attention maps. `"rollout"` has those of
+            `rollout_options` and `start_layer` too.
         explained_class: see `AttentionRolloutCallback`.
         **options: `layers`, `layout`, `output` and `self_check` of `AttentionModel`.
 
     Attributes:
         attention_model: the `AttentionModel`.
-        measures: the `Measures`.
+        measures: the `Measures`; None without attention maps.
+        gates: the `GateMeasures`, without effect where the model has no gates.
+        methods: dict from the names of the methods to their options.
+        heats: names of all heatmaps that are measured, the methods' and `GATES`, a list.
+        grid: `(height, width)` of the heatmaps, None where there is none.
         inputs: flat list of arrays, what the model takes, one entry a probe.
         image_place: which of them holds the images.
         explained: int32 array `[probes]`, the classes that are explained, -1 for the predicted.
@@ -47,7 +54,8 @@ class ProbeMonitor:
 
     Raises:
         ValueError: probes of a shape, or class names of a number, that the model doesn't have;
-            a `start_layer` that it doesn't have; and what `AttentionModel` raises.
+            a `start_layer` that it doesn't have; methods of a model without attention maps; and
+            what `AttentionModel` raises.
     """
 
     def __init__(
@@ -66,23 +74,29 @@ class ProbeMonitor:
         _check_inputs(model, probes)
         self.model = model
         self.attention_model = AttentionModel(model, **_input_options(probes), **options)
-        self.layers = tuple(found.layer for found in self.attention_model.maps)
-        check_start_layer(start_layer, len(self.layers))
-        self.methods = dict(methods or {"rollout": {}})
+        maps, layout = self.attention_model.maps, self.attention_model.layout
+        self.layers = tuple(found.layer for found in maps)
+        self.methods = _methods_of(self.attention_model, methods)
         rollout = self.methods.get("rollout", {})
         self.options = {"start_layer": start_layer, **rollout_options, **rollout}
         if "rollout" in self.methods:
             self.methods["rollout"] = self.options
-        self.measures = Measures(
-            self.attention_model,
-            image_size=probes.images.shape[1:3],
-            rollout_options=self.options,
-        )
+        self.measures = None
+        if maps:
+            check_start_layer(start_layer, len(maps))
+            self.measures = Measures(
+                self.attention_model,
+                image_size=probes.images.shape[1:3],
+                rollout_options=self.options,
+            )
+        self.gates = GateMeasures(self.attention_model.gates, layout and layout.grid)
+        self.heats = [*self.methods, *([GATES] if self.gates.spatial else [])]
+        self.grid = self.gates.grid
         self._heads = np.cumsum([0, *(found.heads for found in self.attention_model.maps)])
         self._batch_size, self._details, self._labels = batch_size, details, probes.labels
         self._masks, self._fingerprint = None, probes.fingerprint()
-        if probes.masks is not None:
-            self._masks = mask_shares(probes.masks, self.attention_model.layout.grid)
+        if probes.masks is not None and self.grid is not None:
+            self._masks = mask_shares(probes.masks, self.grid)
         self.inputs = self.attention_model.signature.check(probes.inputs, name="probes")
         self.image_place = _place_of(probes.images, probes.inputs)
         self.explained = classes_to_explain(explained_class, len(probes), labels=probes.labels)
@@ -104,14 +118,18 @@ class ProbeMonitor:
         probabilities = class_probabilities(
             found.pop("predictions"), activation=self.attention_model.activation
         )
-        entropy = self.by_layer(found["entropy"].mean(axis=0))
-        heat = {method: found.pop(f"heat/{method}") for method in self.methods}
+        entropy, health = [], {}
+        if self.measures is not None:
+            entropy = self.by_layer(found["entropy"].mean(axis=0))
+            health = layer_health(found, [len(heads) for heads in entropy])
+        heat = {name: found.pop(f"heat/{name}") for name in self.heats}
         return Snapshot(
             heat=heat,
             entropy=np.float32([heads.mean() for heads in entropy]),
             **_predictions(probabilities, self._labels),
             measures=found,
-            health=layer_health(found, [len(heads) for heads in entropy]),
+            health=health,
+            gates=self.gates.gates,
             localization={
                 method: localization_measures(maps, self._masks) for method, maps in heat.items()
             },
@@ -119,28 +137,41 @@ class ProbeMonitor:
 
     def scalar_names(self):
         """Returns the names of the scalars that `snapshot_scalars` gives."""
-        of_layers = [entropy_name(layer) for layer in range(len(self.layers))]
-        has = {"masks": self._masks is not None, "labels": self._labels is not None}
-        has["others"] = list(self.methods)[1:]
-        drifts = ["drift_from_baseline", "drift_from_last"]
-        agreements = [f"agreement/{method}" for method in list(self.methods)[1:]]
-        return ["entropy", *of_layers, *drifts, *agreements, *scalar_names(**has)]
+        names = []
+        if self.measures is not None:
+            of_layers = [entropy_name(layer) for layer in range(len(self.layers))]
+            names += ["entropy", *of_layers]
+        if self.heats:
+            names += ["drift_from_baseline", "drift_from_last"]
+            names += [f"agreement/{name}" for name in self.heats[1:]]
+        names += scalar_names(
+            health=self.measures is not None,
+            masks=self._masks is not None,
+            labels=self._labels is not None,
+            others=self.heats[1:],
+        )
+        return names + gate_scalar_names(self.gates.gates)
 
     def identity(self):
         """Returns what snapshots must have in common to be compared, a dict that JSON can hold."""
         return {
             "probes": self._fingerprint,
-            "grid": list(self.attention_model.layout.grid),
+            "grid": self.grid and list(self.grid),
             "layers": [[found.layer, found.heads] for found in self.attention_model.maps],
+            "gates": [[gate.layer, gate.kind, gate.channels] for gate in self.gates.gates],
             "methods": self.methods,
             "details": self._details,
         }
 
     def described(self):
         """Returns what a person must know of the model to see that it has changed, one line."""
-        maps = self.attention_model.maps
-        trained = sum(found.trainable for found in maps)
-        return f"{len(maps)} attention layers, {trained} of them trained, outputs {self._outputs}"
+        parts = []
+        maps, gates = self.attention_model.maps, self.gates.gates
+        for kind, found in (("attention layers", maps), ("gates", gates)):
+            if found:
+                trained = sum(each.trainable for each in found)
+                parts.append(f"{len(found)} {kind}, {trained} of them trained")
+        return ", ".join([*parts, f"outputs {self._outputs}"])
 
     def by_layer(self, heads):
         """Returns an array `[heads of all layers, ...]` as a list of one array a layer."""
@@ -163,18 +194,26 @@ class ProbeMonitor:
         """Returns predictions, heatmaps by each method, and measures, a dict of tensors."""
         model = self.attention_model
         evidence = model.evidence(
-            model.signature.pack(inputs), methods=list(self.methods), classes=classes
+            model.signature.pack(inputs),
+            methods=list(self.methods),
+            classes=classes,
+            gates=bool(model.gates),
         )
-        attentions = evidence.attentions
-        heat = {
-            f"heat/{method}": times_uniform(
-                method, explained(method, evidence, model, options), model.layout
-            )
-            for method, options in self.methods.items()
-        }
+        found = {"predictions": evidence.predictions}
+        for method, options in self.methods.items():
+            values = explained(method, evidence, model, options)
+            found[f"heat/{method}"] = times_uniform(method, values, model.layout)
+        if model.gates:
+            found |= self.gates.measured(evidence.gates)
+        if self.gates.spatial:
+            found[f"heat/{GATES}"] = tf.reduce_mean(found["gate_maps"], axis=1)
+        if self.measures is not None:
+            found |= self._of_maps(evidence.attentions)
+        return found
+
+    def _of_maps(self, attentions):
+        """Returns what is measured of attention maps, a dict of tensors."""
         found = {
-            "predictions": evidence.predictions,
-            **heat,
             "entropy": self.measures.entropy(attentions),
             **health_measures(self.attention_model, attentions, self.measures.received(attentions)),
         }
@@ -187,6 +226,16 @@ class ProbeMonitor:
     def _full_graph(self, inputs):
         _, attentions = self.attention_model(self.attention_model.signature.pack(inputs))
         return [self.measures.full(attentions, layer) for layer in range(len(attentions))]
+
+
+def _methods_of(attention_model, methods):
+    """Returns the methods of a model, a dict from names to options."""
+    if not attention_model.maps:
+        if methods is not None:
+            must = "None for a model that has gates and no attention maps"
+            raise ValueError(message("methods", must, list(methods)))
+        return {}
+    return dict(chosen_methods(DEFAULT) if methods is None else methods)
 
 
 def check_options(*, batch_size, head_fusion, discard_ratio, residual):

@@ -9,7 +9,8 @@ from keras_attnviz import render
 from keras_attnviz._checks import check_choice, message
 from keras_attnviz.classes import class_name
 from keras_attnviz.events import tag_names
-from keras_attnviz.methods import METHODS
+from keras_attnviz.gate_measures import stages
+from keras_attnviz.methods import GATES, gate_name, shown
 
 SCALES = ("uniform", "image")
 _GAP = 6  # pixels between two columns
@@ -48,7 +49,7 @@ class ColorScale:
     def limit_of(self, grid, method="rollout"):
         """Returns the value of the highest color for `grid`, in times uniform attention."""
         if self.scale == "uniform":
-            return METHODS[method].color_limit or self.limit
+            return shown(method).color_limit or self.limit
         # Of a model that has diverged there may be no number at all.
         return max(float(np.max(np.nan_to_num(grid, nan=0.0, posinf=0.0))), 1e-12)
 
@@ -58,8 +59,9 @@ def probe_panel(picture, heat, caption, colors):
 
     Args:
         picture: uint8 array `[height, width, 3]`; small ones are shown enlarged.
-        heat: dict from the name of a method to float array `[grid_height, grid_width]`, times
-            uniform attention.
+        heat: dict from the name of a method, or of a gate, to float array
+            `[grid_height, grid_width]`, times uniform attention or the gate's values; empty in a
+            model that has channel gates alone: then there is the picture only.
         caption: one line of text.
         colors: `ColorScale`.
 
@@ -69,6 +71,8 @@ def probe_panel(picture, heat, caption, colors):
         color bar; several also have the method's title.
     """
     picture = render.enlarged(picture)
+    if not heat:
+        return np.concatenate([render.text_strip(caption, picture.shape[1]), picture], axis=0)
     width = 2 * picture.shape[1] + _GAP
     text = render.text_size(width)
     blocks = [
@@ -93,9 +97,9 @@ def _block(picture, grid, method, colors, *, text, has_title):
         picture, grid, limit=limit, color_map=colors.color_map, opacity=colors.opacity
     )
     width = picture.shape[1]
-    labels = ["0", f"{limit:.3g}\N{MULTIPLICATION SIGN} uniform"]
+    labels = ["0", f"{limit:.3g}{shown(method).unit}"]
     bar = render.color_bar(width, labels=labels, color_map=colors.color_map, size=text)
-    title = [render.text_strip(METHODS[method].title, width, size=text)] if has_title else []
+    title = [render.text_strip(shown(method).title, width, size=text)] if has_title else []
     return np.concatenate([*title, heated, bar], axis=0)
 
 
@@ -121,6 +125,14 @@ def probe_caption(index, snapshot, probes, *, moment):
     return f"{text} {CHECK if label == predicted else f'{CROSS} is {class_name(label, names)}'}"
 
 
+def _heat_of(snapshot, index):
+    """Returns a probe's heatmaps: by each method, and of gates stage by stage."""
+    heat = {name: maps[index] for name, maps in snapshot.heat.items() if name != GATES}
+    spatial = [gate for gate in snapshot.gates if gate.is_spatial]
+    maps = snapshot.measures.get("gate_maps")
+    return heat | {gate_name(spatial[number]): maps[index, number] for number in stages(spatial)}
+
+
 def as_markdown(text):
     """Returns the Markdown that shows a text as it is, in one line: no links, pictures, markup."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
@@ -143,7 +155,7 @@ def write_panels(writer, step, snapshot, probes, colors, *, moment):
     """
     for index, (name, tag) in enumerate(zip(probes.names, tag_names(probes.names), strict=True)):
         caption = probe_caption(index, snapshot, probes, moment=moment)
-        heat = {method: maps[index] for method, maps in snapshot.heat.items()}
+        heat = _heat_of(snapshot, index)
         picture = probe_panel(probes.display[index], heat, caption, colors)
         writer.image(
             step,

@@ -1,5 +1,7 @@
 """Whether the heatmaps of a training's probes show what the predictions are made of."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
@@ -40,7 +42,7 @@ class ProbeFaithfulness:
             must = "None for a model that gives no class scores [batch, classes]"
             raise ValueError(message("faithfulness_every_epochs", must, "a number of epochs"))
         specs = [tf.TensorSpec([1, *array.shape[1:]], array.dtype) for array in monitor.inputs]
-        heat = tf.TensorSpec([1, *self._model.layout.grid], tf.float32)
+        heat = tf.TensorSpec([1, *monitor.grid], tf.float32)
         classes = tf.TensorSpec([1], tf.int32)
         self._measure = tf.function(self._measure_graph, input_signature=[specs, heat, classes])
 
@@ -52,7 +54,7 @@ class ProbeFaithfulness:
         """Returns the names that `scalars` gives, in its order."""
         return [
             f"faithfulness/{figure}/{method}"
-            for method in self._monitor.methods
+            for method in self._monitor.heats
             for figure in FIGURES
         ]
 
@@ -85,7 +87,7 @@ class ProbeFaithfulness:
             outputs, _ = self._model(self._model.signature.pack(batch))
             return probabilities(outputs, activation=self._model.activation)
 
-        step = -(-self._model.layout.patches // _STEPS)
+        step = -(-math.prod(self._monitor.grid) // _STEPS)
         given = predict, images, heat, classes
         return {
             "deletion": deletion_auc(*given, step=step),

@@ -1,6 +1,6 @@
 """The log of one training's probes: opened, written step by step, closed."""
 
-from keras_attnviz.events import AttentionWriter
+from keras_attnviz.events import AttentionWriter, tag_names
 from keras_attnviz.panel import write_panels
 from keras_attnviz.records import TabRecords
 
@@ -49,7 +49,7 @@ class ProbeLog:
             self._records.write_setup(self._writer, first_step)
 
     def write(self, step, moment, snapshot, scalars, *, baseline, last):
-        """Writes the pictures, scalars and records of a snapshot.
+        """Writes the pictures, scalars, distributions and records of a snapshot.
 
         Args:
             step: integer.
@@ -62,6 +62,11 @@ class ProbeLog:
         write_panels(self._writer, step, snapshot, self._probes, self._colors, moment=moment)
         named = {f"attention/{name}": value for name, value in scalars.items()}
         self._writer.scalars(step, named)
+        tags = tag_names([gate.layer for gate in snapshot.gates])
+        for index, tag in enumerate(tags):
+            values = snapshot.measures.get(f"gate_profile/{index}")
+            if values is not None:
+                self._writer.histogram(step, f"attention/gate/{tag}", values)
         if self._records is not None:
             self._write_records(step, snapshot, baseline=baseline, last=last)
         self._writer.flush()

@@ -7,7 +7,9 @@ import numpy as np
 
 from keras_attnviz import render
 from keras_attnviz._checks import is_integer, message
-from keras_attnviz.methods import METHODS
+from keras_attnviz.cells import Cells
+from keras_attnviz.gate_measures import BINS
+from keras_attnviz.methods import shown
 from keras_attnviz.sizes import size_lines
 from keras_attnviz.tab_series import TabSeries
 from keras_attnviz.tb_plugin import metadata
@@ -31,6 +33,12 @@ class TabRecords:
         self._monitor, self._probes, self._colors = monitor, probes, colors
         self._full_probes, self._full_every_epochs = tuple(full_probes), full_every_epochs
         self._series = TabSeries(monitor, probes.masks)
+        self._layers = [_layer(found) for found in monitor.attention_model.maps]
+        self._layers += [_spatial(gate) for gate in monitor.gates.gates if gate.is_spatial]
+        grid = monitor.grid or (1, 1)
+        self._head_cells = (
+            Cells(grid, 1) if monitor.measures is None else monitor.measures.head_cells
+        )
 
     def write_setup(self, writer, step):
         """Writes what stays the same over the epochs, and the probes' pictures."""
@@ -51,16 +59,19 @@ class TabRecords:
         """
         series = self._series.values(snapshot, baseline=baseline, last=last)
         fields = {"step": step, "wall_time": time.time(), "is_baseline": is_baseline}
-        writer.record(step, metadata.EPOCH_TAG, _epoch_record(snapshot, series, fields))
+        writer.record(
+            step, metadata.EPOCH_TAG, _epoch_record(len(self._probes), snapshot, series, fields)
+        )
         for method, heat in snapshot.heat.items():
             data = pack(_quantized("heat", heat.reshape(len(heat), -1)), step=step)
             writer.record(step, metadata.heat_tag(method), data)
         found = snapshot.measures
-        heads = [
-            pack({**_quantized("heads", heads), "others": np.float32(others)}, step=step)
-            for heads, others in zip(found["heads"], found["others"], strict=True)
-        ]
-        writer.blobs(step, metadata.HEADS_TAG, heads)
+        if self._layers:
+            heads = [
+                pack({**_quantized("heads", heads), "others": np.float32(others)}, step=step)
+                for heads, others in zip(*self._heads(found), strict=True)
+            ]
+            writer.blobs(step, metadata.HEADS_TAG, heads)
         if ROLLOUT in self._monitor.methods:
             tokens = [pack(_quantized("tokens", rows), step=step) for rows in found["tokens"]]
             writer.blobs(step, metadata.tokens_tag(ROLLOUT), tokens)
@@ -85,25 +96,55 @@ class TabRecords:
             epochs=epochs,
         )
 
+    def _heads(self, found):
+        """Returns what is logged of layers and heads: `(heads, others)`, arrays `[probes, ...]`.
+
+        Spatial gates follow the attention layers, each as a layer of one head.
+        """
+        heads, others = [], []
+        if "heads" in found:
+            heads.append(found["heads"])
+            others.append(found["others"])
+        if "gate_maps" in found:
+            maps = found["gate_maps"]
+            maps = maps.reshape(*maps.shape[:2], -1)
+            heads.append(maps @ self._head_cells.means())
+            others.append(np.zeros(maps.shape[:2]))
+        return np.concatenate(heads, axis=1), np.concatenate(others, axis=1)
+
     def _setup(self):
-        model, measures = self._monitor.attention_model, self._monitor.measures
-        layout, probes = model.layout, self._probes
+        monitor, probes = self._monitor, self._probes
+        model, measures, layout = (
+            monitor.attention_model,
+            monitor.measures,
+            monitor.attention_model.layout,
+        )
         labels = [None] * len(probes) if probes.labels is None else map(int, probes.labels)
+        grid = list(monitor.grid or (1, 1))
+        limits = {name: shown(name).color_limit for name in monitor.heats}
+        of_tokens = {"token_grid": grid, "prefix": 0, "suffix": 0, "readout": "", "uniform": 1.0}
+        if measures is not None:
+            of_tokens = {
+                "token_grid": list(measures.token_cells.grid),
+                "prefix": layout.prefix,
+                "suffix": layout.suffix,
+                "readout": layout.readout_text(),
+                "uniform": 1 / layout.tokens,
+            }
         return {
             "version": metadata.FORMAT_VERSION,
             "model": model.model.name,
-            "grid": list(layout.grid),
-            "head_grid": list(measures.head_cells.grid),
-            "token_grid": list(measures.token_cells.grid),
-            "prefix": layout.prefix,
-            "suffix": layout.suffix,
-            "readout": layout.readout_text(),
-            "uniform": 1 / layout.tokens,
-            "layers": [_layer(found) for found in model.maps],
-            "methods": list(self._monitor.methods),
-            "token_methods": [name for name in self._monitor.methods if name == ROLLOUT],
-            "method_titles": {name: METHODS[name].title for name in self._monitor.methods},
-            "rollout": self._monitor.options,
+            "grid": grid,
+            "head_grid": list(self._head_cells.grid),
+            **of_tokens,
+            "layers": self._layers,
+            "gates": [_gate(gate) for gate in model.gates],
+            "gate_bins": BINS,
+            "methods": monitor.heats,
+            "token_methods": [name for name in monitor.methods if name == ROLLOUT],
+            "method_titles": {name: shown(name).title for name in monitor.heats},
+            "absolute_methods": [name for name in monitor.heats if not shown(name).unit],
+            "rollout": monitor.options,
             "probes": [
                 {"name": name, "label": label}
                 for name, label in zip(probes.names, labels, strict=True)
@@ -111,11 +152,7 @@ class TabRecords:
             "class_names": probes.class_names and list(probes.class_names),
             "colors": {
                 "limit": self._colors.limit,
-                "limits": {
-                    name: METHODS[name].color_limit
-                    for name in self._monitor.methods
-                    if METHODS[name].color_limit
-                },
+                "limits": {name: limit for name, limit in limits.items() if limit},
                 "map": self._colors.color_map,
                 "opacity": self._colors.opacity,
             },
@@ -168,8 +205,29 @@ def _layer(found):
     }
 
 
-def _epoch_record(snapshot, series, fields):
-    count = len(snapshot.relative)
+def _gate(gate):
+    """Returns what the setup says of one `Gate`."""
+    return {
+        "path": gate.layer,
+        "kind": gate.kind,
+        "channels": gate.channels,
+        "grid": list(gate.grid),
+        "trainable": gate.trainable,
+    }
+
+
+def _spatial(gate):
+    """Returns what the setup says of a spatial `Gate` among the layers."""
+    return {
+        "path": gate.layer,
+        "kind": "spatial gate",
+        "heads": 1,
+        "trainable": gate.trainable,
+        "is_absolute": True,
+    }
+
+
+def _epoch_record(count, snapshot, series, fields):
     classes, confidences, of_labels = (
         np.full(count, missing) if values is None else values
         for values, missing in (

@@ -46,10 +46,29 @@ def check_capture(attention_model, one, own_predictions):
                     "images of the batch, so its rows can't be told apart by image"
                 )
             )
+    _check_gates(attention_model, signature.pack(one), signature.pack(pair), tolerance)
+    if not attention_model.maps:
+        return
     rows = attention_model.token_rollout(attentions)
     if not np.allclose(np.sum(rows, axis=-1), 1, atol=_HALF_TOLERANCE):
         sums = np.sum(rows, axis=-1).tolist()
         raise ValueError(_failed(f"rollout gives sums of {sums}, not 1"))
+
+
+def _check_gates(attention_model, one, pair, tolerance):
+    if not attention_model.gates:
+        return
+    _, alone = attention_model.gate_values(one)
+    _, of_pair = attention_model.gate_values(pair)
+    for gate, single, values in zip(attention_model.gates, alone, of_pair, strict=True):
+        if not _are_close(values[:1], single, tolerance):
+            raise ValueError(
+                _failed(f"gate {gate.layer} depends for one image on the other images of the batch")
+            )
+        values = _array(values)
+        if not (values.min() >= -tolerance and values.max() <= 1 + tolerance):
+            ends = f"{values.min():.3g} to {values.max():.3g}"
+            raise ValueError(_failed(f"gate {gate.layer} has values from {ends}, not in [0, 1]"))
 
 
 def _check_predictions(traced, own, tolerance):

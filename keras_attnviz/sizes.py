@@ -13,10 +13,13 @@ def epoch_bytes(monitor, probes):
         probes: number of probes.
     """
     measures = monitor.measures
-    tokens = measures.token_cells.count
-    heat = len(monitor.methods) * (math.prod(monitor.attention_model.layout.grid) + 4)
-    heads = _heads(monitor) * (measures.head_cells.count + 8)
-    of_tokens = tokens * (tokens + 4) if "rollout" in monitor.methods else 0
+    cells = math.prod(monitor.grid or ())
+    heat = len(monitor.heats) * (cells + 4)
+    of_tokens = 0
+    if measures is not None:
+        cells, tokens = measures.head_cells.count, measures.token_cells.count
+        of_tokens = tokens * (tokens + 4) if "rollout" in monitor.methods else 0
+    heads = (_heads(monitor) + len(monitor.gates.spatial)) * (cells + 8)
     return probes * (heat + heads + of_tokens)
 
 

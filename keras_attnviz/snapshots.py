@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_attnviz.gate_measures import gate_scalars
 from keras_attnviz.health import health_scalars, localization_scalars
 from keras_attnviz.metrics import jensen_shannon_divergence
 from keras_attnviz.ranks import rank_correlation
@@ -24,9 +25,10 @@ class Snapshot:
         label_confidences: float array `[probes]` in [0, 1], of the true classes, or None.
         measures: dict from the name of a `Measures` function to its float32 array
             `[probes, ...]`: `entropy`, those of `health_measures`, and where details are measured
-            `heads`, `others`, `distance` and `tokens`.
+            `heads`, `others`, `distance` and `tokens`; and those of `GateMeasures`.
         is_right: bool array `[probes]`, whether the predicted class is the true one, or None.
         health: what `layer_health` tells of each layer, a dict of float32 arrays `[layers]`.
+        gates: tuple of `Gate`, whose values stand in `measures`.
         localization: dict from the name of a method to what `localizations` gives for its
             heatmaps, a dict of float32 arrays `[probes]`, empty without masks.
     """
@@ -39,6 +41,7 @@ class Snapshot:
     measures: dict = dataclasses.field(default_factory=dict)
     is_right: np.ndarray | None = None
     health: dict = dataclasses.field(default_factory=dict)
+    gates: tuple = ()
     localization: dict = dataclasses.field(default_factory=dict)
 
     @property
@@ -65,22 +68,19 @@ def snapshot_scalars(snapshot, *, baseline, last):
         baseline: the `Snapshot` before training, or None: then `drift_from_baseline` is left out.
         last: the `Snapshot` logged before, or None where this one is the first.
     """
-    values = [float(value) for value in snapshot.entropy]
-    scalars = {
-        "entropy": float(snapshot.entropy.mean()),
-        **{entropy_name(layer): value for layer, value in enumerate(values)},
-        "drift_from_last": _drift(snapshot, last or snapshot),
-        **_agreements(snapshot.heat),
-        **health_scalars(
-            snapshot.health,
-            entropy=snapshot.entropy,
-            baseline=None if baseline is None else baseline.entropy,
-        ),
-    }
+    scalars = {}
+    if len(snapshot.entropy):
+        scalars |= _of_layers(snapshot, baseline)
+    if snapshot.heat:
+        scalars["drift_from_last"] = _drift(snapshot, last or snapshot)
+        scalars |= _agreements(snapshot.heat)
+        if baseline is not None:
+            scalars["drift_from_baseline"] = _drift(snapshot, baseline)
+    if snapshot.gates:
+        reference = None if baseline is None else baseline.measures
+        scalars |= gate_scalars(snapshot.measures, snapshot.gates, baseline=reference)
     for number, (method, values) in enumerate(snapshot.localization.items()):
         scalars |= localization_scalars(values, snapshot.is_right, method=number and method)
-    if baseline is not None:
-        scalars["drift_from_baseline"] = _drift(snapshot, baseline)
     return scalars
 
 
@@ -92,6 +92,20 @@ def overall(names):
 def entropy_name(layer):
     """Returns the name of the scalar of a layer's entropy."""
     return f"entropy/layer_{layer}"
+
+
+def _of_layers(snapshot, baseline):
+    """Returns the scalars of entropy and health, a dict."""
+    values = [float(value) for value in snapshot.entropy]
+    return {
+        "entropy": float(snapshot.entropy.mean()),
+        **{entropy_name(layer): value for layer, value in enumerate(values)},
+        **health_scalars(
+            snapshot.health,
+            entropy=snapshot.entropy,
+            baseline=None if baseline is None else baseline.entropy,
+        ),
+    }
 
 
 def _agreements(heat):

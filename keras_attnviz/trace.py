@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_attnviz import graph
 from keras_attnviz.calling import all_layers, losses_kept, parts_of, refusal_told
 from keras_attnviz.cutting import cut, unoptimized
+from keras_attnviz.gates import find_gates
 from keras_attnviz.outputs import select_output
 from keras_attnviz.sites import find_attention
 from keras_attnviz.workers import own_variables
@@ -29,14 +30,12 @@ class Trace:
     Attributes:
         predictions: the predictions, symbolic.
         sites: list of `AttentionSite`, in the graph's order.
+        gates: list of `GateSite`, in the graph's order.
         inputs: the model's inputs, a flat list of symbolic tensors.
-
-    Raises:
-        ValueError: no attention was found.
     """
 
     def __init__(self, model, signature, *, output=None):
-        self.signature = signature
+        self.model, self.signature = model, signature
         self._trace(model, output)
         if graph.hidden_calls(self.operations):
             # Functions inside the model are inlined where tf.function is switched off.
@@ -46,10 +45,7 @@ class Trace:
         everything = self._wrapped.graph.get_operations()
         reads_inputs = graph.Dependence(everything, self.inputs)
         self.sites = find_attention(self.operations, model.name, reads_inputs)
-        if not self.sites:
-            branches = _branches_with_softmax(self._wrapped.graph, self.operations)
-            hidden = graph.hidden_calls(self.operations)
-            raise ValueError(_no_attention(model, hidden, branches))
+        self.gates = find_gates(self.operations, model.name, reads_inputs)
         self._reads_inputs = reads_inputs
         self._reads_sites = graph.Dependence(everything, [site.weights for site in self.sites])
         handles = {
@@ -57,6 +53,12 @@ class Trace:
         }
         trained = [inner for outer, inner in self._wrapped.graph.captures if id(outer) in handles]
         self._reads_trained = graph.Dependence(everything, trained)
+
+    def nothing_found(self):
+        """Returns the error for a model without attention, with the likely reason."""
+        branches = _branches_with_softmax(self._wrapped.graph, self.operations)
+        hidden = graph.hidden_calls(self.operations)
+        return ValueError(_no_attention(self.model, hidden, branches))
 
     def function(self, outputs, *, feeds=()):
         """Returns a function cut out of the graph.
@@ -93,9 +95,9 @@ class Trace:
         """Returns the indices of the attention maps that a tensor is computed from."""
         return self._reads_sites.of(tensor)
 
-    def is_trained(self, site):
-        """Tells whether training can change an attention map for the same inputs."""
-        return bool(self._reads_trained.of(site.weights))
+    def is_trained(self, tensor):
+        """Tells whether training can change a tensor for the same inputs."""
+        return bool(self._reads_trained.of(tensor))
 
     def feature_maps(self, site):
         """Returns the feature maps that precede an attention map, in the graph's order."""
@@ -236,9 +238,10 @@ def _no_attention(model, hidden, branches):
             f"with `tf.where`, or write the loop in Python. Layers seen: {shown}."
         )
     return (
-        "`model` must compute attention: a softmax that is multiplied with values. Received: "
-        f"model {model.name!r}, in whose graph there is none. Layers seen: {shown}. Attach to a "
-        "Vision Transformer."
+        "`model` must compute attention: a softmax that is multiplied with values, or a gate, a "
+        f"sigmoid that is multiplied with a feature map. Received: model {model.name!r}, in whose "
+        f"graph there is neither. Layers seen: {shown}. Attach to a Vision Transformer, or put "
+        "attention into a convolutional network, by `SqueezeExcite` for example."
     )
 
 

@@ -68,6 +68,10 @@ def _is_layer(entry):
     return _has_text("path")(entry) and _is_count(entry.get("heads"))
 
 
+def _is_gate(entry):
+    return _has_text("path")(entry) and _is_count(entry.get("channels"))
+
+
 def _is_full(value):
     def is_index(entry):
         return isinstance(entry, int) and not isinstance(entry, bool) and entry >= 0
@@ -77,6 +81,7 @@ def _is_full(value):
 
 def _is_series(entry):
     axes = ([], ["probe"], ["layer"], ["layer", "head"])
+    axes += (["gate"], ["gate", "bin"], ["gate", "branch"])
     return _has_text("name")(entry) and entry.get("axes") in axes
 
 
@@ -90,6 +95,9 @@ _PARTS = {
     "probes": lambda value: _is_list(value, _has_text("name")),
     "series": lambda value: _is_list(value, _is_series),
     "full": _is_full,
+    # Logs of earlier versions have none of these.
+    "gates": lambda value: value is None or _is_list(value, _is_gate),
+    "gate_bins": lambda value: value is None or _is_count(value),
 }
 
 
@@ -101,7 +109,10 @@ def check_epoch(data, *, step, setup):
         _check_array(arrays, name, dtype, (count,))
     layers = len(setup["layers"])
     heads = max((layer["heads"] for layer in setup["layers"]), default=0)
-    sizes = {"probe": count, "layer": layers, "head": heads}
+    gates = setup.get("gates") or []
+    branches = [gate["channels"] for gate in gates if gate.get("kind") == "branch"]
+    sizes = {"probe": count, "layer": layers, "head": heads, "gate": len(gates)}
+    sizes |= {"bin": setup.get("gate_bins"), "branch": max(branches, default=0)}
     for series in setup["series"]:
         name = f"series/{series['name']}"
         if name in arrays:

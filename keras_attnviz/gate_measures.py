@@ -1,0 +1,168 @@
+"""What is measured of gates on probes: maps, channels, mean and saturation; pure TensorFlow."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attnviz.cells import Cells
+from keras_attnviz.gating import BRANCH, CHANNEL, SPATIAL
+
+# Values nearer to 0 or 1 than this are saturated.
+NEAR = 0.05
+BINS = 20
+# The map of the mean over gates, and of each, has at most so many cells.
+_CELLS = 1600
+
+
+class GateMeasures:
+    """The gates of a model to what is logged of them.
+
+    Args:
+        gates: sequence of `Gate`.
+        grid: `(height, width)` that maps are brought to, the patches' where the model has
+            attention maps; None for the finest grid of a spatial gate, pooled if it is large.
+
+    Attributes:
+        gates: the gates, a tuple.
+        spatial: indices of those that tell where the model looks, a list.
+        grid: `(height, width)` of the maps, or None without spatial gates.
+    """
+
+    def __init__(self, gates, grid=None):
+        self.gates = tuple(gates)
+        self.spatial = [index for index, gate in enumerate(gates) if gate.is_spatial]
+        self.grid = grid
+        if grid is None and self.spatial:
+            finest = max((gates[index].grid for index in self.spatial), key=math.prod)
+            self.grid = Cells.at_most(finest, _CELLS).grid
+
+    def measured(self, values):
+        """Returns what is measured of each image, a dict of float32 tensors.
+
+        Args:
+            values: what `AttentionModel.gate_values` gives of a batch.
+
+        Returns:
+            `gate_means` and `gate_saturation` `[batch, gates]` in [0, 1], the mean of a gate's
+            values and the share of them that is within 0.05 of 0 or 1; `gate_maps`
+            `[batch, spatial gates, height, width]` on `grid`; `gate_bins` `[batch, gates, 20]`,
+            the share of a gate's values in each of 20 bins from 0 to 1; `gate_profile/<index>`
+            `[batch, channels]` of each gate but spatial ones, mean over positions, of branches
+            `[batch, branches]`.
+        """
+        flat = [tf.reshape(each, [tf.shape(each)[0], -1]) for each in values]
+        found = {
+            "gate_means": _stacked(tf.reduce_mean(each, axis=1) for each in flat),
+            "gate_saturation": _stacked(map(_saturation, flat)),
+            "gate_bins": _stacked(map(_shares, flat)),
+        }
+        if self.spatial:
+            maps = [self._map(values[index], self.gates[index].grid) for index in self.spatial]
+            found["gate_maps"] = _stacked(maps)
+        for index, (gate, each) in enumerate(zip(self.gates, values, strict=True)):
+            if gate.kind != SPATIAL:
+                is_flat = gate.kind in (BRANCH, CHANNEL)
+                found[f"gate_profile/{index}"] = each if is_flat else _over_positions(each)
+        return found
+
+    def _map(self, values, grid):
+        """Returns a spatial gate on the maps' grid, mean over channels, `[batch, height, width]`.
+
+        What is finer is averaged, what is coarser is repeated.
+        """
+        if values.shape.rank == 4:
+            values = tf.reduce_mean(values, axis=3)
+        is_finer = any(n > m for n, m in zip(grid, self.grid, strict=True))
+        method = tf.image.ResizeMethod.AREA if is_finer else tf.image.ResizeMethod.NEAREST_NEIGHBOR
+        return tf.image.resize(values[..., tf.newaxis], self.grid, method=method)[..., 0]
+
+
+def gate_scalars(measures, gates, *, baseline=None):
+    """Returns the scalars of gates, a dict from name to float.
+
+    Args:
+        measures: dict of arrays `[probes, ...]`, what `GateMeasures.measured` gives.
+        gates: sequence of `Gate`.
+        baseline: the same before training, or None where it isn't known.
+
+    Returns:
+        `gate_mean`, `gate_saturation` and `gate_drift`, in [0, 1], means over gates, and each with
+        `/layer_<n>` for the gate of that number; `branch_share/layer_<n>/<branch>` of branches.
+        `gate_drift` is the mean absolute difference from the baseline; it is left out without one.
+    """
+    by_gate = {
+        "gate_mean": measures["gate_means"].mean(axis=0),
+        "gate_saturation": measures["gate_saturation"].mean(axis=0),
+    }
+    if baseline is not None:
+        by_gate["gate_drift"] = gate_drift(measures, gates, baseline)
+    found = {name: float(np.mean(values)) for name, values in by_gate.items()}
+    for name, values in by_gate.items():
+        found |= {f"{name}/layer_{index}": float(value) for index, value in enumerate(values)}
+    for index, gate in enumerate(gates):
+        if gate.kind == BRANCH:
+            shares = measures[f"gate_profile/{index}"].mean(axis=0)
+            names = [f"branch_share/layer_{index}/{branch}" for branch in range(len(shares))]
+            found |= dict(zip(names, map(float, shares), strict=True))
+    return found
+
+
+def gate_drift(measures, gates, baseline):
+    """Returns how far each gate has moved, float32 `[gates]` in [0, 1].
+
+    The mean absolute difference of its channels, of a spatial gate of its map.
+    """
+    drifts, spatial = [], 0
+    for index, gate in enumerate(gates):
+        name = f"gate_profile/{index}"
+        if gate.kind == SPATIAL:
+            pair = [found["gate_maps"][:, spatial] for found in (measures, baseline)]
+        else:
+            pair = [found[name] for found in (measures, baseline)]
+        spatial += gate.is_spatial
+        drifts.append(np.abs(pair[0] - pair[1]).mean())
+    return np.float32(drifts)
+
+
+def scalar_names(gates):
+    """Returns the names of the scalars that `gate_scalars` gives with a baseline."""
+    if not gates:
+        return []
+    measures = ("gate_mean", "gate_saturation", "gate_drift")
+    names = [*measures]
+    names += [f"{name}/layer_{index}" for name in measures for index in range(len(gates))]
+    return names + [
+        f"branch_share/layer_{index}/{branch}"
+        for index, gate in enumerate(gates)
+        if gate.kind == BRANCH
+        for branch in range(gate.channels)
+    ]
+
+
+def stages(gates):
+    """Returns the indices of the last gate of each resolution, in order."""
+    return sorted({gate.grid: index for index, gate in enumerate(gates)}.values())
+
+
+def _stacked(tensors):
+    return tf.stack(list(tensors), axis=1)
+
+
+def _saturation(values):
+    """Returns the share of values near 0 or 1, `[batch]`."""
+    is_near = tf.logical_or(values < NEAR, values > 1 - NEAR)
+    return tf.reduce_mean(tf.cast(is_near, tf.float32), axis=1)
+
+
+def _shares(values):
+    """Returns the share of values in each bin, `[batch, BINS]`."""
+    bins = tf.clip_by_value(tf.cast(values * BINS, tf.int32), 0, BINS - 1)
+    return tf.stack(
+        [tf.reduce_mean(tf.cast(bins == number, tf.float32), axis=1) for number in range(BINS)],
+        axis=1,
+    )
+
+
+def _over_positions(values):
+    return tf.reduce_mean(values, axis=[1, 2])

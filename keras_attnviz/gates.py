@@ -1,0 +1,139 @@
+"""Gates among the operations of a graph: sigmoids, or a softmax of branches, on feature maps."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from keras_attnviz.graph import layer_path
+
+# Operations that a gate may pass on its way to the product: changes of form and of number format.
+_PASSED = frozenset(
+    [
+        "BroadcastTo",
+        "Cast",
+        "ExpandDims",
+        "Identity",
+        "Reshape",
+        "Squeeze",
+        "StopGradient",
+        "Tile",
+        "Transpose",
+    ]
+)
+# A softmax of branches is taken apart, branch by branch.
+_PARTS = frozenset(["GatherV2", "Split", "SplitV", "StridedSlice", "Unpack"])
+# Operations with constants, entry by entry.
+_CLIPPING = frozenset(["ClipByValue", "Maximum", "Minimum", "Relu6"])
+_LINEAR = frozenset(["Add", "AddV2", "Mul", "Neg", "RealDiv", "Sub"])
+_MAX_STEPS = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class GateSite:
+    """A gate in a graph.
+
+    Args:
+        values: the gate, symbolic: what a sigmoid gives, or a softmax of branches, these on the
+            last axis.
+        factor: the gate as it enters the product, symbolic, perhaps scaled or with 1 added; it
+            broadcasts over `features`.
+        features: the feature map that it multiplies, symbolic, of rank 4, or 5 with branches.
+        is_plain: whether the factor is the values in another form, nothing added or multiplied.
+        source: what a clipped linear function is computed from entry by entry, symbolic; whether
+            that function is a hard sigmoid is still to be tried. None for sigmoid and softmax.
+        is_branch: whether the values are weights of branches.
+        layer: path of the layer that multiplies.
+    """
+
+    values: object
+    factor: object
+    features: object
+    is_plain: bool
+    source: object
+    is_branch: bool
+    layer: str
+
+
+def find_gates(operations, model_name, dependence):
+    """Returns the gates among a model's operations, in their order, as `GateSite`s.
+
+    A gate is a sigmoid, or a linear function cut off at both ends, that multiplies a feature map
+    with broadcasting or entry by entry; or a softmax whose parts multiply feature maps. No gate is
+    what is computed from the very entries that it multiplies, as in SiLU and hard swish, and none
+    that doesn't depend on the inputs.
+
+    Args:
+        operations: the operations that one call of the model has added.
+        model_name: the model's name.
+        dependence: a `Dependence` on the model's inputs.
+    """
+    found = {}
+    for operation in operations:
+        if operation.type != "Mul" or operation.outputs[0].shape.rank not in (4, 5):
+            continue
+        if not all(dependence.of(tensor) for tensor in operation.inputs):
+            continue
+        # What is broadcast goes first: the other factor may be a sigmoid's feature map.
+        for factor, features in sorted(_pairs(operation), key=_broadcast_axes, reverse=True):
+            site = _site(factor, features, layer_path(operation.name, model_name))
+            if site is not None:
+                # A gate is named for the first feature map that it multiplies.
+                found.setdefault(site.values.name, site)
+                break
+    return list(found.values())
+
+
+def _pairs(operation):
+    first, second = operation.inputs
+    return [(first, second), (second, first)]
+
+
+def _broadcast_axes(pair):
+    """Returns how many axes the first of two tensors has of size 1, after the batch's."""
+    shape = pair[0].shape
+    return 0 if shape.rank is None else shape.as_list()[1:].count(1)
+
+
+def _site(factor, features, layer):
+    """Returns the `GateSite` of a product, or None where `factor` is no gate."""
+    tensor, passed, values = factor, [], None
+    for _ in range(_MAX_STEPS):
+        kind = tensor.op.type
+        if kind == "Softmax":
+            is_branch = bool(_PARTS & set(passed)) or factor.shape.rank == 5
+            site = GateSite(tensor, factor, features, False, None, True, layer)
+            return site if is_branch else None
+        following = _source(tensor)
+        if following is None:
+            break
+        if kind == "Sigmoid" and values is None:
+            values, is_plain = tensor, not set(passed) - _PASSED
+        passed.append(kind)
+        tensor = following
+    if factor.shape.rank != 4 or _PARTS & set(passed) or _stripped(features) is _stripped(tensor):
+        return None
+    if values is not None:
+        return GateSite(values, factor, features, is_plain, None, False, layer)
+    if _CLIPPING & set(passed):
+        return GateSite(factor, factor, features, True, tensor, False, layer)
+    return None
+
+
+def _source(tensor):
+    """Returns what a tensor is a form, a part or a function entry by entry of, or None."""
+    operation = tensor.op
+    if operation.type in _PASSED | _PARTS | {"Relu6", "Sigmoid"}:
+        # `Split` takes its axis first.
+        return operation.inputs[1 if operation.type == "Split" else 0]
+    if operation.type in _CLIPPING | _LINEAR:
+        computed = [item for item in operation.inputs if tf.get_static_value(item) is None]
+        if len(computed) == 1:
+            return computed[0]
+    return None
+
+
+def _stripped(tensor):
+    """Returns a tensor before changes of its number format, for comparing."""
+    while tensor.op.type in ("Cast", "Identity"):
+        tensor = tensor.op.inputs[0]
+    return tensor

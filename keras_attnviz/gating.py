@@ -1,0 +1,168 @@
+"""Which gates a model has, of what kind they are, and their values."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attnviz import graph
+
+SPATIAL, CHANNEL, FULL, BRANCH = "spatial", "channel", "channel and spatial", "branch"
+# Where a hard sigmoid has reached 0 and 1, with room for slopes below the usual 1 / 6.
+_FAR = 1e3
+
+
+@dataclasses.dataclass(frozen=True)
+class Gate:
+    """One gate that was found: attention that a convolutional network multiplies features with.
+
+    Args:
+        layer: path of the layer that multiplies with it.
+        kind: `"channel"`, one value a channel; `"spatial"`, one a position; `"channel and
+            spatial"`, one for each channel at each position; `"branch"`, weights of branches,
+            whose sum is 1.
+        channels: number of channels of the feature map; of branches the number of branches.
+        grid: `(height, width)` of the feature map.
+        trainable: whether training can change the gate, because it is computed from weights that
+            are not frozen.
+    """
+
+    layer: str
+    kind: str
+    channels: int
+    grid: tuple
+    trainable: bool = True
+
+    @property
+    def is_spatial(self):
+        """Whether it tells where the model looks."""
+        return self.kind in (SPATIAL, FULL)
+
+
+class GateSource:
+    """The gates of a traced model, and the function to their values.
+
+    Args:
+        trace: a `Trace`.
+        inputs: flat list of the model's inputs, one random image.
+
+    Attributes:
+        gates: tuple of `Gate`, in the graph's order.
+    """
+
+    def __init__(self, trace, inputs):
+        sites = _gate_sites(trace, inputs)
+        described = _described(trace, sites, inputs)
+        self._sites = [site for site, gate in zip(sites, described, strict=True) if gate]
+        self.gates = tuple(_named_apart([gate for gate in described if gate]))
+        self._is_first = [_is_channels_first(site) for site in self._sites]
+
+    def symbolic(self):
+        """Returns each gate's values, symbolic: to be called where the trace is the default graph.
+
+        Returns:
+            list of float32 tensors: `[batch, channels]` of channels, `[batch, height, width]` of
+            positions, `[batch, height, width, channels]` of both, `[batch, branches]` of branches,
+            means over their channels; values in [0, 1].
+        """
+        found = []
+        for site, gate, is_first in zip(self._sites, self.gates, self._is_first, strict=True):
+            if gate.kind == BRANCH:
+                axes = list(range(1, site.values.shape.rank - 1))
+                values = tf.reduce_mean(tf.cast(site.values, tf.float32), axis=axes)
+            else:
+                values = site.factor
+                if not site.is_plain:
+                    values = tf.reshape(site.values, tf.shape(site.factor))
+                values = tf.cast(_channels_last(values, is_first), tf.float32)
+            if gate.kind == CHANNEL:
+                values = values[:, 0, 0]
+            elif gate.kind == SPATIAL:
+                values = values[..., 0]
+            found.append(values)
+        return found
+
+
+def _gate_sites(trace, inputs):
+    """Returns the sites that are gates: where a linear function is cut off, it is at 0 and 1."""
+    tried = [site for site in trace.gates if site.source is not None]
+    if not tried:
+        return trace.gates
+    sources = [site.source for site in tried]
+    ends = trace.experiment([site.values for site in tried], feeds=sources)
+    with trace.as_default():
+        zeros = [tf.zeros_like(source) for source in sources]
+    zeros = trace.experiment(zeros)(*inputs)
+    below, above = (ends(*inputs, *(each + end for each in zeros)) for end in (-_FAR, _FAR))
+    hard = {
+        site.values.name
+        for site, low, high in zip(tried, below, above, strict=True)
+        if np.allclose(low, 0, atol=1e-3) and np.allclose(high, 1, atol=1e-2)
+    }
+    return [site for site in trace.gates if site.source is None or site.values.name in hard]
+
+
+def _described(trace, sites, inputs):
+    """Returns a `Gate` for each of the sites, or None where it is constant over the features."""
+    with trace.as_default():
+        shapes = [(tf.shape(site.factor), tf.shape(site.features)) for site in sites]
+    found = trace.experiment(shapes)(*inputs) if sites else []
+    return [
+        _gate(trace, site, *(tuple(map(int, shape)) for shape in pair))
+        for site, pair in zip(sites, found, strict=True)
+    ]
+
+
+def _gate(trace, site, factor, features):
+    """Returns the `Gate` of a site, whose factor and features have these shapes, or None."""
+    trainable = trace.is_trained(site.values)
+    if site.is_branch:
+        branches = site.values.shape[-1]
+        # Of branches on an axis of their own, the other axes are the feature map's.
+        grid = features[-3:-1]
+        return Gate(site.layer, BRANCH, branches, grid, trainable)
+    is_first = _is_channels_first(site)
+    factor, features = (_moved(shape, is_first) for shape in (factor, features))
+    over_positions = factor[1:3] != (1, 1)
+    over_channels = factor[3] > 1
+    if not (over_positions or over_channels):
+        return None
+    kind = FULL if over_positions and over_channels else SPATIAL if over_positions else CHANNEL
+    return Gate(site.layer, kind, features[3], features[1:3], trainable)
+
+
+def _is_channels_first(site):
+    """Tells whether a gate's feature map has its channels before height and width.
+
+    The gate's own form tells it, where it is 1 on two axes or on one; else the feature map's last
+    convolution or pooling.
+    """
+    single = [axis for axis in (1, 2, 3) if site.factor.shape[axis] == 1]
+    if single in ([2, 3], [1]):
+        return True
+    if single in ([1, 2], [3]):
+        return False
+    return graph.spatial_axes(graph.last_feature_map(site.features)) == (2, 3)
+
+
+def _channels_last(tensor, is_first):
+    return tf.transpose(tensor, [0, 2, 3, 1]) if is_first else tensor
+
+
+def _moved(shape, is_first):
+    return (shape[0], *shape[2:], shape[1]) if is_first else shape
+
+
+def _named_apart(gates):
+    """Returns gates whose layers are told apart: by their kind, then by a number."""
+    found = []
+    for gate in gates:
+        alike = [other for other in gates if other.layer == gate.layer]
+        name = gate.layer
+        if len(alike) > 1:
+            kinds = [other.kind for other in alike]
+            name = f"{name}/{gate.kind.split()[0] if gate.kind != FULL else 'gate'}"
+            if kinds.count(gate.kind) > 1:
+                name += f"_{sum(f.kind == gate.kind and f.layer.startswith(name) for f in found)}"
+        found.append(dataclasses.replace(gate, layer=name))
+    return found
