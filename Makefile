@@ -77,11 +77,13 @@ test-oldest: .venv-oldest/installed chromium ## Run the tests on the oldest supp
 quick: $(VENV)/installed-test chromium ## Run the tests but the slow ones
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
-# In one process, which counts the inputs.
+# The fit takes half an hour and 10 GB of disk. The tests run in one process, which counts inputs.
 FUZZ_FACTOR ?= 50
 FUZZ_SECONDS ?= 300
+SOAK_EPOCHS ?= 1000
 .PHONY: soak
-soak: $(VENV)/installed-soak ## Try FUZZ_FACTOR=50 times as many inputs as `make test` in the fuzz tests
+soak: $(VENV)/installed-soak ## Long runs: a fit of SOAK_EPOCHS=1000 epochs, FUZZ_FACTOR=50 times as many inputs
+	$(BIN)/python benchmarks/soak.py --epochs $(SOAK_EPOCHS)
 	FUZZ_FACTOR=$(FUZZ_FACTOR) $(BIN)/python -m pytest tests/test_fuzz_*.py
 	$(BIN)/python tests/fuzz_records.py -max_total_time=$(FUZZ_SECONDS) -max_len=4096
 
