@@ -13,8 +13,13 @@ _HOMES = {
     "AttentionModel": "capture",
     "AttentionRollout": "layers",
     "AttentionRolloutCallback": "callback",
+    "BottleneckAttention": "bottleneck_attention",
+    "ConvBlockAttention": "block_attention",
+    "EfficientChannelAttention": "channel_attention",
     "ProbeSet": "probes",
     "RolloutModel": "rollout_model",
+    "SelectiveKernel": "selective_kernel",
+    "SqueezeExcite": "channel_attention",
     "TokenLayout": "tokens",
     "affinity_refined": "affinity",
     "artifact_tokens": "metrics",
@@ -23,6 +28,7 @@ _HOMES = {
     "attention_flow": "flow",
     "attention_relevance": "relevance",
     "attention_rollout": "rollout",
+    "backbone_stages": "stages",
     "dead_heads": "heads",
     "deletion_auc": "faithfulness",
     "duplicate_heads": "heads",
@@ -45,6 +51,7 @@ _HOMES = {
     "sink_damping": "weighting",
     "sink_share": "metrics",
     "value_weighted": "weighting",
+    "with_stage_attention": "stage_attention",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

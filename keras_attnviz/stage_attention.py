@@ -1,0 +1,114 @@
+"""An attention layer after each stage of a convolutional network that is already trained."""
+
+import tensorflow as tf
+from tensorflow import keras
+
+from keras_attnviz._checks import is_integer, message
+from keras_attnviz.layer_graph import as_functional, copied, give_weights, layer_calls
+from keras_attnviz.stages import stage_ends
+
+
+def with_stage_attention(backbone, layer, *, stages=None, data_format=None):
+    """Returns a copy of a convolutional network with an attention layer after its stages.
+
+    What reads the last feature map of a stage then reads the attention layer's answer. All other
+    layers are copied with their weights, names and `trainable`, so the backbone is left as it is,
+    and later training of one doesn't change the other. Where the attention layers give
+    back their input, the copy answers as the backbone does. With `backbone.trainable = False` only
+    the attention layers learn. Layers are copied by `get_config` and `from_config`, which those of
+    one's own must have.
+
+    Args:
+        backbone: a functional Keras model of a convolutional network, such as those of
+            `keras.applications`, with or without its top.
+        layer: a function from the number of a stage to a new layer, such as
+            `lambda stage: BottleneckAttention()`.
+        stages: numbers of the stages that get one, see `backbone_stages`; None for all.
+        data_format: "channels_last" or "channels_first", of the backbone; by default Keras'
+            `image_data_format()`.
+
+    Returns:
+        functional `keras.Model`, not compiled, with inputs and outputs structured as the
+        backbone's.
+
+    Raises:
+        TypeError: `backbone` is no Keras model; `layer` is no function, or gives no layer.
+        ValueError: `backbone` has no graph of layers, or no stage; `stages` has a number that isn't
+            a stage's, or none; `layer` gives one layer twice, or one that changes the shape.
+
+    Example:
+        >>> backbone = keras.applications.ResNet50(include_top=False)
+        >>> gated = with_stage_attention(
+        ...     backbone, lambda stage: BottleneckAttention(), stages=[2, 3, 4]
+        ... )
+    """
+    model = as_functional(backbone, "backbone")
+    ends = _chosen(stages, stage_ends(model, data_format))
+    if not callable(layer) or isinstance(layer, keras.layers.Layer):
+        must = "a function from a stage's number to a new layer"
+        raise TypeError(message("layer", must, layer, "Pass `lambda stage: SqueezeExcite()`, say."))
+    return _copy(model, _new_layers(layer, ends))
+
+
+def _chosen(stages, ends):
+    """Returns the stages that a user asks for, with the tensors that they end at."""
+    if stages is None:
+        return ends
+    listed = ", ".join(f"{stage.number} ({stage.layer})" for stage, _ in ends)
+    must = f"one or more different numbers of the stages {listed}"
+    if not isinstance(stages, (list, tuple, range)):
+        raise TypeError(message("stages", must, stages))
+    numbers = [stage.number for stage, _ in ends]
+    known = all(is_integer(number) and number in numbers for number in stages)
+    if not known or not stages or len(set(stages)) < len(stages):
+        raise ValueError(message("stages", must, stages, "Pass None for all."))
+    return [end for end in ends if end[0].number in stages]
+
+
+def _new_layers(layer, ends):
+    """Returns a dict from the `id` of the tensor that a stage ends at to its new layer."""
+    layers = {}
+    for stage, tensor in ends:
+        made = layer(stage.number)
+        must = f"a function that gives a new Keras layer for stage {stage.number}"
+        if not isinstance(made, keras.layers.Layer):
+            raise TypeError(message("layer", must, made))
+        if made in layers.values():
+            remedy = "Make the layer inside of the function."
+            raise ValueError(message("layer", must, made, remedy))
+        layers[id(tensor)] = made
+    return layers
+
+
+def _copy(model, gates):
+    """Returns a copy of a functional model with layers put behind some of its tensors.
+
+    Args:
+        model: functional model.
+        gates: dict from the `id` of a tensor to the layer behind it.
+    """
+    copies, tensors = {}, {}
+    for call in layer_calls(model):
+        if id(call.layer) not in copies:
+            copies[id(call.layer)] = (call.layer, copied(call.layer))
+        copy = copies[id(call.layer)][1]
+        answers = call.again(copy, tensors) if call.inputs else tf.nest.flatten(copy.output)
+        for tensor, answer in zip(call.outputs, answers, strict=True):
+            gate = gates.get(id(tensor))
+            tensors[id(tensor)] = _gated(gate, answer) if gate else answer
+    for layer, copy in copies.values():
+        give_weights(layer, copy)
+    inputs, outputs = (
+        tf.nest.map_structure(lambda tensor: tensors[id(tensor)], ends)
+        for ends in (model.input, model.output)
+    )
+    return keras.Model(inputs, outputs, name=f"{model.name}_attention")
+
+
+def _gated(gate, features):
+    """Returns what a stage's new layer answers."""
+    answer = gate(features)
+    if tuple(answer.shape) != tuple(features.shape):
+        must = f"a function that gives layers which keep the shape {tuple(features.shape)}"
+        raise ValueError(message("layer", must, gate, f"{gate.name} gives {tuple(answer.shape)}."))
+    return answer
