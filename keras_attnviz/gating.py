@@ -134,15 +134,15 @@ def _gate(trace, site, factor, features):
 def _is_channels_first(site):
     """Tells whether a gate's feature map has its channels before height and width.
 
-    The gate's own form tells it, where it is 1 on two axes or on one; else the feature map's last
-    convolution or pooling.
+    The gate's own form tells it, where it is 1 on two axes or on one; else the last
+    convolution or pooling before the feature map.
     """
     single = [axis for axis in (1, 2, 3) if site.factor.shape[axis] == 1]
     if single in ([2, 3], [1]):
         return True
     if single in ([1, 2], [3]):
         return False
-    return graph.spatial_axes(graph.last_feature_map(site.features)) == (2, 3)
+    return graph.axes_of_positions(site.features) == (2, 3)
 
 
 def _channels_last(tensor, is_first):

@@ -137,20 +137,25 @@ def spatial_axes(tensor):
     return (2, 3) if attributes["data_format"].s == b"NCHW" else (1, 2)
 
 
-def last_feature_map(tensor):
-    """Returns the nearest output of a convolution or pooling that a tensor is computed from.
+def axes_of_positions(tensor):
+    """Returns the axes of height and width of a tensor of rank 4 that is computed from feature maps.
 
-    The tensor itself where there is none.
+    Those of the nearest convolution or pooling before it, followed through transpositions; the
+    second and third where there is none.
     """
-    seen, waiting = set(), collections.deque([tensor])
+    seen, waiting = set(), collections.deque([(tensor, (0, 1, 2, 3))])
     while waiting:
-        item = waiting.popleft()
+        item, axes = waiting.popleft()
         if item.op.type in _CONVOLUTIONS | _POOLINGS:
-            return item
-        news = [source for source in item.op.inputs if source.op.name not in seen]
-        seen |= {source.op.name for source in news}
-        waiting.extend(news)
-    return tensor
+            return tuple(axes[axis] for axis in spatial_axes(item))
+        if item.op.type == "Transpose":
+            order = tf.get_static_value(item.op.inputs[1])
+            axes = tuple(axes[list(order).index(axis)] for axis in range(len(order)))
+        for source in item.op.inputs:
+            if source.shape.rank == 4 and source.op.name not in seen:
+                seen.add(source.op.name)
+                waiting.append((source, axes))
+    return (1, 2)
 
 
 def position_axes(tensor):

@@ -8,7 +8,15 @@ from tensorflow import keras
 from zoo import gated
 from zoo.blocks import LearnedTokens, Take, Tokens, classifier, encoder
 
-from keras_attnviz import AttentionModel, RolloutModel
+from keras_attnviz import (
+    AttentionModel,
+    BottleneckAttention,
+    ConvBlockAttention,
+    EfficientChannelAttention,
+    RolloutModel,
+    SelectiveKernel,
+    SqueezeExcite,
+)
 
 layers = keras.layers
 
@@ -175,3 +183,30 @@ def test_models_with_tokens_and_gates_have_both(images):
     for pair in zip(both.gates, alone, strict=True):
         np.testing.assert_allclose(*pair, atol=1e-6)
     assert len(both.gradients) == 2
+
+
+@pytest.mark.parametrize(
+    ("layer", "kinds"),
+    [
+        (SqueezeExcite(4), ["channel"]),
+        (EfficientChannelAttention(), ["channel"]),
+        (ConvBlockAttention(4), ["channel", "spatial"]),
+        (BottleneckAttention(4), ["channel and spatial"]),
+        (SelectiveKernel(groups=4), ["branch"]),
+        (BottleneckAttention(4, data_format="channels_first"), ["channel and spatial"]),
+        (ConvBlockAttention(4, data_format="channels_first"), ["channel", "spatial"]),
+    ],
+)
+def test_gates_of_our_layers_are_found(layer, kinds, images):
+    inputs, features = gated.stem()
+    axes = (3, 1, 2) if layer.data_format == "channels_first" else (1, 2, 3)
+    gated_features = layer(layers.Permute(axes)(features))
+    back = (2, 3, 1) if layer.data_format == "channels_first" else (1, 2, 3)
+    model = gated.head(inputs, layers.Permute(back)(gated_features))
+    attention_model = AttentionModel(model)
+    assert [gate.kind for gate in attention_model.gates] == kinds
+    assert {gate.grid for gate in attention_model.gates} == {(12, 12)}
+    found = attention_model.gate_values(images)[1]
+    for gate, values in zip(attention_model.gates, found, strict=True):
+        shapes = {"spatial": (3, 12, 12), "channel": (3, 8), "branch": (3, 2)}
+        assert values.shape == shapes.get(gate.kind, (3, 12, 12, 8))
