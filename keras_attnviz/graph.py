@@ -138,7 +138,7 @@ def spatial_axes(tensor):
 
 
 def axes_of_positions(tensor):
-    """Returns the axes of height and width of a tensor of rank 4 that is computed from feature maps.
+    """Returns the axes of height and width of a tensor that is computed from feature maps.
 
     Those of the nearest convolution or pooling before it, followed through transpositions; the
     second and third where there is none.
