@@ -152,7 +152,7 @@ CHARTED_OF_GATES = (
         "gate_drift",
         "Gates, drift from the baseline",
         _GATES,
-        _SHARE,
+        _OPEN,
         "Mean absolute difference of each gate's values from those before training.",
     ),
     _described(

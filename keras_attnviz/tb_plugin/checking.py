@@ -8,6 +8,9 @@ from keras_attnviz.tb_plugin.metadata import FORMAT_VERSION
 from keras_attnviz.tb_plugin.packing import PackingError, unpack
 
 _STEPS = np.iinfo(np.int32)
+_GATES = ("channel", "spatial", "channel and spatial", "branch")
+# A page draws a row, or a column, for each; beyond that, none would be seen.
+_MOST_GATES, _MOST_BINS = 1000, 1000
 _EPOCH_ARRAYS = {"classes": "int32", "confidence": "float32", "label_confidence": "float32"}
 
 
@@ -60,6 +63,10 @@ def _is_list(value, valid):
     return isinstance(value, list) and all(map(valid, value))
 
 
+def _is_text(value):
+    return isinstance(value, str)
+
+
 def _has_text(name):
     return lambda entry: isinstance(entry, dict) and isinstance(entry.get(name), str)
 
@@ -69,7 +76,16 @@ def _is_layer(entry):
 
 
 def _is_gate(entry):
-    return _has_text("path")(entry) and _is_count(entry.get("channels"))
+    return (
+        _has_text("path")(entry)
+        and entry.get("kind") in _GATES
+        and _is_count(entry.get("channels"))
+        and _is_grid(entry.get("grid"))
+    )
+
+
+def _are_gates(value):
+    return _is_list(value, _is_gate) and len(value) <= _MOST_GATES
 
 
 def _is_full(value):
@@ -91,13 +107,14 @@ _PARTS = {
     "head_grid": _is_grid,
     "token_grid": _is_grid,
     "layers": lambda value: _is_list(value, _is_layer),
-    "methods": lambda value: _is_list(value, lambda entry: isinstance(entry, str)),
+    "methods": lambda value: _is_list(value, _is_text),
     "probes": lambda value: _is_list(value, _has_text("name")),
     "series": lambda value: _is_list(value, _is_series),
     "full": _is_full,
     # Logs of earlier versions have none of these.
-    "gates": lambda value: value is None or _is_list(value, _is_gate),
-    "gate_bins": lambda value: value is None or _is_count(value),
+    "gates": lambda value: value is None or _are_gates(value),
+    "gate_bins": lambda value: value is None or (_is_count(value) and value <= _MOST_BINS),
+    "absolute_methods": lambda value: value is None or _is_list(value, _is_text),
 }
 
 

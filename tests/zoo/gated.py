@@ -3,6 +3,8 @@
 import tensorflow as tf
 from tensorflow import keras
 
+from zoo.blocks import Positions, Tokens, encoder
+
 layers = keras.layers
 
 
@@ -73,7 +75,11 @@ def head(images, features, classes=2):
     """Returns the model, compiled."""
     pooled = layers.GlobalAveragePooling2D()(features)
     outputs = layers.Dense(classes, activation="softmax", name="classes")(pooled)
-    model = keras.Model(images, outputs, name="gated")
+    return compiled(keras.Model(images, outputs, name="gated"))
+
+
+def compiled(model):
+    """Returns a classifier, ready to be trained."""
     model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
     model.optimizer.build(model.trainable_variables)
     return model
@@ -95,3 +101,13 @@ def channels_only():
     images, features = stem()
     features = downsampled(channel(features, "first"), 12)
     return head(images, channel(features, "second", activation="hard_sigmoid"))
+
+
+def hybrid():
+    """Returns a stem with gates of channels and of positions, then tokens with self-attention."""
+    keras.utils.set_random_seed(3)
+    images, features = stem()
+    features = spatial(channel(features, "squeeze"), "where")
+    tokens = encoder(Positions()(Tokens()(downsampled(features, 16))))
+    pooled = layers.GlobalAveragePooling1D()(tokens)
+    return compiled(keras.Model(images, layers.Dense(2, "softmax", name="classes")(pooled)))

@@ -7,6 +7,7 @@ import { Unreadable } from "./blobs.js";
 import { copyText } from "./clipboard.js";
 import { FilmDialog } from "./filmdialog.js";
 import { Frames } from "./frames.js";
+import { asksPatches } from "./gates.js";
 import { address, followAddress, followReloads, followTheme, writeAddress } from "./host.js";
 import { listenToKeys } from "./keyboard.js";
 import { layout } from "./layout.js";
@@ -272,7 +273,9 @@ export class App {
 
   /** Asks where the token of a patch attends; asking the same again goes back to the read-out. */
   ask([x, y], map) {
-    const { setup } = this.shown.a.run;
+    const { a, selection } = this.shown;
+    if (!asksPatches(a.run, selection.layer)) return;
+    const { setup } = a.run;
     const [rows, columns] = setup.token_grid;
     const across = Math.floor((((x + 0.5) * map.span[1]) / map.grid[1]) * columns);
     const down = Math.floor((((y + 0.5) * map.span[0]) / map.grid[0]) * rows);

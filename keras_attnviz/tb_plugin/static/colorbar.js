@@ -13,8 +13,9 @@ export class ColorBar {
     container.append(this.root);
   }
 
-  /** Shows a scale `{colors, low, high}`; `unit` says what 1 means. */
-  update({ colors, low, high, isFull = false }, unit) {
+  /** Shows a scale `{colors, low, high, isFull, isAbsolute}`; `unit` says what 1 means. */
+  update(look, unit) {
+    const { colors, low, high } = look;
     const signature = `${colors} ${low} ${high} ${unit}`;
     if (signature === this.signature) return;
     this.signature = signature;
@@ -23,7 +24,7 @@ export class ColorBar {
     new Uint32Array(image.data.buffer).set(colorTable(colors));
     context.putImageData(image, 0, 0);
     this.numbers.replaceChildren(
-      ...scaleTicks(low, high, isFull).map(({ share, text }) => {
+      ...scaleTicks(look).map(({ share, text }) => {
         const number = el("span", { text });
         number.style.left = `${100 * share}%`;
         if (share < 0.04) number.classList.add("at-begin");
@@ -40,8 +41,9 @@ export class ColorBar {
 }
 
 /** Returns `[{share, text}]`; uniform attention always has its number; the ends say "and more". */
-export function scaleTicks(low, high, isFull) {
+export function scaleTicks({ low, high, isFull = false, isAbsolute = false }) {
   const values = new Set(ticks(low, high, 4));
+  const sign = isAbsolute ? "" : "×";
   if (low === 0 && high > 1.3 && high <= 8) values.add(1);
   if (!values.has(high)) {
     for (const value of values) {
@@ -51,7 +53,7 @@ export function scaleTicks(low, high, isFull) {
   }
   const all = [...values].sort((a, b) => a - b);
   return all.map((value) => {
-    let text = `${low < 0 && value > 0 ? "+" : ""}${short(value)}${value === 0 ? "" : "×"}`;
+    let text = `${low < 0 && value > 0 ? "+" : ""}${short(value)}${value === 0 ? "" : sign}`;
     if (!isFull && value === high) text = `≥ ${text}`;
     if (!isFull && low < 0 && value === low) text = `≤ ${text}`;
     return { share: (value - low) / (high - low), text };

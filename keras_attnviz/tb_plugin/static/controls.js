@@ -1,6 +1,7 @@
 /** The choosers above the pictures: what is shown, and how it is drawn. */
 
-import { el, fillSelect } from "./dom.js";
+import { el, fillSelect, setText } from "./dom.js";
+import { areAllGates, capitalized, hasTokens, isGate } from "./gates.js";
 import { MAP_NAMES } from "./paint.js";
 import { runTitle } from "./run.js";
 
@@ -9,6 +10,21 @@ const SCALES = [
   { value: "image", label: "each picture's own" },
   { value: "shared", label: "shared between panes" },
 ];
+
+const LIMIT = {
+  min: 0.5,
+  max: 1000,
+  step: 0.5,
+  unit: "× uniform",
+  title: "The value of the highest color, in times uniform attention",
+};
+const GATE_LIMIT = {
+  min: 0.05,
+  max: 1,
+  step: 0.05,
+  unit: "gate value",
+  title: "The gate value of the highest color; 1 is a gate that lets everything through",
+};
 
 /** Returns a select in its label. */
 function chooser(id, label, onPick) {
@@ -67,29 +83,41 @@ export class Choosers {
       run.setup.methods.map((value) => ({ value, label: methodName(value, run) })),
       state.method,
     );
+    this.method.root.hidden = run.setup.methods.length < (hasTokens(run) ? 1 : 2);
     this.method.root.classList.toggle("is-aside", state.layer !== null);
+    const { layers } = run.setup;
+    setText(this.layer.root.firstChild, areAllGates(run) ? "Gate" : "Layer");
+    this.layer.root.hidden = !layers.length;
     fillSelect(
       this.layer.select,
       [
-        { value: "", label: layersText(run, state.method) || "the method's" },
-        ...run.setup.layers.map(({ path, trainable }, i) => ({
+        {
+          value: "",
+          label: layersText(run, state.method) || (areAllGates(run) ? "all" : "the method's"),
+        },
+        ...layers.map((layer, i) => ({
           value: i,
-          label: `${i + 1}${trainable ? "" : " (frozen)"}`,
-          title: path,
+          label: `${isGate(layer) ? run.gates.get(layer.path).name : i + 1}${
+            layer.trainable ? "" : " (frozen)"
+          }`,
+          title: layer.path,
+          group: isGate(layer) && !areAllGates(run) ? "Gates" : undefined,
         })),
       ],
       state.layer ?? "",
     );
-    const heads = state.layer === null ? 0 : run.setup.layers[state.layer].heads;
+    const hasHeads = state.layer !== null && !isGate(layers[state.layer]);
+    const heads = hasHeads ? layers[state.layer].heads : 0;
+    this.head.root.hidden = layers.every(isGate);
     fillSelect(
       this.head.select,
       [
-        { value: "", label: state.layer === null ? "all heads" : "mean of heads" },
+        { value: "", label: hasHeads ? "mean of heads" : "all heads" },
         ...Array.from({ length: heads }, (_, i) => ({ value: i, label: String(i + 1) })),
       ],
       state.head ?? "",
     );
-    this.head.select.disabled = state.layer === null;
+    this.head.select.disabled = !hasHeads;
   }
 }
 
@@ -107,28 +135,23 @@ export class Looks {
     this.display = ["smooth", "patches"].map((value) => {
       const input = el("input", { type: "radio", name: "display", value, id: `display-${value}` });
       input.addEventListener("change", () => onChange({ display: value }));
-      return {
-        value,
-        input,
-        root: el("label", { for: `display-${value}` }, input, el("span", { text: value })),
-      };
+      const words = el("span", { text: value });
+      const root = el("label", { for: `display-${value}` }, input, words);
+      return { value, input, words, root };
     });
     this.scale = chooser("scale", "Scale", (scale) => onChange({ scale }));
     fillSelect(this.scale.select, SCALES, "fixed");
-    this.limit = el("input", { type: "number", id: "limit", min: 0.5, max: 1000, step: 0.5 });
+    this.limit = el("input", { type: "number", id: "limit" });
     this.limit.addEventListener("change", () => {
-      if (this.limit.valueAsNumber > 0) onChange({ limit: this.limit.valueAsNumber });
+      const limit = this.limit.valueAsNumber;
+      if (limit > 0) onChange(this.isAbsolute ? { gateLimit: limit } : { limit });
     });
     this.limitField = el(
       "label",
-      {
-        class: "field",
-        for: "limit",
-        title: "The value of the highest color, in times uniform attention",
-      },
+      { class: "field", for: "limit" },
       el("span", { text: "Up to" }),
       this.limit,
-      el("span", { id: "limit-unit", text: "× uniform" }),
+      el("span", { id: "limit-unit" }),
     );
     container.append(
       el(
@@ -148,7 +171,8 @@ export class Looks {
     );
   }
 
-  show({ opacity, colors, display, scale, limit }) {
+  show({ a, opacity, colors, display, scale, limit, gateLimit, isAbsolute: isOfGates }) {
+    setText(this.display[1].words, hasTokens(a.run) ? "patches" : "cells");
     if (this.opacity.valueAsNumber !== opacity) this.opacity.value = opacity;
     this.opacity.style.setProperty("--share", opacity);
     this.opacity.setAttribute("aria-valuetext", `${Math.round(100 * opacity)} %`);
@@ -156,14 +180,24 @@ export class Looks {
     for (const { value, input } of this.display) input.checked = value === display;
     this.scale.select.value = scale;
     this.limitField.hidden = scale !== "fixed";
-    if (document.activeElement !== this.limit) this.limit.value = limit;
+    const isBeingTyped = document.activeElement === this.limit && this.isAbsolute === isOfGates;
+    if (this.isAbsolute !== isOfGates) this._describeLimit(isOfGates);
+    if (!isBeingTyped) this.limit.value = isOfGates ? gateLimit : limit;
+  }
+
+  _describeLimit(isOfGates) {
+    const { unit, title, ...range } = isOfGates ? GATE_LIMIT : LIMIT;
+    this.isAbsolute = isOfGates;
+    for (const [name, value] of Object.entries(range)) this.limit.setAttribute(name, value);
+    this.limitField.title = title;
+    setText(this.limitField.lastChild, unit);
   }
 }
 
 /** Returns which layers the method goes through, in words: the callback's `start_layer` up. */
 export function layersText({ setup }, method) {
   if (method !== "rollout") return "";
-  const count = setup.layers.length;
+  const count = setup.layers.filter((layer) => !isGate(layer)).length;
   const start = ((setup.rollout?.start_layer ?? 0) + count) % count;
   if (start === 0) return "all layers";
   return start === count - 1 ? `layer ${count}` : `layers ${start + 1} to ${count}`;
@@ -171,6 +205,5 @@ export function layersText({ setup }, method) {
 
 /** Returns a method's name as people read it. */
 export function methodName(method, { setup }) {
-  const words = setup.method_titles?.[method] ?? method.replaceAll("_", " ");
-  return words.charAt(0).toUpperCase() + words.slice(1);
+  return capitalized(setup.method_titles?.[method] ?? method.replaceAll("_", " "));
 }

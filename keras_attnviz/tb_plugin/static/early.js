@@ -32,11 +32,11 @@ function begin(run, { probe, method, layer }) {
   const ignore = () => {};
   if (!setup.probes.length) return run;
   run.picture(first).catch(ignore);
-  if (layer === null) {
+  if (layer === null && setup.methods.length) {
     run
       .heat(setup.methods.includes(method) ? method : setup.methods[0], first)
       .promise.catch(ignore);
   }
-  run.keys("heads", first).promise.catch(ignore);
+  if (setup.layers.length) run.keys("heads", first).promise.catch(ignore);
   return run;
 }

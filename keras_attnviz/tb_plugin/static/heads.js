@@ -1,9 +1,12 @@
-/** All layers and heads as small multiples: a row a layer, first the mean of its heads. */
+/** All layers, heads and gates as small multiples: a row a layer, first the mean of its heads. */
 
 import { el, keepFocus, setText } from "./dom.js";
-import { HeadsLayout, LABEL, TOP } from "./heads_layout.js";
+import { areAllGates, capitalized, isGate, layerName } from "./gates.js";
+import { HeadsLayout, headsOf } from "./heads_layout.js";
 import { drawHeads, headsPicture, mapsOf } from "./heads_paint.js";
-import { short, times } from "./paint.js";
+import { inUnit, short } from "./paint.js";
+
+const LINE = 14; // pixels
 
 export class HeadsGrid {
   /** @param {{onPick, tip}} handlers `onPick(layer, head)`; head null is the mean. */
@@ -50,10 +53,12 @@ export class HeadsGrid {
   /** Returns what is said of one cell. */
   describe(layer, head) {
     const { run, measure, maps, frozen, difference: isDifference } = this.view;
-    const parts = [`Layer ${layer + 1}, ${head === null ? "mean of heads" : `head ${head + 1}`}`];
+    const isOfGate = isGate(run.setup.layers[layer]);
+    const parts = [placeName(run, layer, head)];
     const map = maps?.[layer]?.[head === null ? 0 : head + 1];
-    if (map && !isDifference) parts.push(`highest ${times(map.highest)}`);
-    if (map && !isDifference && Number.isFinite(map.others)) {
+    if (map && !isDifference) parts.push(`highest ${inUnit(map.highest, isOfGate)}`);
+    if (map && !isDifference && isOfGate) parts.push(`mean ${inUnit(mean(map.values), true)}`);
+    else if (map && !isDifference && Number.isFinite(map.others)) {
       parts.push(`${Math.round(100 * map.others)} % not on patches`);
     }
     if (measure) {
@@ -72,19 +77,17 @@ export class HeadsGrid {
   }
 
   _build({ run, aspect, height, room, hasBars }) {
-    const counts = run.setup.layers.map(({ heads }) => heads);
-    const signature = `${counts} ${room} ${height} ${aspect.toFixed(3)} ${hasBars}`;
+    const layout = new HeadsLayout(run, { aspect, height, room, hasBars });
+    const { names, gaps } = layout;
+    const counts = run.setup.layers.map(headsOf);
+    const size = [room, height, aspect.toFixed(3), hasBars];
+    const signature = JSON.stringify([counts, names, gaps, size]);
     if (signature === this.signature) return;
     this.signature = signature;
-    this.layout = new HeadsLayout(counts, { aspect, height, room, hasBars });
-    const { layout } = this;
-    const mean = layout.isNarrow ? "all" : "mean";
-    const labels = Array.from({ length: layout.columns + 1 }, (_, c) =>
-      this._label(c ? String(c) : mean, "heads-column", layout.x(c), 0, layout.width, TOP),
-    );
-    const rows = counts.map((heads, layer) => this._row(layer, heads));
-    const corner = this._label("layer", "heads-corner", 0, 0, LABEL - 6, TOP);
-    this.cells.replaceChildren(corner, ...labels, ...rows);
+    this.layout = layout;
+    const rows = counts.map((heads, layer) => this._row(run, layer, heads));
+    this.cells.replaceChildren(...(layout.isAlone ? [] : this._columns()), ...rows);
+    this.cells.setAttribute("aria-label", areAllGates(run) ? "Gates" : "Layers and heads");
     const [width, tall] = layout.total;
     this.width = Math.min(room, width);
     const ratio = window.devicePixelRatio || 1;
@@ -93,23 +96,34 @@ export class HeadsGrid {
       Object.assign(style, { width: `${width}px`, height: `${tall}px` });
   }
 
+  /** Returns the names above the columns. */
+  _columns() {
+    const { layout } = this;
+    const ofMean = layout.isNarrow ? "all" : "mean";
+    const corner = this._label("layer", "heads-corner", 0, 0, layout.label - 6, layout.top);
+    const labels = Array.from({ length: layout.columns + 1 }, (_, c) =>
+      this._label(c ? String(c) : ofMean, "heads-column", layout.x(c), 0, layout.width, layout.top),
+    );
+    return [corner, ...labels];
+  }
+
   _label(text, name, left, top, width, height) {
     const label = el("div", { class: name, text, "aria-hidden": "true" });
     place(label, left, top, width, height);
     return label;
   }
 
-  _row(layer, heads) {
+  _row(run, layer, heads) {
     const { layout } = this;
     const row = el("div", { role: "row", class: "heads-row", data: { layer } });
-    const mark = this._label(
-      String(layer + 1),
-      "heads-layer",
-      0,
-      layout.y(layer),
-      LABEL - 6,
-      layout.tall,
-    );
+    const { path } = run.setup.layers[layer];
+    const isOfGate = isGate(run.setup.layers[layer]);
+    const mark = this._label("", "heads-layer", 0, layout.y(layer), layout.label - 6, layout.tall);
+    mark.append(el("span", { text: layout.names[layer], title: isOfGate ? path : null }));
+    const { grid } = (isOfGate && run.gates.get(path)) || {};
+    if (grid && layout.tall >= 2 * LINE) {
+      mark.append(el("small", { text: `${grid[0]} × ${grid[1]}` }));
+    }
     row.append(mark);
     for (let column = 0; column <= heads; column += 1) {
       const head = column ? column - 1 : null;
@@ -118,7 +132,7 @@ export class HeadsGrid {
         role: "gridcell",
         class: "heads-cell",
         tabindex: -1,
-        "aria-label": `Layer ${layer + 1}, ${column ? `head ${column}` : "mean of heads"}`,
+        "aria-label": placeName(run, layer, head),
         data: { layer, head: column ? head : "mean" },
       });
       place(cell, layout.x(column), layout.y(layer), layout.width, layout.tall + layout.bar);
@@ -150,7 +164,10 @@ export class HeadsGrid {
       const layer = Number(row.dataset.layer);
       row.classList.toggle("is-frozen", Boolean(frozen[layer]));
       row.classList.toggle("is-changed", layer === changed);
-      setText(row.firstChild, `${layer === changed ? "◆ " : ""}${layer + 1}`);
+      setText(
+        row.firstChild.firstChild,
+        `${layer === changed ? "◆ " : ""}${this.layout.names[layer]}`,
+      );
       for (const cell of row.querySelectorAll("button")) {
         const head = cell.dataset.head === "mean" ? null : Number(cell.dataset.head);
         const isChosen = layer === selection.layer && head === selection.head;
@@ -204,6 +221,15 @@ export class HeadsGrid {
     next.focus();
   }
 }
+
+/** Returns what a cell is of, in words. */
+function placeName(run, layer, head) {
+  const name = capitalized(layerName(run, layer));
+  if (isGate(run.setup.layers[layer])) return name;
+  return `${name}, ${head === null ? "mean of heads" : `head ${head + 1}`}`;
+}
+
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 function place(node, left, top, width, height) {
   Object.assign(node.style, {

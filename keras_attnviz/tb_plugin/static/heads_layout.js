@@ -1,17 +1,54 @@
-/** Where the small multiples stand: a row a layer, first the mean of its heads, then the heads. */
+/**
+ * Where the small multiples stand: a row a layer, first the mean of its heads, then the heads. The
+ * row of a gate is its map alone.
+ */
 
-export const LABEL = 34;
-export const TOP = 18;
+import { areAllGates, isGate } from "./gates.js";
+
 export const BAR = 5;
+const LABEL = 34;
+const TOP = 18;
+const LETTER = 6; // pixels of a gate's name, a letter
+const NAMES = [56, 166]; // pixels that the names of gates take, at least and at most
+const STAGE_GAP = 8;
+const LARGEST = 96; // pixels of a map's side,
+const LARGEST_ALONE = 144; // where a row is one map alone
 const GAP = 2;
 const MEAN_GAP = 8;
 const SMALL = 26; // pixels of a square map's side; smaller ones only where there is no room
 const NARROW = 26; // pixels of width that the word "mean" takes
 
 /** Returns the width that the maps of a run need at least to be looked at. */
-export function smallestGrid({ setup }, aspect) {
-  const columns = Math.max(...setup.layers.map(({ heads }) => heads)) + 1;
-  return LABEL + MEAN_GAP + columns * (smallWidth(aspect) + GAP);
+export function smallestGrid(run, aspect) {
+  if (!run.setup.layers.length) return 0;
+  const columns = Math.max(...run.setup.layers.map(headsOf)) + 1;
+  return labelWidth(run) + MEAN_GAP + columns * (smallWidth(aspect) + GAP);
+}
+
+/** Returns how the rows are called: layers by their number, gates by their name. */
+export function rowNames({ setup, gates }) {
+  return setup.layers.map((layer, i) =>
+    isGate(layer) ? gates.get(layer.path).name : String(i + 1),
+  );
+}
+
+/** Returns how many maps of single heads a layer's row has. */
+export const headsOf = (layer) => (isGate(layer) ? 0 : layer.heads);
+
+function labelWidth(run) {
+  if (!run.setup.layers.some(isGate)) return LABEL;
+  const longest = Math.max(...rowNames(run).map(({ length }) => length));
+  return Math.min(NAMES[1], Math.max(NAMES[0], 10 + LETTER * longest));
+}
+
+/** Returns for each row how many gaps stand before it: one before each stage of gates. */
+function gapsBefore({ setup, gates }) {
+  let count = 0;
+  const gridOf = (layer) => (isGate(layer) ? String(gates.get(layer.path).grid) : null);
+  return setup.layers.map((layer, i) => {
+    if (i && gridOf(layer) !== gridOf(setup.layers[i - 1])) count += 1;
+    return count;
+  });
 }
 
 /** Maps that are not square take as much room as square ones. */
@@ -19,17 +56,24 @@ const smallWidth = (aspect) => SMALL / Math.sqrt(aspect);
 
 export class HeadsLayout {
   /**
-   * @param {number[]} counts heads of each layer.
+   * @param {Run} run
    * @param {{aspect, height, room, hasBars}} view a map's height over its width, the pixels that
    *     all of it may take, and whether a bar stands under each map.
    */
-  constructor(counts, { aspect, height, room, hasBars }) {
-    this.rows = counts.length;
-    this.columns = Math.max(...counts);
+  constructor(run, { aspect, height, room, hasBars }) {
+    this.names = rowNames(run);
+    this.rows = this.names.length;
+    this.columns = Math.max(...run.setup.layers.map(headsOf));
     this.bar = hasBars ? BAR : 0;
-    const widest = (room - LABEL - MEAN_GAP) / (this.columns + 1) - GAP;
-    const fitting = ((height - TOP) / this.rows - GAP - this.bar) / aspect;
-    const wanted = Math.min(96, Math.max(fitting, smallWidth(aspect)));
+    this.label = labelWidth(run);
+    this.isAlone = areAllGates(run);
+    this.top = this.isAlone ? 2 : TOP;
+    this.gaps = gapsBefore(run);
+    const forMaps = height - this.top - STAGE_GAP * this.gaps.at(-1);
+    const widest = (room - this.label - MEAN_GAP) / (this.columns + 1) - GAP;
+    const fitting = (forMaps / this.rows - GAP - this.bar) / aspect;
+    const largest = this.isAlone ? LARGEST_ALONE : LARGEST;
+    const wanted = Math.min(largest, Math.max(fitting, smallWidth(aspect)));
     this.width = Math.floor(Math.max(16, Math.min(widest, wanted)));
     this.tall = Math.max(10, Math.round(this.width * aspect));
   }
@@ -41,11 +85,12 @@ export class HeadsLayout {
 
   /** Returns where a column begins; the first is that of the means. */
   x(column) {
-    return LABEL + column * (this.width + GAP) + (column > 0 ? MEAN_GAP : 0);
+    return this.label + column * (this.width + GAP) + (column > 0 ? MEAN_GAP : 0);
   }
 
   y(layer) {
-    return TOP + layer * (this.tall + GAP + this.bar);
+    const gaps = this.gaps[Math.min(layer, this.rows - 1)];
+    return this.top + layer * (this.tall + GAP + this.bar) + STAGE_GAP * gaps;
   }
 
   /** `[width, height]` of all of it, in pixels. */

@@ -1,6 +1,7 @@
 /** The small multiples on a canvas: what they show, their bars, and for files their numbers. */
 
-import { BAR, LABEL, TOP } from "./heads_layout.js";
+import { isGate } from "./gates.js";
+import { BAR, headsOf as countOf } from "./heads_layout.js";
 import { headsOf } from "./maps.js";
 import { colorize } from "./paint.js";
 
@@ -8,8 +9,8 @@ const atlas = document.createElement("canvas");
 
 /** Returns each layer's maps, `{values, others, highest}`: the mean of its heads, then they. */
 export function mapsOf({ run, record, other }) {
-  return run.setup.layers.map(({ heads }, layer) =>
-    Array.from({ length: heads + 1 }, (_, column) => {
+  return run.setup.layers.map((each, layer) =>
+    Array.from({ length: countOf(each) + 1 }, (_, column) => {
       const map = headsOf(run, record, layer, column ? column - 1 : null);
       if (other) {
         const { values } = headsOf(run, other, layer, column ? column - 1 : null);
@@ -56,7 +57,13 @@ export function drawHeads(canvas, ratio, layout, view) {
  */
 function colorAtlas(layout, { run, maps, other, look, frozen }) {
   const [rows, columns] = run.setup.head_grid;
-  const most = Math.max(...maps.flat().map((map) => map.highest));
+  const { layers } = run.setup;
+  // Of attention and of gates, which have a scale each.
+  const most = new Map([false, true].map((each) => [each, 0]));
+  maps.forEach((row, layer) => {
+    const each = isGate(layers[layer]);
+    most.set(each, Math.max(most.get(each), ...row.map(({ highest }) => highest)));
+  });
   const [width, height] = [(columns + 2) * (layout.columns + 1), (rows + 2) * maps.length];
   if (atlas.width !== width) atlas.width = width;
   if (atlas.height !== height) atlas.height = height;
@@ -66,8 +73,10 @@ function colorAtlas(layout, { run, maps, other, look, frozen }) {
   const pixels = new Uint32Array(rows * columns);
   maps.forEach((row, layer) =>
     row.forEach((map, column) => {
-      const fixed = other ? look.limit / 2 : look.limit;
-      const high = { fixed, shared: most, image: map.highest }[look.scale];
+      const isOfGates = isGate(layers[layer]);
+      const limit = isOfGates ? look.gateLimit : look.limit;
+      const fixed = other ? limit / 2 : limit;
+      const high = { fixed, shared: most.get(isOfGates), image: map.highest }[look.scale];
       const colors = frozen[layer] && !other ? "gray" : look.colors;
       colorize(map.values, pixels, { colors, low: other ? -high : 0, high });
       for (let y = -1; y <= rows; y += 1) {
@@ -101,14 +110,15 @@ export function headsPicture(scale, color, layout, view) {
     textBaseline: "middle",
     textAlign: "center",
   });
-  for (let column = 0; column <= layout.columns; column += 1) {
+  for (let column = 0; column <= layout.columns && !layout.isAlone; column += 1) {
     const name = column ? String(column) : "mean";
-    context.fillText(name, layout.x(column) + layout.width / 2, TOP / 2);
+    context.fillText(name, layout.x(column) + layout.width / 2, layout.top / 2);
   }
   context.textAlign = "right";
-  view.run.setup.layers.forEach((_, layer) => {
+  const right = layout.label - 6;
+  layout.names.forEach((name, layer) => {
     const mark = layer === view.changed ? "◆ " : "";
-    context.fillText(`${mark}${layer + 1}`, LABEL - 6, layout.y(layer) + layout.tall / 2);
+    context.fillText(`${mark}${name}`, right, layout.y(layer) + layout.tall / 2, right);
   });
   return canvas;
 }

@@ -1,13 +1,16 @@
 /** Keys for the whole page, where no control of its own takes them. */
 
+const [TOKENS, LAYERS] = ["tokens", "layers"];
+
+/** Keys, what they do, and what a run must have for it, if anything. */
 export const KEYS = [
   ["← →", "previous, next epoch"],
   ["Home, End", "first, last epoch"],
   ["Space", "play or pause the film"],
   ["[ ]", "previous, next probe"],
-  ["Esc", "back from a patch to the read-out"],
-  ["Tab to the picture, then ← → ↑ ↓", "move over the patches; Enter asks the patch"],
-  ["Tab to the grid, then ← → ↑ ↓", "move over layers and heads; Enter shows one large"],
+  ["Esc", "back from a patch to the read-out", TOKENS],
+  ["Tab to the picture, then ← → ↑ ↓", "move over the patches; Enter asks the patch", TOKENS],
+  ["Tab to the grid, then ← → ↑ ↓", "move over layers and heads; Enter shows one large", LAYERS],
 ];
 
 /** Calls `actions`: `move(delta)`, `end(isLast)`, `play()`, `probe(delta)`, `back()`. */

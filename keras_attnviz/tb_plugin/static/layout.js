@@ -10,9 +10,9 @@ const LINES = [
   'model.fit(..., callbacks=[AttentionRolloutCallback(probes, "logs")])',
 ];
 
-/** Returns the sections by name. */
+/** Returns the sections by name, and what is shown for some runs alone: `needing`. */
 export function layout() {
-  const parts = {};
+  const parts = { needing: [] };
   const part = (name, tag, settings, ...children) => (parts[name] = el(tag, settings, ...children));
   const button = (id, text, title) => el("button", { type: "button", id, text, title });
   part("choosers", "div", { class: "choosers" });
@@ -26,7 +26,11 @@ export function layout() {
     el(
       "dl",
       {},
-      ...KEYS.flatMap(([key, words]) => [el("dt", { text: key }), el("dd", { text: words })]),
+      ...KEYS.flatMap(([key, words, needs]) => {
+        const pair = [el("dt", { text: key }), el("dd", { text: words })];
+        if (needs) parts.needing.push(...pair.map((node) => ({ node, needs })));
+        return pair;
+      }),
     ),
   );
   const actions = el(
@@ -63,7 +67,7 @@ export function layout() {
     el("header", { class: "top" }, parts.choosers, actions),
     parts.problems,
     parts.probes,
-    el("div", { class: "view-head" }, parts.asking, parts.looks),
+    part("viewHead", "div", { class: "view-head" }, parts.asking, parts.looks),
     part(
       "view",
       "div",

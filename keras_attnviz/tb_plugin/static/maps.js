@@ -22,6 +22,7 @@ export function methodFor({ methods, token_methods: ofTokens = methods }, { meth
 export function findMap(run, selection, step) {
   const { setup } = run;
   const { probe, method, layer, head, patch } = selection;
+  if (layer === null && !setup.methods.length) return { map: null, promise: null, missing: null };
   if (!patch && layer === null) return fromHeat(run, run.heat(method, probe), step);
   if (!patch) {
     return fromBlob(run, keysEntry(run, selection), step, (record) => ({
@@ -51,7 +52,8 @@ export function findMap(run, selection, step) {
 
 /** Returns the blob keys of a selection by step, as `run.keys` does; null where it needs none. */
 function keysEntry(run, { probe, method, layer, patch }) {
-  if (!patch) return layer === null ? null : run.keys("heads", probe);
+  const isThere = layer !== null && run.setup.layers.length > 0;
+  if (!patch) return isThere ? run.keys("heads", probe) : null;
   if (layer === null) {
     const { methods, token_methods: ofTokens = methods } = run.setup;
     return ofTokens.includes(method) ? run.keys("tokens", probe, { method }) : null;

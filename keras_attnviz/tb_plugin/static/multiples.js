@@ -1,6 +1,7 @@
 /** The small multiples of what is shown, what is marked in them, and the words around them. */
 
 import { el, fillSelect, setText } from "./dom.js";
+import { areAllGates, isGate, layerName } from "./gates.js";
 import { HeadsGrid } from "./heads.js";
 import { DIFFERENCE_MAP, short } from "./paint.js";
 import { aspectOf } from "./picture.js";
@@ -74,7 +75,7 @@ export class Multiples {
     }
     const marks = grids.map((grid) => this._marks(shown, grid));
     this.grids.forEach((grid, i) => {
-      grid.root.hidden = i >= grids.length;
+      grid.root.hidden = i >= grids.length || !grids[i].side.run.setup.layers.length;
       const isDifference = i === 2;
       if (grid.root.hidden || (isDifference && !isComparable)) {
         grid.root.hidden = true;
@@ -83,8 +84,10 @@ export class Multiples {
       setText(grid.letter, b ? grids[i].letter : "");
       this._show(shown, sizes, grid.heads, grids[i], marks[i], isDifference);
     });
+    // What is picked in them is a layer of A.
+    this.side.hidden = !a.run.setup.layers.length;
     const { heads } = this.grids[0];
-    if (!b) this.side.style.width = `${Math.max(heads.width, 300)}px`;
+    if (!b && heads.width) this.side.style.width = `${Math.max(heads.width, 300)}px`;
     this._tell(shown, marks[0], isComparable, records);
     this.failure = records.find(({ failure }) => failure)?.failure ?? null;
     this.isReady = records.every(({ promise }) => !promise);
@@ -114,6 +117,7 @@ export class Multiples {
         colors: isDifference ? DIFFERENCE_MAP : shown.colors,
         scale: shown.scale,
         limit: shown.headsLimit,
+        gateLimit: shown.gateLimit,
         smooth: shown.display === "smooth",
       },
       aspect: aspectOf(side),
@@ -158,9 +162,10 @@ export class Multiples {
     container.append(this.changed, this.best, this.frozen, this.gridNote);
   }
 
-  _tell({ a: { run }, selection }, { changed, measure }, isComparable, records) {
+  _tell({ a: { run }, selection, scale, gateLimit }, { changed, measure }, isComparable, records) {
     const from = selection.patch ? `, from the ${readoutOf(run)}` : "";
-    setText(this.gridTitle, `Layers and heads${from}`);
+    setText(this.gridTitle, `${titleOf(run)}${from}`);
+    this.side.setAttribute("aria-label", titleOf(run));
     const choices = measures(run);
     fillSelect(
       this.measure,
@@ -178,7 +183,7 @@ export class Multiples {
     this.changed.hidden = !changed;
     if (changed) {
       this.changedLayer = changed.layer;
-      setText(this.changed, `◆ layer ${changed.layer + 1} changed most since the baseline`);
+      setText(this.changed, `◆ ${layerName(run, changed.layer)} changed most since the baseline`);
       this.changed.title = changed.title ? `${changed.title}: ${short(changed.value)}` : "";
     }
     const best = measure?.best;
@@ -193,6 +198,10 @@ export class Multiples {
     }
     this.frozen.hidden = run.setup.layers.every(({ trainable }) => trainable !== false);
     let note = "";
+    const isHybrid = !areAllGates(run) && run.setup.layers.some(isGate);
+    if (isHybrid && scale === "fixed") {
+      note = `Gates: from 0 to ${short(gateLimit)}, not × uniform.`;
+    }
     if (!isComparable) note = "The two runs differ in layers, heads or grid.";
     else if (records.some(({ isMissing }) => isMissing))
       note = "Single heads were not logged at this epoch.";
@@ -200,7 +209,14 @@ export class Multiples {
   }
 }
 
+/** Returns what the section is called. */
+function titleOf(run) {
+  if (areAllGates(run)) return "Gates";
+  return run.setup.layers.some(isGate) ? "Layers and gates" : "Layers and heads";
+}
+
 function headsRecord(run, probe, step) {
+  if (!run.setup.layers.length) return { record: null, promise: null };
   const keys = run.keys("heads", probe);
   if (!keys.value) return { record: null, promise: keys.promise };
   const key = keys.value.get(step);
@@ -213,6 +229,6 @@ function headsRecord(run, probe, step) {
 
 function sameHeads(a, b) {
   const shape = ({ setup }) =>
-    JSON.stringify([setup.head_grid, setup.layers.map(({ heads }) => heads)]);
+    JSON.stringify([setup.head_grid, setup.layers.map((each) => [each.heads, isGate(each)])]);
   return shape(a) === shape(b);
 }

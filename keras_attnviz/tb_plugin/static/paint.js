@@ -120,6 +120,11 @@ export function times(value) {
   return `${value.toFixed(digits).replace("-", "−")}×`;
 }
 
+/** Returns a map's value in words: times uniform, or absolute as of gates. */
+export function inUnit(value, isAbsolute) {
+  return isAbsolute ? value.toFixed(2).replace("-", "−") : times(value);
+}
+
 /** Returns a number as short as it can be read. */
 export function short(value) {
   return String(Number(value.toPrecision(3))).replace("-", "−");

@@ -2,7 +2,7 @@
 
 import { ColorBar } from "./colorbar.js";
 import { el, keepFocus, setText } from "./dom.js";
-import { paintMap, times } from "./paint.js";
+import { inUnit, paintMap } from "./paint.js";
 
 const SMALLEST = 220;
 
@@ -34,8 +34,8 @@ export class PicturePane {
   }
 
   /**
-   * Draws a view: `{title, picture, map, look, query, queryGrid, note, message, unit, opacity}`.
-   * What is missing is left as it was, dimmed.
+   * Draws a view: `{title, picture, map, look, query, queryGrid, note, message, unit, opacity,
+   * isAbsolute, isPlain}`. What is missing is left as it was, dimmed; a plain one has no map ever.
    */
   show(view) {
     this.view = view;
@@ -49,6 +49,8 @@ export class PicturePane {
       this.bar.update(view.look, view.unit);
     }
     this.bar.root.hidden = !view.map;
+    this.canvas.tabIndex = view.isPlain ? -1 : 0;
+    this.canvas.classList.toggle("is-plain", Boolean(view.isPlain));
     this._draw();
     this._say();
   }
@@ -86,7 +88,7 @@ export class PicturePane {
     const ready = { ...view, picture: this._enlarged(view.picture) };
     drawPicture(canvas.getContext("2d"), 0, 0, canvas.width, canvas.height, ready, this.heat);
     if (this.patch && map) this._outline(this.patch, map, 1.5);
-    this.canvas.dataset.drawn = map && !view.isLoading ? view.id : "";
+    this.canvas.dataset.drawn = (map || view.isPlain) && !view.isLoading ? view.id : "";
     this.canvas.setAttribute("aria-label", view.label ?? "");
   }
 
@@ -122,7 +124,10 @@ export class PicturePane {
       const value = view.map.values[y * view.map.grid[1] + x];
       const sign = view.isDifference && value > 0 ? "+" : "";
       if (value !== undefined) {
-        text = `Patch ${x}, ${y}: ${sign}${times(value)} uniform`;
+        const words = `${sign}${inUnit(value, view.isAbsolute)}`;
+        text = view.isAbsolute
+          ? `At ${x}, ${y}: gate ${words}`
+          : `Patch ${x}, ${y}: ${words} uniform`;
       }
     }
     setText(this.readout, text);

@@ -1,21 +1,26 @@
 /** The state as it holds for the runs at hand: nothing left open, nothing out of range. */
 
+import { areAllGates, asksPatches, hasMaps, isAbsolute, isGate } from "./gates.js";
 import { methodFor } from "./maps.js";
 
 /**
  * @param {Object} state see state.js.
  * @param {Run} run
  * @param {?Run} other the run compared with.
- * @returns {Object} `{a, b, selection, opacity, colors, display, scale, limit, linked, ...}`; `a`
- *     and `b` are `{run, step, probe}`, `b` null where nothing is compared.
+ * @returns {Object} `{a, b, selection, opacity, colors, display, scale, limit, gateLimit, linked,
+ *     ...}`; `a` and `b` are `{run, step, probe}`, `b` null where nothing is compared.
  */
 export function resolve(state, run, other) {
   const { setup } = run;
   const probe = within(state.probe, setup.probes.length) ?? 0;
   const layer = within(state.layer, setup.layers.length);
-  const head = layer === null ? null : within(state.head, setup.layers[layer].heads);
-  const method = methodFor(setup, { method: state.method, layer, patch: state.patch });
-  const ownLimit = layer === null && !state.patch ? setup.colors.limits?.[method] : undefined;
+  const hasHeads = layer !== null && !isGate(setup.layers[layer]);
+  const head = hasHeads ? within(state.head, setup.layers[layer].heads) : null;
+  const patch = asksPatches(run, layer) ? state.patch : null;
+  const method = methodFor(setup, { method: state.method, layer, patch });
+  const isOfGates = isAbsolute(run, { method, layer });
+  const hasOwn = layer === null && !patch && !isOfGates;
+  const ownLimit = hasOwn ? setup.colors.limits?.[method] : undefined;
   const a = { run, probe, step: state.step === null ? run.lastStep : run.nearest(state.step) };
   const compared = state.compare === "epoch" ? run : other;
   const isCompared = state.compare === "epoch" || (state.compare === "run" && other);
@@ -34,11 +39,14 @@ export function resolve(state, run, other) {
       method,
       layer,
       head,
-      patch: state.patch,
+      patch,
     },
+    // What is shown has values of gates; where A has no maps, that of B.
+    isAbsolute: hasMaps(run) || !b ? isOfGates : areAllGates(b.run),
     opacity: bounded(state.opacity ?? setup.colors.opacity, 0, 1),
     colors: state.colors || setup.colors.map,
     limit: bounded(state.limit ?? ownLimit ?? setup.colors.limit, 1e-3, 1e6),
+    gateLimit: bounded(state.gateLimit ?? 1, 1e-3, 1),
     headsLimit: bounded(state.limit ?? setup.colors.limit, 1e-3, 1e6),
     linked: state.linked ?? state.compare === "run",
     display: state.display,

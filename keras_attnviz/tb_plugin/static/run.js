@@ -1,6 +1,7 @@
 /** One run of the log: its setup, its epochs, its series of heatmaps, its blobs. */
 
 import { fetchBlobs, fetchEpochs, fetchHeat, fetchKeys, fetchSetup } from "./api.js";
+import { gatesByPath } from "./gates.js";
 
 const PICTURES_A_REQUEST = 16;
 
@@ -27,6 +28,7 @@ export class Run {
     if (past.some((time, i) => epochs[i]?.fields.wall_time !== time)) this.blobs.clear();
     if (!same) this.pictures.clear();
     this.setup = setup;
+    this.gates = gatesByPath(setup);
     this.epochs = epochs;
     this.steps = Int32Array.from(epochs, ({ fields }) => fields.step);
     this.indices = new Map([...this.steps].map((step, i) => [step, i]));

@@ -59,7 +59,7 @@ function bar(context, { look, unit }, left, top, width, paint) {
   new Uint32Array(image.data.buffer).set(colorTable(look.colors));
   strip.getContext("2d").putImageData(image, 0, 0);
   context.drawImage(strip, left, top, width, 10);
-  for (const { share, text: words } of scaleTicks(look.low, look.high, look.isFull)) {
+  for (const { share, text: words } of scaleTicks(look)) {
     context.textAlign = share < 0.05 ? "left" : share > 0.95 ? "right" : "center";
     text(context, words, left + share * width, top + 25, 12, paint[2]);
   }

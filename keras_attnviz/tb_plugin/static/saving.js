@@ -53,7 +53,7 @@ function compose(shown, views, { heads, width }) {
   const { run, probe } = shown.a;
   return composePage({
     title: run.setup.probes[probe].name,
-    subtitle: `${describe(run, shown.selection)} · ${run.title}`,
+    subtitle: [describe(run, shown.selection), run.title].filter(Boolean).join(" · "),
     panes: views.map((view) => ({ heading: view.heading, detail: view.detail, view })),
     heads,
     dark: document.documentElement.dataset.theme === "dark",

@@ -2,13 +2,15 @@
 
 import { createCharts } from "./charts.js";
 import { Choosers, Looks } from "./controls.js";
+import { Distributions } from "./distribution.js";
 import { el, setText } from "./dom.js";
+import { hasMaps, hasTokens } from "./gates.js";
 import { smallestGrid } from "./heads_layout.js";
 import { Multiples } from "./multiples.js";
 import { PicturePane, aspectOf } from "./picture.js";
 import { ProbeStrip } from "./probes.js";
 import { chartGroups, chartedMethod } from "./series.js";
-import { Timeline, epochName } from "./timeline.js";
+import { Timeline, epochName, epochOf } from "./timeline.js";
 import { Tip } from "./tip.js";
 import { describe, paneViews, readoutOf } from "./views.js";
 
@@ -47,6 +49,7 @@ export class Screen {
     });
     this.timeline = new Timeline(parts.timeline, app.timelineHandlers);
     this.charts = createCharts(parts.charts, { onStep: (step) => app.goTo(step, false) });
+    this.distributions = new Distributions(parts.charts, tip);
     this.back = el("button", {
       type: "button",
       class: "plain",
@@ -72,10 +75,23 @@ export class Screen {
     setText(this.askingText, describe(a.run, selection));
     setText(this.back, `Back to the ${readoutOf(a.run)} (Esc)`);
     this.back.hidden = !selection.patch;
+    this._hideMeaningless([a.run, ...(b ? [b.run] : [])]);
     this.sizes = this._arrange(shown);
     const promises = [this._showPanes(shown), ...this.multiples.soon(shown, this.sizes)];
     this._chartSoon(shown);
     return promises.some(Boolean) ? Promise.all(promises) : null;
+  }
+
+  /** Hides what has no meaning: without maps their colors, without tokens what asks them. */
+  _hideMeaningless(runs) {
+    const { viewHead, saveFilm, needing } = this.parts;
+    const have = {
+      maps: runs.some(hasMaps),
+      layers: runs.some(({ setup }) => setup.layers.length),
+      tokens: runs.some(hasTokens),
+    };
+    viewHead.hidden = saveFilm.hidden = !have.maps;
+    for (const { node, needs } of needing) node.hidden = !have[needs];
   }
 
   /** Decides what stands beside what; returns the pixels that a pane and a grid may take. */
@@ -100,6 +116,7 @@ export class Screen {
     const isBeside = !b && rest >= smallestGrid(a.run, aspectOf(a));
     view.classList.toggle("is-comparison", Boolean(b));
     view.classList.toggle("has-charts", isBeside);
+    view.classList.toggle("has-no-grid", !a.run.setup.layers.length);
     if (isBeside !== (charts.parentNode === view)) (isBeside ? view : page).append(charts);
     if (b) {
       const column = Math.floor((width - 2 * GAP) / 3);
@@ -159,6 +176,7 @@ export class Screen {
       b?.probe,
     ]);
     const comparedStep = b ? b.step : null;
+    const hasDistributions = this._showDistributions(shown, dark);
     if (signature === this.signature && this.charted === a.run.epochs) {
       this.charts.setStep(a.step, comparedStep);
       return;
@@ -182,7 +200,15 @@ export class Screen {
           }
         : null,
     });
-    this.parts.charts.hidden = !groups.length;
+    this.parts.charts.hidden = !groups.length && !hasDistributions;
+  }
+
+  _showDistributions({ a, b }, dark) {
+    const named = (b ? [a, b] : [a]).map(({ run, step }, i) => {
+      const parts = [b && "AB"[i], epochOf(run, step), b && b.run !== a.run && run.title];
+      return { run, step, name: parts.filter(Boolean).join(" · ") };
+    });
+    return this.distributions.show(named, dark);
   }
 
   _showProblems(runs) {

@@ -1,5 +1,6 @@
 /** The metrics of a run: lines for the charts, values of one layer and head, what changed most. */
 
+import { areAllGates, isGate } from "./gates.js";
 import { layerChanges } from "./maps.js";
 
 /**
@@ -69,12 +70,18 @@ function linesOf(run, { name, axes }, { probe, layer, head }) {
       { label: "this probe", emphasis: true, values: read(({ data }) => data[probe]) },
     ];
   }
+  if (axes[0] === "gate") return gateLines(run, name, axes, layer, read);
   const ofHead = axes[1] === "head";
-  const lines = run.setup.layers.map((_, each) => ({
-    label: `layer ${each + 1}`,
-    emphasis: each === layer && (head === null || !ofHead),
-    values: read((array) => valueOf(array, each, null)),
-  }));
+  // Gates that stand among the layers have no value.
+  const lines = run.setup.layers.flatMap((each, i) =>
+    isGate(each)
+      ? []
+      : {
+          label: `layer ${i + 1}`,
+          emphasis: i === layer && (head === null || !ofHead),
+          values: read((array) => valueOf(array, i, null)),
+        },
+  );
   if (ofHead && layer !== null && head !== null) {
     lines.push({
       label: `layer ${layer + 1}, head ${head + 1}`,
@@ -83,6 +90,25 @@ function linesOf(run, { name, axes }, { probe, layer, head }) {
     });
   }
   return lines;
+}
+
+/** Returns the lines of gates, one each, or one for each branch of those that have branches. */
+function gateLines(run, name, axes, layer, read) {
+  const gates = run.setup.gates ?? [];
+  const chosen = layer === null ? null : run.setup.layers[layer].path;
+  if (axes[1] === "bin") return [];
+  const line = (path, words, at) => ({
+    label: `${run.gates.get(path).name}${words}`,
+    emphasis: path === chosen,
+    values: read(at),
+  });
+  if (axes.length === 1) return gates.map(({ path }, i) => line(path, "", ({ data }) => data[i]));
+  const most = Math.max(0, ...run.steps.map((s) => run.array(s, `series/${name}`)?.shape[1] ?? 0));
+  return gates.flatMap(({ path, kind, channels }, i) =>
+    Array.from({ length: kind === "branch" ? Math.min(channels, most) : 0 }, (_, branch) =>
+      line(path, `, branch ${branch + 1}`, ({ data, shape }) => data[i * shape[1] + branch]),
+    ),
+  );
 }
 
 function valueOf({ data, shape }, layer, head) {
@@ -144,9 +170,21 @@ export function hasDrift(run) {
   return Boolean(driftSeries(run));
 }
 
+/** Returns how far each layer has drifted at a step, or null where the log doesn't say. */
+function drifts(run, series, step) {
+  const array = series && run.array(step, `series/${series.name}`);
+  if (!array) return null;
+  const { layers } = run.setup;
+  if (series.axes[0] === "layer") return layers.map((_, layer) => valueOf(array, layer, null));
+  return layers.map(({ path }) => array.data[run.gates.get(path).index] ?? NaN);
+}
+
 function driftSeries(run) {
-  const drifts = measures(run).filter(({ name }) => name.includes("drift"));
-  return drifts.find(({ name }) => name.includes("baseline")) ?? drifts[0];
+  if (areAllGates(run)) {
+    return run.setup.series.find(({ name, axes }) => name === "gate_drift" && axes[0] === "gate");
+  }
+  const found = measures(run).filter(({ name }) => name.includes("drift"));
+  return found.find(({ name }) => name.includes("baseline")) ?? found[0];
 }
 
 /**
@@ -158,10 +196,8 @@ function driftSeries(run) {
 export function mostChanged(run, step, heads, baselineHeads) {
   if (run.isBaseline(step)) return null;
   const series = driftSeries(run);
-  const array = series && run.array(step, `series/${series.name}`);
-  let values = null;
-  if (array) values = run.setup.layers.map((_, layer) => valueOf(array, layer, null));
-  else if (!series && heads && baselineHeads) values = layerChanges(run, heads, baselineHeads);
+  let values = drifts(run, series, step);
+  if (!series && heads && baselineHeads) values = layerChanges(run, heads, baselineHeads);
   if (!values || values.length < 2) return null;
   const layer = values.reduce((best, v, i) => (v > (values[best] || 0) ? i : best), 0);
   return values[layer] > 0 ? { layer, value: values[layer], title: series?.title ?? null } : null;

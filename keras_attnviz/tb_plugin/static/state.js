@@ -18,12 +18,24 @@ export const DEFAULTS = Object.freeze({
   display: "smooth", // or "patches"
   scale: "fixed", // or "image", "shared"
   limit: null,
+  gateLimit: null, // the same of gates, whose values are absolute
   measure: "", // series whose values stand under the small multiples
   wrong: false, // whether only wrongly predicted probes are in the strip
   speed: 4,
 });
 
-const NUMBERS = ["probe", "step", "step2", "gap", "layer", "head", "opacity", "limit", "speed"];
+const NUMBERS = [
+  "probe",
+  "step",
+  "step2",
+  "gap",
+  "layer",
+  "head",
+  "opacity",
+  "limit",
+  "gateLimit",
+  "speed",
+];
 const BOOLEANS = ["linked", "wrong"];
 const CHOICES = {
   compare: ["", "epoch", "run"],

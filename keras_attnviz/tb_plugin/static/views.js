@@ -3,18 +3,20 @@
 import { el } from "./dom.js";
 import { difference, findMap, methodFor, nearestLogged } from "./maps.js";
 import { layersText, methodName } from "./controls.js";
+import { asksPatches, capitalized, hasMaps, isAbsolute, isGate, layerName } from "./gates.js";
 import { DIFFERENCE_MAP, highest } from "./paint.js";
 import { percent } from "./probes.js";
 import { epochName } from "./timeline.js";
 
 const UNIT = "times uniform attention";
+const GATE_UNIT = "gate value: 0 closed, 1 open";
 
 /**
  * Returns the views of the panes, a promise where something is still to come, and why something
  * can't be read, or null.
  *
  * @param {Object} shown the resolved state: `{a, b, selection, opacity, colors, display, scale,
- *     limit}` with `a` and `b` (or null) `{run, step, probe, picture}`.
+ *     limit, gateLimit}` with `a` and `b` (or null) `{run, step, probe, picture}`.
  * @param {Object} actions what buttons in messages do: `goTo(step, isSecond)`, `pickProbe(probe)`.
  */
 export function paneViews(shown, actions) {
@@ -25,12 +27,14 @@ export function paneViews(shown, actions) {
   const maps = found.map(({ map }) => map);
   const views = sides.map((side, i) => {
     const view = paneView(shown, side, found[i], sides.length > 1 ? "AB"[i] : null);
-    view.look = lookOf(shown, maps[i], maps);
+    view.look = lookOf(shown, view, maps);
     if (found[i].missing)
       view.message = whyMissing(shown, side, found[i].missing, actions, i === 1);
     return view;
   });
-  if (shown.b) views.push(differenceView(shown, views, maps));
+  if (shown.b && sides.every(({ run }) => hasMaps(run))) {
+    views.push(differenceView(shown, views, maps));
+  }
   const promises = found.map(({ promise }) => promise).filter(Boolean);
   return {
     views,
@@ -42,22 +46,25 @@ export function paneViews(shown, actions) {
 /** Returns a selection as it holds for one side: another run may have fewer layers and heads. */
 export function selectionFor(selection, { run, probe }) {
   const { setup } = run;
-  const layer =
-    selection.layer === null ? null : Math.min(selection.layer, setup.layers.length - 1);
-  const head =
-    layer === null || selection.head >= setup.layers[layer].heads ? null : selection.head;
-  const method = methodFor(setup, { ...selection, layer });
-  return { ...selection, probe, layer, head, method };
+  const isOfMethod = selection.layer === null || !setup.layers.length;
+  const layer = isOfMethod ? null : Math.min(selection.layer, setup.layers.length - 1);
+  const hasHead = layer !== null && !isGate(setup.layers[layer]);
+  const head = hasHead && selection.head < setup.layers[layer].heads ? selection.head : null;
+  const patch = asksPatches(run, layer) ? selection.patch : null;
+  const method = methodFor(setup, { ...selection, layer, patch });
+  return { ...selection, probe, layer, head, patch, method };
 }
 
 function paneView(shown, side, { map, promise }, letter) {
   const { run, step, probe, picture } = side;
   const name = epochName(run, step);
-  const what = describe(run, selectionFor(shown.selection, side));
-  const { patch } = shown.selection;
+  const selection = selectionFor(shown.selection, side);
+  const what = describe(run, selection);
+  const { patch } = selection;
+  const isOfGates = isAbsolute(run, selection);
   return {
     id: `${run.name}|${step}|${probe}|${what}`,
-    label: `${run.setup.probes[probe].name}, ${name}: ${what}`,
+    label: [`${run.setup.probes[probe].name}, ${name}`, what].filter(Boolean).join(": "),
     title: [
       ...(letter ? [el("span", { class: "badge", text: letter })] : []),
       el("strong", { text: name.charAt(0).toUpperCase() + name.slice(1) }),
@@ -73,58 +80,74 @@ function paneView(shown, side, { map, promise }, letter) {
     isLoading: Boolean(promise) || !picture,
     opacity: shown.opacity,
     query: patch && map ? clampPatch(patch, run) : null,
-    note: noteOf(run, map, shown.selection),
-    unit: UNIT,
+    note: noteOf(run, map, selection),
+    isPlain: !hasMaps(run),
+    isAbsolute: isOfGates,
+    unit: isOfGates ? GATE_UNIT : UNIT,
   };
 }
 
 function differenceView(shown, [a, b], [first, second]) {
-  const map = first && second ? difference(first, second) : null;
+  const isAlike = a.isAbsolute === b.isAbsolute;
+  const map = first && second && isAlike ? difference(first, second) : null;
   const isMissing = first && second && !map;
+  const more = a.isAbsolute ? "higher" : "more attention";
+  const view = { map, isAbsolute: a.isAbsolute, isDifference: true };
   return {
+    ...view,
     id: `${a.id}-${b.id}`,
     label: `A minus B: ${a.label} minus ${b.label}`,
     title: [
       el("strong", { text: "A − B" }),
-      el("span", { class: "muted", text: "more attention in A is red, in B blue" }),
+      el("span", { class: "muted", text: `${more} in A is red, in B blue` }),
     ],
     heading: "A − B",
-    detail: "red: more attention in A, blue: in B",
+    detail: `red: ${more} in A, blue: in B`,
     picture: shown.a.picture,
-    map,
     isLoading: (a.isLoading || b.isLoading) && !isMissing,
-    isDifference: true,
     opacity: shown.opacity > 0 ? Math.max(shown.opacity, 0.85) : 0,
     query: map ? a.query : null,
-    look: lookOf(shown, map, [map], true),
-    unit: `A − B, in ${UNIT}`,
+    look: lookOf(shown, view, [map]),
+    unit: `A − B, in ${a.isAbsolute ? "gate values" : UNIT}`,
     note: "",
     message: isMissing
-      ? [el("p", { text: "The two runs have different grids of patches." })]
+      ? [
+          el("p", {
+            text: isAlike
+              ? "The two runs have different grids of patches."
+              : "One of the two is of attention, the other of gates.",
+          }),
+        ]
       : null,
   };
 }
 
-function lookOf({ scale, limit, colors, display }, map, maps, isDifference = false) {
+function lookOf({ scale, limit, gateLimit, colors, display }, view, maps) {
+  const { map, isAbsolute: isOfGates, isDifference } = view;
+  const ofValues = isOfGates ? gateLimit : limit;
   // Differences are smaller than what they are of.
-  const fixed = isDifference ? limit / 2 : limit;
+  const fixed = isDifference ? ofValues / 2 : ofValues;
   const high = scale === "fixed" ? fixed : highest(...(scale === "shared" ? maps : [map]));
   return {
     colors: isDifference ? DIFFERENCE_MAP : colors,
     low: isDifference ? -high : 0,
     high,
     smooth: display === "smooth",
-    isFull: scale !== "fixed",
+    isFull: scale !== "fixed" || (isOfGates && high >= 1),
+    isAbsolute: isOfGates,
     fades: isDifference,
   };
 }
 
 /** Returns what is shown, in words. */
 export function describe(run, { method, layer, head, patch }) {
+  if (layer === null && !run.setup.methods.length) return "";
+  const name = layer === null ? methodName(method, run) : capitalized(layerName(run, layer));
+  if (isAbsolute(run, { method, layer })) return name;
   const place =
     layer === null
-      ? [methodName(method, run), layersText(run, method)].filter(Boolean).join(" over ")
-      : `Layer ${layer + 1}, ${head === null ? "mean of heads" : `head ${head + 1}`}`;
+      ? [name, layersText(run, method)].filter(Boolean).join(" over ")
+      : `${name}, ${head === null ? "mean of heads" : `head ${head + 1}`}`;
   const from = patch
     ? `patch ${clampPatch(patch, run).join(", ")}`
     : `the ${readoutOf(run)}`;
@@ -163,12 +186,12 @@ function predictionOf(run, step, probe) {
   ];
 }
 
-function noteOf(run, map, { patch }) {
+function noteOf(run, map, { patch, layer }) {
   if (map && Number.isFinite(map.others) && map.others > 0) {
     return `${percent(map.others)} of this attention goes to tokens that are no patches.`;
   }
   if (patch) return "The outlined patch is the one that asks.";
-  return "Click a patch to see where its token attends.";
+  return asksPatches(run, layer) ? "Click a patch to see where its token attends." : "";
 }
 
 function whyMissing(shown, { run, step, probe }, missing, { goTo, pickProbe }, isSecond) {
