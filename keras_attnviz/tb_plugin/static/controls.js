@@ -1,7 +1,7 @@
 /** The choosers above the pictures: what is shown, and how it is drawn. */
 
 import { el, fillSelect, setText } from "./dom.js";
-import { areAllGates, capitalized, hasTokens, isGate } from "./gates.js";
+import { areAllGates, capitalized, hasTokens, isAbsolute, isGate } from "./gates.js";
 import { MAP_NAMES } from "./paint.js";
 import { runTitle } from "./run.js";
 
@@ -86,6 +86,7 @@ export class Choosers {
     this.method.root.hidden = run.setup.methods.length < (hasTokens(run) ? 1 : 2);
     this.method.root.classList.toggle("is-aside", state.layer !== null);
     const { layers } = run.setup;
+    const isOfGates = isAbsolute(run, { method: state.method, layer: null });
     setText(this.layer.root.firstChild, areAllGates(run) ? "Gate" : "Layer");
     this.layer.root.hidden = !layers.length;
     fillSelect(
@@ -93,7 +94,7 @@ export class Choosers {
       [
         {
           value: "",
-          label: layersText(run, state.method) || (areAllGates(run) ? "all" : "the method's"),
+          label: layersText(run, state.method) || (isOfGates ? "all gates" : "the method's"),
         },
         ...layers.map((layer, i) => ({
           value: i,

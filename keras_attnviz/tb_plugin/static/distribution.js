@@ -11,7 +11,7 @@ export class Distributions {
   /** @param {HTMLElement} container @param {Tip} tip */
   constructor(container, tip) {
     this.parts = [0, 1].map(() => new Distribution(tip));
-    this.root = el("div", { class: "distributions" }, ...this.parts.map(({ root }) => root));
+    this.root = el("div", { class: "distributions" });
     container.prepend(this.root);
   }
 
@@ -21,11 +21,11 @@ export class Distributions {
    */
   show(sides, dark) {
     const shown = sides.filter(({ run }) => describedSeries(run));
-    this.parts.forEach((part, i) => {
-      part.root.hidden = i >= shown.length;
-      if (!part.root.hidden) part.show(shown[i], dark);
-    });
-    this.root.hidden = !shown.length;
+    if (this.root.childElementCount !== shown.length) {
+      this.root.replaceChildren(...this.parts.slice(0, shown.length).map(({ root }) => root));
+    }
+    this.root.hidden = !shown.length; // before they are drawn, in the width that they then have
+    shown.forEach((side, i) => this.parts[i].show(side, dark));
     return shown.length > 0;
   }
 }

@@ -32,7 +32,7 @@ export class Multiples {
   /** Returns canvases of those that are shown, see `HeadsGrid.picture`. */
   pictures(scale, color) {
     return this.grids
-      .filter(({ root }) => !root.hidden)
+      .filter(({ root }) => !root.hidden && !this.side.hidden)
       .map(({ heads }) => heads.picture(scale, color));
   }
 
