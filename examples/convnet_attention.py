@@ -49,8 +49,9 @@ def main(*, data, backbone, weights, image_size, epochs, batch_size, log_dir, pi
     )
     names = train.class_names
     features, preprocess = built(backbone, weights, image_size)
-    # BAM after each stage but the last, as in the paper: at the bottlenecks.
-    gated = with_stage_attention(features, lambda stage: BottleneckAttention(ratio=8))
+    gated = with_stage_attention(
+        features, lambda stage: BottleneckAttention(ratio=8, momentum=0.9, name=f"bam_{stage}")
+    )
     outputs = layers.Dense(len(names), activation="softmax")(
         layers.GlobalAveragePooling2D()(gated.output)
     )
@@ -107,14 +108,14 @@ def small_resnet(image_size, widths=(16, 32, 64, 128)):
                 shortcut = layers.Conv2D(width, 1, strides=strides)(features)
             branch = convolved(features, width, strides=strides)
             branch = layers.Conv2D(width, 3, padding="same", use_bias=False)(branch)
-            branch = layers.BatchNormalization()(branch)
+            branch = layers.BatchNormalization(momentum=0.9)(branch)
             features = layers.Activation("relu")(layers.Add()([shortcut, branch]))
     return keras.Model(images, features, name="small_resnet")
 
 
 def convolved(features, width, *, strides):
     features = layers.Conv2D(width, 3, strides=strides, padding="same", use_bias=False)(features)
-    return layers.Activation("relu")(layers.BatchNormalization()(features))
+    return layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(features))
 
 
 def draw(log, probes, path):

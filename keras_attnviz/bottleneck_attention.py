@@ -3,7 +3,7 @@
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_attnviz._checks import check_count
+from keras_attnviz._checks import check_count, check_ratio
 from keras_attnviz.feature_gate import FeatureGate, reduced
 
 
@@ -36,6 +36,8 @@ class BottleneckAttention(FeatureGate):
         ratio: by how much the hidden layers are smaller, an integer >= 1. They have at least one
             channel.
         dilation: distance of the values that the 3x3 convolutions read, an integer >= 1.
+        momentum: float in [0, 1) of batch normalization's moving averages; lower for trainings of
+            few steps.
         data_format: "channels_last" or "channels_first"; by default Keras' `image_data_format()`.
             The spatial branch is computed with channels last in either.
         **options: `name`, `dtype` and `trainable` of a Keras layer.
@@ -58,11 +60,13 @@ class BottleneckAttention(FeatureGate):
         to 4.
     """
 
-    def __init__(self, ratio=16, *, dilation=4, data_format=None, **options):
+    def __init__(self, ratio=16, *, dilation=4, momentum=0.99, data_format=None, **options):
         super().__init__(data_format=data_format, **options)
         check_count("ratio", ratio)
         check_count("dilation", dilation)
+        check_ratio("momentum", momentum)
         self.ratio, self.dilation = int(ratio), int(dilation)
+        self.momentum = float(momentum)
 
     def build(self, input_shape):
         """Makes the layers of both branches."""
@@ -73,7 +77,9 @@ class BottleneckAttention(FeatureGate):
             return keras.layers.Dense(units, activation, name=name, dtype=policy)
 
         def normalization(name):
-            return keras.layers.BatchNormalization(axis=-1, name=name, dtype=policy)
+            return keras.layers.BatchNormalization(
+                axis=-1, momentum=self.momentum, name=name, dtype=policy
+            )
 
         self.squeeze = self.part(dense(hidden, "squeeze", "relu"), (None, channels))
         self.excite = self.part(dense(channels, "excite"), (None, hidden))
@@ -111,4 +117,8 @@ class BottleneckAttention(FeatureGate):
 
     def get_config(self):
         """Returns the arguments, for `from_config`."""
-        return super().get_config() | {"ratio": self.ratio, "dilation": self.dilation}
+        return super().get_config() | {
+            "ratio": self.ratio,
+            "dilation": self.dilation,
+            "momentum": self.momentum,
+        }

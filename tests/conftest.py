@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import gc
 import pathlib
 import signal
 import sys
@@ -20,6 +21,10 @@ from keras_attnviz import ProbeSet
 
 # Fixtures of Chromium: `chromium`, `page`.
 pytest_plugins = ["browser"]
+
+# Graphs are many small objects; looking for garbage among them as often as usual takes a tenth of
+# the time.
+gc.set_threshold(50_000, 20, 20)
 
 KERAS_3 = hasattr(keras, "ops")
 # With TF_USE_LEGACY_KERAS=1, vit-keras builds models of Keras 3 and TensorFlow's Keras is Keras 2.

@@ -14,7 +14,7 @@ from pictures import DATA, write_faces
 from PIL import Image
 from small_vits import SMALL, write_published_weights
 
-from keras_attnviz import RolloutModel
+from keras_attnviz import RolloutModel, read_log
 from keras_attnviz.classifiers import build_classifier
 from keras_attnviz.explain import PictureModel, explain
 
@@ -130,3 +130,21 @@ def test_beam_explain_writes_what_the_model_gives(tmp_path, monkeypatch):
         heat = np.reshape(row["heatmap"], (row["grid_height"], row["grid_width"]))
         np.testing.assert_allclose(heat, explanation.attention, atol=1e-6)
         assert max(row["predictions"]) == pytest.approx(explanation.confidence, abs=1e-5)
+
+
+def test_convnet_attention_shows_each_stage_before_and_after(tmp_path, keras_home):
+    for part in ("train", "validation"):
+        write_faces(tmp_path / "data" / part, per_class=6)
+    options = ["--data", "data", "--epochs", 1, "--image-size", 64]
+    said = run("convnet_attention.py", *options, folder=tmp_path, keras_home=keras_home)
+    assert "The stages' maps before and after training: stages.png" in said
+    log = read_log(tmp_path / "logs")
+    assert log.steps.tolist() == [-1, 0]
+    stages = [layer["path"].rsplit("/", 1)[-1] for layer in log.setup["layers"]]
+    assert stages == ["bam_1", "bam_2", "bam_3", "bam_4"]
+    assert [gate["kind"] for gate in log.setup["gates"]] == ["channel and spatial"] * 4
+    # A picture, its four stages, before and after; four of eight probes.
+    with Image.open(tmp_path / "stages.png") as drawing:
+        assert drawing.width > 2 * drawing.height
+    pictures = images_of(tmp_path / "logs" / "attention")
+    assert {tuple(steps) for steps in pictures.values()} == {(-1, 0)}

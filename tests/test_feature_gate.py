@@ -21,7 +21,7 @@ CHANNELS = 8
 LAYERS = {
     SqueezeExcite: {"ratio": 2, "use_bias": True},
     EfficientChannelAttention: {"kernel_size": 5, "gamma": 3, "b": 0.5},
-    BottleneckAttention: {"ratio": 2, "dilation": 2},
+    BottleneckAttention: {"ratio": 2, "dilation": 2, "momentum": 0.9},
     ConvBlockAttention: {"ratio": 2, "kernel_size": 3, "use_bias": True},
     SelectiveKernel: {"dilations": (1, 2), "groups": 1, "ratio": 4, "smallest": 3},
 }

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 from tensorflow import keras
+
 from zoo.blocks import LearnedTokens, Take
 
 layers = keras.layers
