@@ -2,6 +2,8 @@ import pytest
 
 from keras_attnviz.budget import TimeBudget
 
+pytestmark = pytest.mark.one_stack
+
 
 def test_by_hand():
     budget = TimeBudget(0.1)

@@ -170,6 +170,7 @@ def test_the_model_is_traced_once_for_a_whole_fit(faces, probes, tmp_path, self_
     assert calls_in_fit([callback]) == alone + calls
 
 
+@pytest.mark.one_stack
 def test_the_probe_pass_is_traced_once_for_a_whole_fit(faces, probes, tmp_path):
     class CountedLayout(TokenLayout):
         def to_grid(self, values):
@@ -207,6 +208,7 @@ def test_every_epochs_and_the_last(faces, probes, tmp_path):
         np.testing.assert_allclose(history[name], logged, rtol=1e-6)
 
 
+@pytest.mark.one_stack
 def test_the_last_epoch_is_logged_when_training_stops_early(faces, probes, tmp_path):
     class Stopping(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -378,6 +380,7 @@ def test_a_removed_log_is_told_and_begun_anew(faces, probes, tmp_path):
     assert list(scalars_of(tmp_path / "logs" / "attention")[DRIFT]) == [2]
 
 
+@pytest.mark.one_stack
 def test_a_diverged_model_is_not_called_right(faces, probes, tmp_path):
     class Diverging(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -578,6 +581,7 @@ def test_what_does_not_fit_is_refused_before_the_first_step(
     assert trained == []
 
 
+@pytest.mark.one_stack
 def test_labels_beyond_the_outputs_are_refused(faces, tmp_path):
     probes = ProbeSet(faces[0][:2], labels=[0, 7])
     with pytest.raises(ValueError, match=r"`probes` must be of 2 classes.*\[0, 7\]"):

@@ -3,6 +3,8 @@ import pytest
 
 from keras_attnviz.cells import Cells, mask_shares
 
+pytestmark = pytest.mark.one_stack
+
 
 @pytest.mark.parametrize(
     ("patches", "most", "factor", "grid"),

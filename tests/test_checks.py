@@ -3,6 +3,8 @@ import pytest
 
 from keras_attnviz._checks import check_count, check_ratio, image_size_pair
 
+pytestmark = pytest.mark.one_stack
+
 INTEGERS = (int, np.uint8, np.int32, np.int64)
 
 

@@ -10,6 +10,8 @@ from zoo.blocks import encoder, patches
 from keras_attnviz import AttentionModel
 from keras_attnviz.choosing import choose
 
+pytestmark = pytest.mark.one_stack
+
 
 def passed_by(attention_model_warnings):
     return [str(w.message) for w in attention_model_warnings if w.category is UserWarning]

@@ -10,6 +10,8 @@ from keras_attnviz.classes import (
     probabilities,
 )
 
+pytestmark = pytest.mark.one_stack
+
 LN3 = np.log(3)
 
 

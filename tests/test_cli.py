@@ -56,6 +56,7 @@ def test_every_option_is_documented(name):
         assert len(action.help.replace("(default: %(default)s)", "").strip()) > 5, action.dest
 
 
+@pytest.mark.one_stack
 @pytest.mark.parametrize("arguments", [[], ["demo"], ["fit"], ["explain"], ["board"]])
 def test_help_answers_without_tensorflow(arguments):
     code = (
@@ -85,6 +86,7 @@ def test_what_the_command_line_knows_without_tensorflow_is_true():
     assert tables.FORMATS == arguments.FORMATS
 
 
+@pytest.mark.one_stack
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -130,6 +132,7 @@ def test_wrong_arguments_give_one_line_and_exit_code_2(tmp_path, capsys, argumen
     assert said.count("\n") == 1
 
 
+@pytest.mark.one_stack
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -153,6 +156,7 @@ def test_a_command_line_that_cannot_be_read_gives_exit_code_2(capsys, arguments,
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.one_stack
 @pytest.mark.vit_keras
 def test_an_error_of_the_installed_command_is_one_line(tmp_path):
     finished = run("fit", "--data", tmp_path / "none")
@@ -167,6 +171,7 @@ def taken_port():
         yield server.getsockname()[1]
 
 
+@pytest.mark.one_stack
 @pytest.mark.parametrize("command", ["demo --log-dir {logs}", "board {tmp}"])
 def test_a_port_that_was_asked_for_and_is_taken_is_an_error_at_once(
     tmp_path, capsys, taken_port, command
@@ -180,6 +185,7 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error_at_once(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.one_stack
 def test_the_demo_says_before_training_that_it_takes_another_port(tmp_path):
     with socket.socket() as server:
         with contextlib.suppress(OSError):  # something else has it already
@@ -199,6 +205,7 @@ def test_the_demo_says_before_training_that_it_takes_another_port(tmp_path):
     assert first.startswith(f"Port {DEFAULT_PORT} is taken; TensorBoard will use port ")
 
 
+@pytest.mark.one_stack
 @pytest.mark.parametrize("module", ["vit_keras", "cv2"])
 def test_a_missing_extra_is_named(module):
     code = (
@@ -234,6 +241,7 @@ def saved_classifier(path):
     return path
 
 
+@pytest.mark.one_stack
 @pytest.mark.vit_keras
 def test_an_error_below_this_package_keeps_its_traceback(tmp_path):
     path = saved_classifier(tmp_path / "model.keras")
@@ -242,6 +250,7 @@ def test_an_error_below_this_package_keeps_its_traceback(tmp_path):
         cli.main(["explain", str(path), CAT, "-o", str(tmp_path / "full.png")])
 
 
+@pytest.mark.one_stack
 @pytest.mark.vit_keras
 def test_a_damaged_file_is_named_in_one_line(tmp_path, capsys):
     path = saved_classifier(tmp_path / "model.keras")
@@ -277,6 +286,7 @@ def test_explain_prints_and_draws_with_a_file_of_ours(tmp_path, capsys):
     assert "The options of 'affinity' must be among: top_layers." in capsys.readouterr().err
 
 
+@pytest.mark.one_stack
 @pytest.mark.vit_keras
 def test_explain_streams_a_folder_into_a_file(tmp_path, capsys):
     path = saved_classifier(tmp_path / "model.keras")
@@ -374,6 +384,7 @@ def test_fit_takes_a_weight_file_of_the_right_network_alone(tmp_path):
     assert "The file has blocks: 2; embedding/kernel: (8, 8, 3, 32)" in finished.stderr
 
 
+@pytest.mark.one_stack
 @pytest.mark.slow
 @pytest.mark.vit_keras
 @pytest.mark.usefixtures("interruptible")

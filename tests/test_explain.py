@@ -93,6 +93,7 @@ def test_explanations_agree_with_the_model_on_its_own_inputs(tmp_path):
         np.testing.assert_array_equal(explanation.picture, read_image(sources[index]))
 
 
+@pytest.mark.one_stack
 @pytest.mark.parametrize(
     ("method", "options"), [("affinity", {"top_layers": 1}), ("relevance", {})]
 )
@@ -143,6 +144,7 @@ def one_cell(cell, picture):
     return Explanation("a.png", picture, 1, "cost: $5 or $6", 0.625, attention)
 
 
+@pytest.mark.one_stack
 def test_the_drawing_shows_pictures_beside_what_was_looked_at(tmp_path):
     white = np.full((200, 300, 3), 255, "uint8")
     red = np.full((200, 300, 3), (200, 0, 0), "uint8")
@@ -160,6 +162,7 @@ def test_the_drawing_shows_pictures_beside_what_was_looked_at(tmp_path):
     assert (second_map[-5, 5] < 10).all()
 
 
+@pytest.mark.one_stack
 def test_the_drawing_of_a_large_picture_keeps_its_shape(tmp_path):
     large = np.asarray(photograph("rocket.jpg").resize((3000, 1500)))
     figure = draw([one_cell((1, 1), large)])
@@ -167,6 +170,7 @@ def test_the_drawing_of_a_large_picture_keeps_its_shape(tmp_path):
     assert panels(figure, tmp_path / "drawing.png")[0].std() > 20
 
 
+@pytest.mark.one_stack
 def test_an_attention_of_zeros_draws_a_black_map():
     picture = np.full((40, 40, 3), 255, "uint8")
     figure = draw([Explanation("a.png", picture, 0, "cat", 1.0, np.zeros((2, 2), "float32"))])

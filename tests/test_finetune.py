@@ -82,6 +82,7 @@ def test_fine_tuning_learns_faces_and_leaves_a_model_a_history_and_logs(tmp_path
     assert accuracy == pytest.approx(tuned.validation_accuracy)
 
 
+@pytest.mark.one_stack
 def test_a_weight_file_a_validation_folder_and_further_callbacks(faces, tmp_path):
     data = copied(faces, tmp_path / "data", "train", "val")
     (data / "train" / "face" / "bad.jpg").write_text("no picture", encoding="utf-8")
@@ -106,6 +107,7 @@ def test_a_weight_file_a_validation_folder_and_further_callbacks(faces, tmp_path
     assert loaded.input_shape == (None, 16, 32, 3)
 
 
+@pytest.mark.one_stack
 def test_the_same_seed_gives_the_same_training(faces, tmp_path):
     first, second = (
         fine_tune(faces, **SETTINGS, log_dir=tmp_path / name, probes_per_class=1, seed=3).history
@@ -202,6 +204,7 @@ class InterruptedAtStep(keras.callbacks.Callback):
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.one_stack
 @csv_stays_open
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_training_leaves_the_model_of_the_last_step(faces, tmp_path, capsys):

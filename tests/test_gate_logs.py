@@ -10,6 +10,8 @@ from zoo import gated
 
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet, read_log
 
+pytestmark = pytest.mark.one_stack
+
 CHOSEN = [0, 7, 100, 107]
 
 

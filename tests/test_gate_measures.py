@@ -13,6 +13,8 @@ from keras_attnviz.gate_measures import (
 )
 from keras_attnviz.gating import BRANCH, CHANNEL, FULL, SPATIAL, Gate
 
+pytestmark = pytest.mark.one_stack
+
 GATES = (
     Gate("squeeze", CHANNEL, 4, (2, 2)),
     Gate("where", SPATIAL, 4, (2, 2)),

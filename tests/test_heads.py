@@ -10,6 +10,8 @@ from keras_attnviz import (
     jensen_shannon_divergence,
 )
 
+pytestmark = pytest.mark.one_stack
+
 
 def softmax(scores):
     scores = np.exp(scores)

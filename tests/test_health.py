@@ -11,6 +11,8 @@ from keras_attnviz.cells import mask_shares
 from keras_attnviz.health import SCALARS, health_scalars, layer_health, localization_scalars
 from keras_attnviz.localizing import localizations
 
+pytestmark = pytest.mark.one_stack
+
 NAMES = ("mass", "auc", "hit", "lift")
 MEASURES = {
     # Two images; two layers, of two heads and of three.

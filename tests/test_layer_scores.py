@@ -77,6 +77,7 @@ def test_each_layers_own_score_is_asked(classes):
     assert np.abs(evidence.gradients[0] - expected[0]).max() > 0.1 * np.abs(expected[0]).max()
 
 
+@pytest.mark.one_stack
 @pytest.mark.parametrize("chosen", [[0, 1], [1], [0, 2], [2]])
 def test_some_layers(chosen):
     model, blocks, head = block_model()
@@ -87,6 +88,7 @@ def test_some_layers(chosen):
         np.testing.assert_allclose(gradient, expected[layer], rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.one_stack
 def test_both_kinds_of_gradients_come_together():
     model, _, _ = block_model()
     attention_model = AttentionModel(model)
@@ -98,6 +100,7 @@ def test_both_kinds_of_gradients_come_together():
         np.testing.assert_allclose(*pair, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.one_stack
 def test_a_single_output_asks_for_class_1_or_against_it():
     model, _ = watched_model(classes=1, activation="sigmoid")
     for one, other in zip(found(model, 1), found(model, 0), strict=True):
@@ -105,6 +108,7 @@ def test_a_single_output_asks_for_class_1_or_against_it():
         assert np.abs(one).max() > 0
 
 
+@pytest.mark.one_stack
 def test_new_weights_of_the_head_are_seen():
     model, _, head = block_model()
     attention_model = AttentionModel(model)
@@ -119,6 +123,7 @@ def test_new_weights_of_the_head_are_seen():
         np.testing.assert_allclose(pair[1], -2 * pair[0], rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.one_stack
 def test_models_whose_layers_do_not_fit_the_head_are_asked_for_their_own_score():
     inputs = keras.Input((16, 24, 3))
     tokens = encoder(patches(inputs, 8), depth=1)

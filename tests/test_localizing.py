@@ -5,6 +5,8 @@ import tensorflow as tf
 from keras_attnviz import localization, localization_auc, localization_mass, pointing_hit
 from keras_attnviz.localizing import LOCALIZATIONS, localizations
 
+pytestmark = pytest.mark.one_stack
+
 
 def test_localization_by_hand():
     # A quarter of the area gets half of the attention; then all of it; then what chance gives.

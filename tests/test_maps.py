@@ -1,7 +1,10 @@
+import pytest
 from conftest import small_vit
 from tensorflow import keras
 
 from keras_attnviz import AttentionModel
+
+pytestmark = pytest.mark.one_stack
 
 
 def trainable(model):

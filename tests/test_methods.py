@@ -104,6 +104,7 @@ def test_rollout_is_the_method_unless_one_is_named(attention_model, images):
     np.testing.assert_array_equal(attention_model.explain(images, start_layer=-1), expected)
 
 
+@pytest.mark.one_stack
 @pytest.mark.parametrize(
     ("method", "options"),
     [
@@ -204,6 +205,7 @@ def test_methods_to_be_logged_keep_order_and_options():
     assert chosen_methods(given)["rollout"] is not given["rollout"]
 
 
+@pytest.mark.one_stack
 def test_a_snapshot_has_the_heatmaps_of_all_methods(faces):
     images, labels = faces
     model = small_classifier()

@@ -12,6 +12,8 @@ from keras_attnviz import (
     sink_share,
 )
 
+pytestmark = pytest.mark.one_stack
+
 
 def test_entropy_by_hand():
     # Head 0: one row uniform over 4 keys (1), one on a single key (0). Head 1: halves (1/2).

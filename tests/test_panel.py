@@ -10,6 +10,8 @@ from keras_attnviz.events import AttentionWriter
 from keras_attnviz.panel import ColorScale, probe_caption, probe_panel, write_panels
 from keras_attnviz.snapshots import Snapshot
 
+pytestmark = pytest.mark.one_stack
+
 CAT = skimage.data.chelsea()[:120, :160]
 CHECK, CROSS = "\N{CHECK MARK}", "\N{BALLOT X}"
 

@@ -8,6 +8,8 @@ from plugin_server import LOADERS, Tab
 from keras_attnviz import AttentionRolloutCallback, ProbeSet, read_log
 from keras_attnviz.tb_plugin.packing import dequantize, unpack
 
+pytestmark = pytest.mark.one_stack
+
 RUN = "attention"
 STEPS = [-1, 0, 1, 2]
 

@@ -5,6 +5,8 @@ import tensorflow as tf
 from keras_attnviz import rank_correlation
 from keras_attnviz.ranks import average_ranks
 
+pytestmark = pytest.mark.one_stack
+
 
 def ranks_by_counting(values):
     """Float64 oracle: how many are smaller, and half of those that are equal."""

@@ -8,6 +8,8 @@ from PIL import Image
 
 from keras_attnviz import render
 
+pytestmark = pytest.mark.one_stack
+
 CAT = skimage.data.chelsea()[:120, :160]
 
 

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from keras_attnviz.replicas import Replicas, local_strategy
 
+pytestmark = pytest.mark.one_stack
+
 TWO_DEVICES = """
 import numpy as np
 import tensorflow as tf

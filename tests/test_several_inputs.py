@@ -130,6 +130,7 @@ def test_a_subclassed_model_of_a_dict_is_described_by_the_probes(data, tmp_path)
     check_captions(tmp_path, 0, model(as_dict(images[:3], tables[:3])))
 
 
+@pytest.mark.one_stack
 @pytest.mark.parametrize("output", ["classes", 1, -1])
 def test_one_of_two_outputs_is_captioned(data, tmp_path, output):
     images, tables, labels = data
@@ -142,6 +143,7 @@ def test_one_of_two_outputs_is_captioned(data, tmp_path, output):
     check_captions(tmp_path, 1, model(as_dict(images[:3], tables[:3]))["classes"])
 
 
+@pytest.mark.one_stack
 @pytest.mark.parametrize(
     ("options", "text"),
     [
@@ -189,6 +191,7 @@ def test_probes_of_another_structure_are_refused_at_train_begin(data, tmp_path, 
         model_of(as_dict).fit(as_dict(images, tables), labels, verbose=0, callbacks=[callback])
 
 
+@pytest.mark.one_stack
 def test_inputs_may_be_passed_to_the_callback_as_they_are(data, tmp_path):
     images, tables, labels = data
     callback = AttentionRolloutCallback(as_dict(images[:2], tables[:2]), tmp_path)
@@ -208,6 +211,7 @@ class Year(layers.Layer):
         return tokens + tf.gather(self.table, years - 2000)
 
 
+@pytest.mark.one_stack
 def test_values_that_a_model_asks_for_are_those_of_the_probes(data, tmp_path):
     images, _, labels = data
     image = keras.Input((24, 24, 3), name="image")

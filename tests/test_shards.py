@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from keras_attnviz.shards import Shards
 
+pytestmark = pytest.mark.one_stack
+
 RUN = {"method": "rollout", "options": {"residual": 0.5}}
 COLUMNS = {"index": "integer", "heatmap": "numbers"}
 

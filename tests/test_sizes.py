@@ -1,12 +1,15 @@
 """How much the callback says it will log for the Attention tab, beside what it logs."""
 
 import numpy as np
+import pytest
 from conftest import small_classifier
 
 from keras_attnviz import AttentionRolloutCallback, ProbeSet, read_log
 from keras_attnviz.sizes import epoch_bytes, full_bytes
 from keras_attnviz.tb_plugin import metadata
 from keras_attnviz.tb_plugin.packing import unpack
+
+pytestmark = pytest.mark.one_stack
 
 
 def begun(images, folder, *, epochs=10, **options):

@@ -6,6 +6,8 @@ from keras_attnviz.ownership import Axes
 from keras_attnviz.placing import Place, Side
 from keras_attnviz.stack import Tokens, placement_of, shared_tokens, stacks
 
+pytestmark = pytest.mark.one_stack
+
 NOWHERE = Side(1, None, None)
 
 

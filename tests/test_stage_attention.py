@@ -237,6 +237,7 @@ BACKBONES = {
 }
 
 
+@pytest.mark.one_stack
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BACKBONES)
 def test_backbones_of_keras_applications(name):

@@ -131,6 +131,7 @@ def test_rows_hold_predictions_and_heatmaps(tmp_path, attention_model, dataset, 
     assert {row["name"] for row in rows} == {row["label"] for row in rows} == {None}
 
 
+@pytest.mark.one_stack
 def test_names_labels_masks_and_errors(tmp_path, attention_model, images):
     masks = np.zeros((COUNT, 16, 24), "float32")
     masks[:, :8, :12] = 1  # the upper left quarter: 2 x 3 of 4 x 6 patches
@@ -164,6 +165,7 @@ def test_names_labels_masks_and_errors(tmp_path, attention_model, images):
     assert [row["localization_hit"] for row in rows] == hits
 
 
+@pytest.mark.one_stack
 def test_one_file_is_joined_in_either_format(tmp_path, attention_model, dataset):
     for suffix in ("parquet", "tfrecord"):
         written = run(attention_model, dataset, tmp_path / f"heat.{suffix}")
@@ -185,6 +187,7 @@ def test_one_file_is_joined_in_either_format(tmp_path, attention_model, dataset)
         run(attention_model, dataset, tmp_path / "heat.parquet")
 
 
+@pytest.mark.one_stack
 def test_shards_that_are_there_are_not_written_again(tmp_path, attention_model, dataset):
     full = run(attention_model, dataset, tmp_path / "full")
     run(attention_model, dataset, tmp_path / "out")
@@ -207,6 +210,7 @@ def failing(images):
     return tf.debugging.check_numerics(images / 0.0, "read again")
 
 
+@pytest.mark.one_stack
 def test_another_model_or_another_option_is_refused(tmp_path, model, dataset):
     run(model, dataset, tmp_path)
     with pytest.raises(ValueError, match=r"Different: options was \{\}, is \{'residual': 0.2\}"):
@@ -221,6 +225,7 @@ def test_another_model_or_another_option_is_refused(tmp_path, model, dataset):
     assert json.loads(notes)["method"] == "rollout"
 
 
+@pytest.mark.one_stack
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
@@ -240,6 +245,7 @@ def test_wrong_arguments_are_told_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.one_stack
 def test_data_that_does_not_fit_is_told(tmp_path, attention_model, images):
     with pytest.raises(TypeError, match=r"`dataset` must be a tf\.data\.Dataset of batches"):
         run(attention_model, images, tmp_path)

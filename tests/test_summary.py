@@ -1,7 +1,11 @@
+import pytest
+
 from keras_attnviz import TokenLayout
 from keras_attnviz.maps import AttentionMap
 from keras_attnviz.placing import LeftOut
 from keras_attnviz.summary import summary_lines
+
+pytestmark = pytest.mark.one_stack
 
 WINDOWS = AttentionMap(
     layer="swin/stage_0/block_0/attn",

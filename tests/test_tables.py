@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from keras_attnviz.tables import FORMATS, check_format, join_tables, write_table
 
+pytestmark = pytest.mark.one_stack
+
 pyarrow = pytest.importorskip("pyarrow", reason="an extra")
 parquet = pytest.importorskip("pyarrow.parquet", reason="an extra")
 
