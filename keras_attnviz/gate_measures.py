@@ -111,12 +111,12 @@ def gate_scalars(measures, gates, *, baseline=None):
 def gate_drift(measures, gates, baseline):
     """Returns how far each gate has moved, float32 `[gates]` in [0, 1].
 
-    The mean absolute difference of its channels, of a spatial gate of its map.
+    The mean absolute difference of its channels, of a gate that has positions of its map.
     """
     drifts, spatial = [], 0
     for index, gate in enumerate(gates):
         name = f"gate_profile/{index}"
-        if gate.kind == SPATIAL:
+        if gate.is_spatial:
             pair = [found["gate_maps"][:, spatial] for found in (measures, baseline)]
         else:
             pair = [found[name] for found in (measures, baseline)]
