@@ -199,14 +199,33 @@ class AttentionModel:
         Raises:
             ValueError: see `explain`.
         """
+        needs = self._needs(methods, gates=gates)
+        flat = self.signature.flatten(inputs, name="images")
+        classes = self._evidence.checked_classes(classes, flat[0])
+        return self._evidence.of(flat, needs=needs, classes=classes)
+
+    def fixed_pass(self, compute, batches, *, methods):
+        """Returns a `FixedPass` of what is computed from the evidence of batches that stay.
+
+        Args:
+            compute: function from `Evidence`, symbolic, to a dict of symbolic tensors.
+            batches: list of `(inputs, classes)`, a flat list of arrays, and integers `[batch]`
+                with -1 for the predicted class.
+            methods: sequence of names of methods, see `explain`. Gates are always there.
+
+        Raises:
+            ValueError: see `explain`.
+        """
+        needs = self._needs(methods, gates=bool(self.gates))
+        return self._evidence.fixed_pass(self.model, compute, batches, needs=needs)
+
+    def _needs(self, methods, *, gates):
+        """Returns what evidence must hold for some methods, sorted."""
         for method in methods:
             check_method("methods", method)
         if methods:
             self._check_maps()
-        flat = self.signature.flatten(inputs, name="images")
-        needs = tuple(sorted({*needs_of(methods), *([GATES] if gates else [])}))
-        classes = self._evidence.checked_classes(classes, flat[0])
-        return self._evidence.of(flat, needs=needs, classes=classes)
+        return tuple(sorted({*needs_of(methods), *([GATES] if gates else [])}))
 
     def gate_values(self, inputs):
         """Returns the predictions and the values of the model's gates.

@@ -69,20 +69,34 @@ def unoptimized(function):
 
     For a function that is called a few times at most, rewriting takes longer than it saves.
     """
+    return _under(function, "disable_meta_optimizer", True)
+
+
+def to_the_bit(function):
+    """Returns a function whose sums and products are computed in the order of the graph.
+
+    TensorFlow otherwise rewrites sums and products into others that round differently, and which
+    it finds depends on what else is in the function. So parts of a graph give the same bits as
+    the whole.
+    """
+    return _under(function, "arithmetic_optimization", False)
+
+
+def _under(function, name, value):
+    """Returns a function that is run with an option of the graph's optimizer."""
 
     def call(*arguments):
-        with _graphs_not_rewritten():
+        with _optimizer_option(name, value):
             return function(*arguments)
 
     return call
 
 
 @contextlib.contextmanager
-def _graphs_not_rewritten():
-    """Lets functions that are called for the first time here run as they were traced."""
-    options, name = tf.config.optimizer, "disable_meta_optimizer"
-    before = options.get_experimental_options().get(name, False)
-    options.set_experimental_options({name: True})
+def _optimizer_option(name, value):
+    options = tf.config.optimizer
+    before = options.get_experimental_options().get(name, not value)
+    options.set_experimental_options({name: value})
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_attnviz import graph
 from keras_attnviz._checks import message
+from keras_attnviz.fixed_pass import FixedPass
 from keras_attnviz.layer_scores import gradients_by_layer, logits_by_layer
 from keras_attnviz.readout import symbolic_by_group
 from keras_attnviz.values import value_lengths
@@ -121,6 +122,20 @@ class EvidenceSource:
 
     def _function(self, needs):
         """Returns the function from inputs, and classes, to predictions and lists."""
+        evidence, feeds = self.symbolic(needs)
+        lists = [evidence.attentions, *(getattr(evidence, need) for need in needs)]
+        return self._trace.function([evidence.predictions, lists], feeds=feeds)
+
+    def symbolic(self, needs):
+        """Returns the `Evidence` of any batch, symbolic, in the graph of the trace.
+
+        Returns:
+            `(evidence, feeds)`; `feeds` is a list of symbolic tensors that it needs beside the
+            model's inputs: the classes, where any of the needs are of classes.
+
+        Raises:
+            ValueError: see `of`.
+        """
         lists, feeds, gates = [[site.weights for site in self._sites]], [], []
         with self._trace.as_default():
             if GATES in needs:
@@ -135,8 +150,24 @@ class EvidenceSource:
                 for tensors in lists
             ]
         # `GATES` is the first of the needs in their order.
-        lists = [grouped[0], *gates, *grouped[1:]]
-        return self._trace.function([self._trace.predictions, lists], feeds=feeds)
+        found = dict(zip(needs, [*gates, *grouped[1:]], strict=True))
+        return Evidence(self._trace.predictions, grouped[0], **found), feeds
+
+    def fixed_pass(self, model, compute, batches, *, needs):
+        """Returns a `FixedPass` of what is computed from the evidence of some batches.
+
+        Args:
+            model: the Keras model.
+            compute: function from `Evidence`, symbolic, to a dict of symbolic tensors.
+            batches: list of `(inputs, classes)`: the model's inputs, a flat list of arrays, and
+                integers `[batch]`, see `of`.
+            needs: see `of`.
+        """
+        evidence, feeds = self.symbolic(needs)
+        with self._trace.as_default():
+            fetches = compute(evidence)
+        given = [[*inputs, *([classes] * len(feeds))] for inputs, classes in batches]
+        return FixedPass(model, self._trace, fetches, feeds=feeds, batches=given)
 
     def _gradients(self, needs, asked):
         """Returns a list of gradients for each of the needs that are of classes, in their order."""

@@ -24,21 +24,22 @@ _CALLS = frozenset(["PartitionedCall", "StatefulPartitionedCall"])
 
 
 class Dependence:
-    """Which of some tensors each operation's values are computed from; shapes don't count.
+    """Which of some tensors each operation's values are computed from.
 
     Args:
         operations: all operations of a graph, in their order.
         sources: tensors.
+        by_shape: whether what depends on a source's shape alone counts too.
     """
 
-    def __init__(self, operations, sources):
+    def __init__(self, operations, sources, *, by_shape=False):
         bits = {}
         for index, source in enumerate(sources):
             bits[source.op.name] = bits.get(source.op.name, 0) | 1 << index
         self._bits = {}
         for operation in operations:
             value = bits.get(operation.name, 0)
-            if operation.type not in _SHAPE_READERS:
+            if by_shape or operation.type not in _SHAPE_READERS:
                 for tensor in operation.inputs:
                     value |= self._bits.get(tensor.op.name, 0)
             self._bits[operation.name] = value
@@ -47,6 +48,21 @@ class Dependence:
         """Returns the indices of the sources that `tensor` is computed from, as a set."""
         bits = self._bits.get(tensor.op.name, 0)
         return {index for index in range(bits.bit_length()) if bits >> index & 1}
+
+    def any(self, tensor):
+        """Tells whether `tensor` is computed from any of the sources."""
+        return bool(self._bits.get(tensor.op.name, 0))
+
+
+def needed_operations(operations):
+    """Returns the names of operations and of all that they are computed from, a set."""
+    names, waiting = set(), list(operations)
+    while waiting:
+        operation = waiting.pop()
+        if operation.name not in names:
+            names.add(operation.name)
+            waiting += [tensor.op for tensor in operation.inputs]
+    return names
 
 
 def hidden_calls(operations):

@@ -101,17 +101,18 @@ class ProbeMonitor:
         self.image_place = _place_of(probes.images, probes.inputs)
         self.explained = classes_to_explain(explained_class, len(probes), labels=probes.labels)
         specs = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in self.inputs]
-        classes = tf.TensorSpec([None], tf.int32)
-        self._measure = tf.function(self._measure_graph, input_signature=[specs, classes])
+        self._pass = self.attention_model.fixed_pass(
+            self._measured, self._batches(), methods=list(self.methods)
+        )
         self._full = tf.function(self._full_graph, input_signature=[specs])
-        outputs = self._measure.get_concrete_function().output_shapes["predictions"]
+        outputs = self._pass.shape("predictions")
         self.has_classes, self._outputs = len(outputs) == 2, list(outputs[1:])
         _check_class_names(probes, outputs)
         _check_classes(explained_class, self.explained, outputs)
 
     def snapshot(self):
         """Returns the `Snapshot` of the model as it is now."""
-        batches = [self._measure(*batch) for batch in self._batches()]
+        batches = self._pass()
         found = {
             name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]
         }
@@ -190,15 +191,9 @@ class ProbeMonitor:
         ]
         return [([array[part] for array in self.inputs], self.explained[part]) for part in parts]
 
-    def _measure_graph(self, inputs, classes):
+    def _measured(self, evidence):
         """Returns predictions, heatmaps by each method, and measures, a dict of tensors."""
         model = self.attention_model
-        evidence = model.evidence(
-            model.signature.pack(inputs),
-            methods=list(self.methods),
-            classes=classes,
-            gates=bool(model.gates),
-        )
         found = {"predictions": evidence.predictions}
         for method, options in self.methods.items():
             values = explained(method, evidence, model, options)

@@ -71,8 +71,25 @@ class Trace:
         Returns:
             function from tensors to a list of tensors.
         """
-        captures = {inner.name: outer for outer, inner in self._wrapped.graph.captures}
-        return cut(self._wrapped.graph, [*self.inputs, *feeds], outputs, captures)
+        return self.cut([*self.inputs, *feeds], outputs)
+
+    def cut(self, feeds, fetches):
+        """Returns a function from some tensors of the graph, and variables, to others.
+
+        Args:
+            feeds: list of symbolic tensors, its arguments.
+            fetches: structure of symbolic tensors, what it gives.
+        """
+        captures = {inner.name: outer for inner, outer in self.captures()}
+        return cut(self._wrapped.graph, feeds, fetches, captures)
+
+    def captures(self):
+        """Returns `(inner, outer)` of all that the graph takes from outside, variables' handles."""
+        return [(inner, outer) for outer, inner in self._wrapped.graph.captures]
+
+    def all_operations(self):
+        """Returns all operations of the graph, those too that were added after the call."""
+        return self._wrapped.graph.get_operations()
 
     def experiment(self, outputs, *, feeds=()):
         """Returns the same as `function`, for few calls: it starts sooner and runs slower."""

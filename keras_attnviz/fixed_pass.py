@@ -1,0 +1,166 @@
+"""A function of a model on inputs that stay the same: what training can't change runs once."""
+
+import logging
+import math
+
+import tensorflow as tf
+
+from keras_attnviz.calling import all_layers, parts_of
+from keras_attnviz.cutting import to_the_bit
+from keras_attnviz.fingerprints import Fingerprints
+from keras_attnviz.splitting import split
+
+# So many bytes of intermediate tensors are kept at most, see `FixedPass`.
+KEPT_BYTES = 1e9
+# With more than this share of the operations still to be run, keeping isn't worth its memory.
+_WORTH = 0.95
+_log = logging.getLogger("keras_attnviz")
+
+
+class FixedPass:
+    """Computes some tensors of a model's graph for fixed inputs, again and again.
+
+    In transfer learning most of a model is frozen. What depends on no variable that training can
+    change is computed at the first call and kept, with the tensors that the rest is computed
+    from; later calls run the rest only. At each call it is looked whether that still holds: which
+    layers are trainable, and by a `Fingerprints` whether any frozen variable has another value.
+    If not, all is computed anew. So what is given never differs from that of a full pass.
+
+    Variables that can change are all those of trainable layers, moving averages of
+    BatchNormalization among them, and those that belong to no layer.
+
+    Args:
+        model: the Keras model.
+        trace: its `Trace`.
+        fetches: dict from name to symbolic tensor.
+        feeds: list of symbolic tensors that are given beside the model's inputs.
+        batches: list of flat lists of arrays, the model's inputs and then the feeds.
+        kept_bytes: how much may be kept, in bytes; batches beyond that are computed in full.
+
+    Attributes:
+        share: share of the operations that are run again at each call, in [0, 1].
+        kept: how many bytes are kept.
+        traces: how many functions have been traced so far.
+    """
+
+    def __init__(self, model, trace, fetches, *, feeds, batches, kept_bytes=KEPT_BYTES):
+        self._model, self._trace, self._limit = model, trace, kept_bytes
+        self._names, self._fetches = list(fetches), list(fetches.values())
+        self._feeds, self._batches = feeds, batches
+        self.share, self.kept, self.traces = 1.0, 0, 0
+        self._whole = self._trained = self._split = None
+        self._forget()
+
+    def __call__(self):
+        """Returns for each batch a dict from name to eager tensor."""
+        trained = self._trained_handles()
+        if trained != self._trained:
+            self._plan(trained)
+        if self._split is None:
+            return [self._in_full(batch) for batch in self._batches]
+        prints = self._fingerprints()
+        if self._prints is not None and not self._fingerprints.are_equal(prints, self._prints):
+            _log.debug("Frozen variables have other values: the probes are run in full again.")
+            self._forget()
+        self._prints = prints
+        return [self._of_batch(number) for number in range(len(self._batches))]
+
+    def shape(self, name):
+        """Returns the shape of one of the fetched tensors."""
+        return self._fetches[self._names.index(name)].shape
+
+    def _of_batch(self, number):
+        """Returns the tensors of a batch, from what is kept of it."""
+        kept = self._kept.get(number)
+        if kept is None:
+            kept = self._head(*self._batches[number])
+            size = sum(math.prod(tensor.shape) * tensor.dtype.size for tensor in kept)
+            if self.kept + size > self._limit:
+                return self._in_full(self._batches[number])
+            self.kept += size
+            self._kept[number] = kept
+        count = len(self._split.clean)
+        again = self._tail(*kept[count:])
+        names = {id(t): n for t, n in zip(self._fetches, self._names, strict=True)}
+        found = dict(zip((names[id(t)] for t in self._split.clean), kept[:count], strict=True))
+        found |= zip((names[id(t)] for t in self._split.dirty), again, strict=True)
+        return {name: found[name] for name in self._names}
+
+    def _in_full(self, batch):
+        if self._whole is None:
+            self._whole = self._function(self._all_inputs(), self._fetches)
+        return dict(zip(self._names, self._whole(*batch), strict=True))
+
+    def _plan(self, trained):
+        """Divides the function for the variables that can change now."""
+        self._trained, self._split = trained, None
+        self._forget()
+        captures = self._trace.captures()
+        known = {id(p.handle) for v in self._model.variables for p in parts_of(v)}
+        changing = [
+            inner
+            for inner, outer in captures
+            if outer.dtype == tf.resource and (id(outer) in trained or id(outer) not in known)
+        ]
+        found = split(
+            self._trace.all_operations(),
+            self._fetches,
+            inputs=self._all_inputs(),
+            changing=changing,
+        )
+        self.share = found.share
+        if found.share > _WORTH or self._size(found) > self._limit:
+            self.share = 1.0
+            return
+        self._split = found
+        self._head = self._function(self._all_inputs(), [*found.clean, *found.frontier])
+        self._tail = self._function(found.frontier, found.dirty)
+        frozen = [
+            part
+            for v in self._model.variables
+            for part in parts_of(v)
+            if id(part.handle) not in trained
+        ]
+        captured = {id(outer) for _, outer in captures}
+        self._fingerprints = Fingerprints([p for p in frozen if id(p.handle) in captured])
+
+    def _size(self, found):
+        """Returns the bytes that one batch needs, as far as shapes are known."""
+        batch = len(self._batches[0][0])
+        return sum(
+            math.prod(batch if side is None else side for side in tensor.shape) * tensor.dtype.size
+            for tensor in [*found.clean, *found.frontier]
+            if tensor.shape.rank is not None
+        )
+
+    def _trained_handles(self):
+        """Returns the handles of all variables that training can change, a frozen set of ids."""
+        layers = [self._model, *all_layers(self._model)]
+        return frozenset(
+            id(part.handle)
+            for layer in layers
+            if layer.trainable
+            for variable in own_variables_of(layer)
+            for part in parts_of(variable)
+        )
+
+    def _all_inputs(self):
+        return [*self._trace.inputs, *self._feeds]
+
+    def _function(self, feeds, fetches):
+        self.traces += 1
+        return to_the_bit(self._trace.cut(feeds, fetches))
+
+    def _forget(self):
+        self._kept, self._prints, self.kept = {}, None, 0
+
+
+def own_variables_of(layer):
+    """Returns the variables that a layer itself has, without those of layers within it."""
+    names = (
+        "_trainable_variables",
+        "_non_trainable_variables",
+        "_trainable_weights",
+        "_non_trainable_weights",
+    )
+    return [variable for name in names for variable in getattr(layer, name, ())]

@@ -1,0 +1,61 @@
+"""A function of a graph in two parts: what training can't change, and the rest."""
+
+import dataclasses
+
+from keras_attnviz import graph
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Which tensors of a graph are computed once, and which again after each change of weights.
+
+    Args:
+        clean: list of the fetched tensors that depend on no changing tensor.
+        frontier: list of the clean tensors that the others are computed from: what has to be kept.
+        dirty: list of the fetched tensors that depend on a changing tensor.
+        share: share of the operations on the way to the fetched tensors that belong to the second
+            part.
+    """
+
+    clean: list
+    frontier: list
+    dirty: list
+    share: float
+
+
+def split(operations, fetches, *, inputs, changing):
+    """Returns the `Split` of a function whose inputs stay the same.
+
+    What depends on neither inputs nor changing tensors, a frozen weight or a constant, is read
+    again in the second part rather than kept. Stateful random operations change too.
+
+    Args:
+        operations: all operations of a graph, in their order.
+        fetches: list of symbolic tensors, what the function gives.
+        inputs: list of symbolic tensors, the function's inputs.
+        changing: list of symbolic tensors that may change: the handles of trained variables.
+    """
+    random = [tensor for each in operations if _is_random(each) for tensor in each.outputs]
+    is_dirty = graph.Dependence(operations, [*changing, *random], by_shape=True)
+    reads_inputs = graph.Dependence(operations, inputs, by_shape=True)
+    dirty = [tensor for tensor in fetches if is_dirty.any(tensor)]
+    seen, frontier, waiting = set(), {}, [tensor.op for tensor in dirty]
+    while waiting:
+        operation = waiting.pop()
+        if operation.name in seen:
+            continue
+        seen.add(operation.name)
+        for tensor in operation.inputs:
+            if is_dirty.any(tensor) or not reads_inputs.any(tensor):
+                waiting.append(tensor.op)
+            else:
+                frontier[tensor.name] = tensor
+    clean = [tensor for tensor in fetches if not is_dirty.any(tensor)]
+    whole = graph.needed_operations([tensor.op for tensor in fetches])
+    return Split(clean, list(frontier.values()), dirty, len(seen) / max(1, len(whole)))
+
+
+def _is_random(operation):
+    return operation.op_def is not None and (
+        operation.op_def.is_stateful and "Random" in operation.type
+    )

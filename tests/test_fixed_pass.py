@@ -1,0 +1,284 @@
+"""The probe pass that computes once what training can't change, held against a full pass."""
+
+import logging
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import small_classifier
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from tensorflow import keras
+from zoo import gated
+
+from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet
+from keras_attnviz.methods import explained
+
+METHODS = ["rollout", "affinity"]
+
+
+def blocks_of(model):
+    """Returns the layers of a small classifier that are frozen and unfrozen, bottom first."""
+    backbone = model.layers[0]
+    return [layer for layer in backbone.layers if "encoderblock" in layer.name]
+
+
+def frozen(model, count):
+    """Freezes all below the last blocks, `count` of them; returns the model."""
+    backbone = model.layers[0]
+    for layer in backbone.layers:
+        layer.trainable = False
+    for layer in blocks_of(model)[count:]:
+        layer.trainable = True
+    backbone.layers[-1].trainable = count < 3
+    return model
+
+
+def measured(attention_model):
+    """Returns a function from evidence to predictions, maps and heatmaps."""
+
+    def compute(evidence):
+        found = {f"map/{n}": each for n, each in enumerate(evidence.attentions)}
+        found |= {m: explained(m, evidence, attention_model, {}) for m in METHODS}
+        return {"predictions": evidence.predictions, **found}
+
+    return compute
+
+
+def pass_of(attention_model, batches, **options):
+    """Returns a `FixedPass` of predictions, maps and heatmaps."""
+    found = attention_model.fixed_pass(measured(attention_model), batches, methods=METHODS)
+    found._limit = options.get("kept_bytes", found._limit)
+    return found
+
+
+@pytest.fixture(scope="module")
+def batches(faces):
+    images = faces[0]
+    return [([images[:3]], np.full(3, -1, np.int32)), ([images[100:102]], np.full(2, -1, np.int32))]
+
+
+def in_full(fixed):
+    """Returns what a pass in full gives, computed by the same object's whole function."""
+    return [
+        {name: values.numpy() for name, values in fixed._in_full(batch).items()}
+        for batch in fixed._batches
+    ]
+
+
+def given(fixed):
+    return [{name: values.numpy() for name, values in batch.items()} for batch in fixed()]
+
+
+def assert_same(found, expected):
+    """Holds two passes equal, bit by bit."""
+    for batch, other in zip(found, expected, strict=True):
+        assert list(batch) == list(other)
+        for name, values in batch.items():
+            np.testing.assert_array_equal(values, other[name], err_msg=name)
+
+
+def train(model, faces):
+    model.fit(faces[0][:32], faces[1][:32], epochs=1, verbose=0)
+
+
+def test_a_frozen_backbone_is_run_once_and_nothing_differs(faces, batches):
+    model = frozen(small_classifier(), 2)
+    attention_model = AttentionModel(model)
+    fixed = pass_of(attention_model, batches)
+    before = given(fixed)
+    assert_same(before, in_full(fixed))
+    share = fixed.share
+    assert 0 < share < 0.6
+    # The tokens that go into the last block, and sums over them: little more than those.
+    tokens = 5 * 37 * 32 * 4
+    assert tokens <= fixed.kept < 40 * tokens
+    train(model, faces)
+    after = given(fixed)
+    assert_same(after, in_full(fixed))
+    np.testing.assert_array_equal(after[0]["map/1"], before[0]["map/1"])
+    assert np.abs(after[0]["map/2"] - before[0]["map/2"]).max() > 0
+    # As the model itself, and as an attention model that knows of no split.
+    predictions, maps = AttentionModel(model)(faces[0][:3])
+    np.testing.assert_allclose(after[0]["predictions"], predictions, rtol=1e-5)
+    np.testing.assert_allclose(after[0]["map/2"], maps[2], rtol=1e-5, atol=1e-7)
+
+
+def test_the_frozen_part_is_not_run_again(faces, batches, monkeypatch):
+    model = frozen(small_classifier(), 2)
+    fixed = pass_of(AttentionModel(model), batches)
+    given(fixed)
+    calls = []
+    head, tail = fixed._head, fixed._tail
+    monkeypatch.setattr(fixed, "_head", lambda *a: calls.append("head") or head(*a))
+    monkeypatch.setattr(fixed, "_tail", lambda *a: calls.append("tail") or tail(*a))
+    given(fixed)
+    assert calls == ["tail", "tail"]
+
+
+def test_with_everything_trainable_there_is_no_split(batches):
+    fixed = pass_of(AttentionModel(small_classifier()), batches)
+    assert_same(given(fixed), in_full(fixed))
+    assert fixed.share == 1
+    assert fixed.kept == 0
+    assert fixed.traces == 1
+
+
+def test_with_the_head_alone_trainable_little_is_left(batches):
+    model = small_classifier()
+    model.layers[0].trainable = False
+    fixed = pass_of(AttentionModel(model), batches)
+    assert_same(given(fixed), in_full(fixed))
+    given(fixed)
+    assert fixed.share < 0.05
+
+
+@pytest.mark.parametrize("change", ["set_weights", "one_value", "assign"])
+def test_other_values_of_frozen_variables_are_noticed(batches, change, caplog):
+    model = frozen(small_classifier(), 2)
+    fixed = pass_of(AttentionModel(model), batches)
+    before = given(fixed)
+    kernel = max(blocks_of(model)[0].weights, key=lambda each: np.prod(each.shape))
+    if change == "set_weights":
+        model.set_weights([1.5 * weights for weights in model.get_weights()])
+    else:
+        values = tf.convert_to_tensor(kernel).numpy()
+        values.flat[values.size // 2] += 1.0
+        kernel.assign(values if change == "one_value" else 2 * values)
+    with caplog.at_level(logging.DEBUG, "keras_attnviz"):
+        after = given(fixed)
+    assert "Frozen variables have other values" in caplog.text
+    assert_same(after, in_full(fixed))
+    assert np.abs(after[0]["predictions"] - before[0]["predictions"]).max() > 0
+
+
+def test_layers_that_are_unfrozen_are_run_again(faces, batches):
+    model = frozen(small_classifier(), 3)
+    fixed = pass_of(AttentionModel(model), batches)
+    given(fixed)
+    before = fixed.share
+    frozen(model, 1)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    train(model, faces)
+    assert_same(given(fixed), in_full(fixed))
+    assert fixed.share > before
+
+
+def test_moving_averages_of_trainable_layers_may_change(faces, batches):
+    inputs, features = gated.stem()
+    features = keras.layers.BatchNormalization(name="norm")(features)
+    model = gated.head(inputs, gated.spatial(features, "gate"))
+    for layer in model.layers:
+        layer.trainable = layer.name == "norm"
+    attention_model = AttentionModel(model)
+    compute = lambda evidence: {"p": evidence.predictions, "gate": evidence.gates[0]}  # noqa: E731
+    fixed = attention_model.fixed_pass(compute, batches, methods=[])
+    before = given(fixed)
+    norm = model.get_layer("norm")
+    norm.moving_mean.assign(norm.moving_mean + 1.0)
+    after = given(fixed)
+    assert_same(after, in_full(fixed))
+    assert np.abs(after[0]["gate"] - before[0]["gate"]).max() > 0
+
+
+def test_what_takes_too_much_memory_is_not_kept(batches):
+    model = frozen(small_classifier(), 2)
+    fixed = pass_of(AttentionModel(model), batches)
+    given(fixed)
+    everything = fixed.kept
+    short = pass_of(AttentionModel(model), batches, kept_bytes=everything - 1)
+    assert_same(given(short), in_full(short))
+    assert 0 < short.kept < everything
+    none = pass_of(AttentionModel(model), batches, kept_bytes=10)
+    assert_same(given(none), in_full(none))
+    assert none.kept == 0
+
+
+def test_gradients_are_those_of_a_full_pass(faces, batches):
+    model = frozen(small_classifier(), 2)
+    attention_model = AttentionModel(model)
+
+    def compute(evidence):
+        return {"relevance": explained("relevance", evidence, attention_model, {})}
+
+    fixed = attention_model.fixed_pass(compute, batches, methods=["relevance"])
+    for _ in range(2):
+        assert_same(given(fixed), in_full(fixed))
+        train(model, faces)
+
+
+def test_a_fit_logs_the_same_with_and_without(faces, tmp_path, monkeypatch):
+    def history(log_dir):
+        model = frozen(small_classifier(), 2)
+        model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+        for layer in model._flatten_layers():
+            if isinstance(layer, keras.layers.Dropout):
+                layer.rate = 0.0
+        callback = AttentionRolloutCallback(ProbeSet(faces[0][[0, 100]]), log_dir)
+        return model.fit(*faces, epochs=2, verbose=0, shuffle=False, callbacks=[callback]).history
+
+    found = history(tmp_path / "split")
+    monkeypatch.setattr("keras_attnviz.fixed_pass._WORTH", 0.0)
+    whole = history(tmp_path / "whole")
+    assert found.keys() == whole.keys()
+    for name, values in found.items():
+        np.testing.assert_allclose(values, whole[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+class Changes(RuleBasedStateMachine):
+    """Random sequences of what happens to a model between two epochs."""
+
+    model = fixed = None
+
+    @initialize()
+    def begin(self):
+        cls = type(self)
+        if cls.model is None:
+            cls.model = small_classifier()
+            images = np.random.default_rng(0).random((2, 24, 24, 3)).astype("float32")
+            cls.fixed = pass_of(AttentionModel(cls.model), [([images], np.full(2, -1, np.int32))])
+            cls.start = cls.model.get_weights()
+        cls.model.set_weights(cls.start)
+
+    @rule(count=st.integers(0, 3))
+    def freeze(self, count):
+        frozen(self.model, count)
+
+    @rule(trainable=st.booleans())
+    def switch_all(self, trainable):
+        self.model.trainable = trainable
+
+    @rule(which=st.integers(0, 10**6), value=st.floats(-1, 1, width=32))
+    def change_one_value(self, which, value):
+        variable = self.model.weights[which % len(self.model.weights)]
+        values = tf.convert_to_tensor(variable).numpy()
+        values.flat[which % values.size] = value
+        variable.assign(values)
+
+    @rule(factor=st.sampled_from([0.5, 0.99, 1.01]))
+    def average(self, factor):
+        self.model.set_weights([factor * weights for weights in self.model.get_weights()])
+
+    @rule()
+    def restore(self):
+        self.model.set_weights(self.start)
+
+    @rule()
+    def look(self):
+        assert_same(given(self.fixed), in_full(self.fixed))
+
+    @invariant()
+    def nothing_is_stale(self):
+        if self.fixed is not None:
+            assert_same(given(self.fixed), in_full(self.fixed))
+
+
+Changes.TestCase.settings = settings(
+    max_examples=40,
+    stateful_step_count=8,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+TestSequencesOfChanges = pytest.mark.one_stack(Changes.TestCase)
