@@ -83,9 +83,9 @@ class AttentionModel:
         _check_layout_type(layout)
         self.model = model
         self.signature = InputSignature.of(model, image_shape=image_shape, example=inputs)
-        probe = [tf.constant(values) for values in self.signature.random(1)]
         build(model, self.signature)
-        trace = Trace(model, self.signature, output=output)
+        trace = self._traced(output)
+        probe = [tf.constant(values) for values in self.signature.random(1)]
         gates = GateSource(trace, probe)
         self.gates = gates.gates
         found = find_stack(
@@ -97,6 +97,7 @@ class AttentionModel:
             has_gates=bool(self.gates),
         )
         self.maps, self.left_out, self.layout = found.maps, found.left_out, found.layout
+        self.frames = found.frames
         self._placements, self._query = found.placements, found.query
         self.activation = graph.last_activation(trace.predictions)
         self._evidence = EvidenceSource(trace, found.places, gates)
@@ -257,7 +258,23 @@ class AttentionModel:
             TypeError: an unknown option, or one of the wrong type.
             ValueError: another number of maps, or an option out of its range.
         """
-        return self.layout.to_grid(self.token_rollout(attentions, **options))
+        return self.to_heatmap(self.token_rollout(attentions, **options))
+
+    def to_heatmap(self, values):
+        """Returns values of all tokens as heatmaps, of the patches alone.
+
+        Args:
+            values: tensor `[batch, tokens]`.
+
+        Returns:
+            tensor `[batch, grid_height, grid_width]` of the same dtype, of videos
+            `[batch, frames, grid_height, grid_width]`.
+        """
+        grid = self.layout.to_grid(values)
+        if self.frames is None:
+            return grid
+        height, width = self.layout.grid
+        return tf.reshape(grid, [-1, self.frames, height // self.frames, width])
 
     def token_rollout(self, attentions, **options):
         """Returns rollout over all tokens, float32 `[batch, tokens]`, rows sum to 1.
@@ -324,6 +341,14 @@ class AttentionModel:
             return self.query[np.newaxis]
         return placement.query_weights(self.layout.query_weights(), self.layout.patch_weights())
 
+    def _traced(self, output):
+        """Returns the model's trace; sets how many frames share their tokens, which that tells."""
+        trace = Trace(self.model, self.signature, output=output)
+        if not self.signature.videos or trace.frames_at_a_time() == 1:
+            return trace
+        self.signature = self.signature.with_tubelet(trace.frames_at_a_time())
+        return Trace(self.model, self.signature, output=output)
+
     def _check_maps(self):
         if not self.maps:
             raise ValueError(
@@ -333,7 +358,7 @@ class AttentionModel:
 
     def _explain_graph(self, flat, classes, *, method, options):
         evidence = self._evidence.of(flat, needs=needs_of([method]), classes=classes)
-        return self.layout.to_grid(explained(method, evidence, self, options))
+        return self.to_heatmap(explained(method, evidence, self, options))
 
 
 def _check_model(model):

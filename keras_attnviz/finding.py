@@ -23,6 +23,8 @@ class Stack:
         layout: the `TokenLayout`; None where there are no maps.
         query: list of weights that rollout starts from, `[tokens]`, or `[queries]` of a pooling
             layer at the top; their sum is 1.
+        frames: number of frames of a video, which stand below one another on the layout's grid;
+            None for images.
     """
 
     places: tuple = ()
@@ -31,6 +33,7 @@ class Stack:
     left_out: tuple = ()
     layout: TokenLayout | None = None
     query: tuple = ()
+    frames: int | None = None
 
 
 def find_stack(trace, inputs, *, layers, layout, self_check, has_gates=False):
@@ -60,16 +63,18 @@ def find_stack(trace, inputs, *, layers, layout, self_check, has_gates=False):
         raise ValueError(_none_placed(left_out))
     chosen = choose(places, [trace.sites[place.index].layer for place in places], layers)
     towers = stacks(places, trace.sites_below)
-    maps = describe(chosen, towers, trace)
+    frames = trace.frames_of(trace.sites[chosen[-1].index])
+    maps = describe(chosen, towers, trace, frames=frames)
     check_one_stack(chosen, places, towers, trace)
     if layers is None:
         warn_of_gaps(chosen, left_out, trace, stacklevel=3)
     tokens = _tokens(chosen, layout, self_check=self_check)
+    _check_frames(tokens, layout, frames)
     placements = [placement_of(place, tokens) for place in chosen]
     layout, query = find_readout(
         trace, chosen, placements, inputs, tokens=tokens, layout=layout, check=self_check
     )
-    return Stack(tuple(chosen), tuple(placements), maps, left_out, layout, query)
+    return Stack(tuple(chosen), tuple(placements), maps, left_out, layout, query, frames)
 
 
 def _tokens(chosen, layout, *, self_check):
@@ -88,6 +93,20 @@ def _tokens(chosen, layout, *, self_check):
             )
         )
     return given
+
+
+def _check_frames(tokens, layout, frames):
+    """Raises unless a video's frames stand below one another on the grid."""
+    if frames is None or tokens.grid[0] % frames == 0:
+        return
+    if layout is not None:
+        must = f"of a grid whose height is that of {frames} frames, which stand below one another"
+        raise ValueError(message("layout", must, layout))
+    raise ValueError(
+        "`model` must have attention over patches that lie in one of a video's frames each. "
+        f"Received: {frames} frames, and attention maps on a grid of {tokens.grid[0]} x "
+        f"{tokens.grid[1]} in all. Choose other attention maps with `layers`."
+    )
 
 
 def _none_placed(left_out):

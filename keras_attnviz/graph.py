@@ -85,6 +85,17 @@ def feature_maps(operations, before):
     return outputs
 
 
+def frames_at_a_time(operations):
+    """Returns how many frames of a video the first convolution steps over, 1 without any."""
+    for operation in operations:
+        if operation.type in _CONVOLUTIONS:
+            break
+        if operation.type == "Conv3D":
+            strides, form = (operation.node_def.attr[name] for name in ("strides", "data_format"))
+            return int(strides.list.i[2 if form.s == b"NCDHW" else 1])
+    return 1
+
+
 def as_floats(image):
     """Returns an image itself where it is of floats, else what it is cast to."""
     if image.dtype.is_floating:

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from keras_attnviz.places import kind_over_frames
+
 
 @dataclasses.dataclass(frozen=True)
 class AttentionMap:
@@ -10,16 +12,18 @@ class AttentionMap:
     Args:
         layer: path of the layer that computes it.
         tower: number of the stack of layers that it belongs to, from 0.
-        kind: `"self-attention"`, all tokens of an image among one another; `"windows"` or
-            `"groups"`, the tokens of each window or group among one another; `"reduced keys"`,
-            where keys were pooled; `"class attention"` of further tokens to the patches;
-            `"pooling"` by learned queries.
+        kind: `"self-attention"`, all tokens of an image or video among one another; `"windows"` or
+            `"groups"`, the tokens of each window or group among one another; `"temporal"`, those
+            at one place in all frames of a video; `"spatial"`, those of each frame of a video;
+            `"reduced keys"`, where keys were pooled; `"class attention"` of further tokens to the
+            patches; `"pooling"` by learned queries.
         groups: number of groups of tokens (windows) of an image.
         heads: number of heads.
         queries: number of query tokens of a group.
         keys: number of key tokens of a group.
         grid: `(height, width)` of the queries' patches, the keys' for class attention and
-            pooling; None where it isn't known because the layout was given.
+            pooling, in a video `(frames, height, width)`; None where it isn't known because the
+            layout was given.
         prefix: number of keys before the patches; 0 where there are groups.
         suffix: number of keys after the patches.
         trainable: whether training can change the map, because it is computed from weights that
@@ -39,15 +43,19 @@ class AttentionMap:
     trainable: bool = True
 
 
-def describe(places, towers, trace):
+def describe(places, towers, trace, *, frames=None):
     """Returns an `AttentionMap` for each `Place`.
 
     Args:
         places: sequence of `Place`.
         towers: lists of `Place`, the stacks of layers that these belong to.
         trace: the model's `Trace`.
+        frames: number of frames of a video, None for images.
     """
-    return tuple(_described(place, _tower_of(place, towers), trace) for place in places)
+    found = (_described(place, _tower_of(place, towers), trace) for place in places)
+    if frames is None:
+        return tuple(found)
+    return tuple(_over_frames(*pair, frames) for pair in zip(found, places, strict=True))
 
 
 def _tower_of(place, towers):
@@ -71,3 +79,11 @@ def _described(place, tower, trace):
         suffix=suffix,
         trainable=trace.is_trained(trace.sites[place.index].weights),
     )
+
+
+def _over_frames(found, place, frames):
+    """Returns an `AttentionMap` of a tall image as that of a video."""
+    grid = found.grid
+    if grid is not None and grid[0] % frames == 0:
+        grid = (frames, grid[0] // frames, grid[1])
+    return dataclasses.replace(found, kind=kind_over_frames(place, frames), grid=grid)

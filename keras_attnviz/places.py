@@ -98,6 +98,24 @@ def kind_of(axes, queries, keys, *, asking=()):
     return "self-attention" if queries.slots == keys.slots else "reduced keys"
 
 
+def kind_over_frames(place, frames):
+    """Returns what a `Place` is called in a model of videos, see `AttentionMap`.
+
+    Args:
+        place: `Place` on the grid of tall images.
+        frames: number of frames that stand below one another.
+    """
+    queries, groups = place.queries, place.axes.groups
+    if queries.grid is None or frames == 1 or queries.grid[0] % frames:
+        return place.kind
+    group = (queries.owners // queries.slots).reshape(frames, -1)
+    if groups == group.shape[1] and (group == group[:1]).all():
+        return "temporal"
+    if groups == frames and (group == group[:, :1]).all():
+        return "spatial"
+    return place.kind
+
+
 def _are_windows(side, groups):
     """Tells whether each group is a rectangle of positions, perhaps around the border."""
     owner = (side.owners // side.slots).reshape(side.grid)

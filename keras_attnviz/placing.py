@@ -176,6 +176,12 @@ def _side(gradients, anchors, side, slots, axes=None):
         if arriving is None:
             continue
         grid, of_leading, of_slots = arriving
+        if anchor.grid is not None:
+            # A class token that stands in every group of frames is no hint to the patches' groups.
+            grid = anchor.grid
+            of_leading, of_slots = (
+                _at_positions(gradient, anchor.positions) for gradient in (of_leading, of_slots)
+            )
         here = axes or split_axes(of_leading, gradients.leading, np.random.default_rng(0))
         owners = _owners(of_slots, here, slots, gradients.leading)
         is_reached |= owners is None or (owners >= 0).any()
@@ -184,8 +190,6 @@ def _side(gradients, anchors, side, slots, axes=None):
             if mixed == _MOST_MIXED:
                 break
             continue
-        if anchor.grid is not None:
-            grid, owners = anchor.grid, owners[anchor.positions]
         if len(grid) == 2 and (owners >= 0).all():
             return Side(slots, *patch_grid(grid, owners)), here, anchor
     if mixed:
@@ -198,6 +202,10 @@ def _side(gradients, anchors, side, slots, axes=None):
     if side == "keys" or slots > MAX_PREFIX:
         raise _NotPlacedError(f"its {slots} {side} stand for no patches of the image")
     return Side(slots, None, None), axes, None
+
+
+def _at_positions(gradient, positions):
+    return lambda factors: gradient(factors)[positions]
 
 
 def _owners(of_slots, axes, slots, leading):

@@ -88,7 +88,7 @@ class RolloutModel(keras.Model):
         if find_now:
             # Of an option that the method hasn't, at once.
             signature = self.attention_model.signature
-            tf.function(self.call).get_concrete_function(signature.pack(signature.specs))
+            tf.function(self.call).get_concrete_function(signature.structure)
 
     @property
     def attention_model(self):
@@ -108,7 +108,7 @@ class RolloutModel(keras.Model):
         found = self.attention_model
         evidence = found.evidence(inputs, methods=[self.method])
         values = explained(self.method, evidence, found, self._arguments.options)
-        return {"predictions": evidence.predictions, self.method: found.layout.to_grid(values)}
+        return {"predictions": evidence.predictions, self.method: found.to_heatmap(values)}
 
     def export(self, filepath):
         """Writes a SavedModel that `tf.saved_model.load` reads without Keras and this package.
@@ -122,7 +122,7 @@ class RolloutModel(keras.Model):
         signature = self.attention_model.signature
 
         def serve(*inputs):
-            return self(signature.pack(list(inputs)))
+            return self(tf.nest.pack_sequence_as(signature.structure, inputs))
 
         module = tf.Module()
         module.variables_of_model = [_plain(variable) for variable in self.model.variables]
@@ -180,8 +180,9 @@ def _layout_config(layout):
 
 def _named(signature):
     """Returns the specs under the names that the served function's arguments get."""
-    names = signature.names if len(signature.specs) > 1 else ["images"]
+    specs = tf.nest.flatten(signature.structure)
+    names = signature.names if len(specs) > 1 else ["images"]
     return [
         tf.TensorSpec(spec.shape, spec.dtype, name=re.sub(r"\W", "_", name))
-        for name, spec in zip(names, signature.specs, strict=True)
+        for name, spec in zip(names, specs, strict=True)
     ]

@@ -7,38 +7,56 @@ from tensorflow import keras
 from keras_attnviz._checks import is_integer, message
 from keras_attnviz._nested import Shape, is_sequence, mapped, member_paths, members, shape_of
 from keras_attnviz.arranging import arranged
+from keras_attnviz.video import VideoShape
 
 # Size of a probing run's axes whose length a model leaves open, the length of a text say.
 _OPEN_LENGTH = 8
+_VIDEO_REMEDY = "Give videos of that many frames, resized to that."
 
 
 class InputSignature:
     """The inputs of a model: one batch of images, or a dict, list or tuple with one among others.
 
+    Videos are members of rank 5. Whoever takes the flat list sees them as tall images, see
+    `VideoShape`; the model gets them as they were.
+
     Args:
         structure: a `tf.TensorSpec` `[None, ...]`, or a dict, list or tuple, also nested, of them.
         example: flat list of arrays `[examples, ...]` that `random` takes the members from that
             are no pictures; a `tf.TensorSpec` stands where there is no example.
+        tubelet: number of a video's frames that share their tokens.
 
     Attributes:
-        specs: list of `tf.TensorSpec`, the structure's members in the order of `tf.nest`.
+        structure: the structure, as the model takes it.
+        specs: list of `tf.TensorSpec`, the structure's members in the order of `tf.nest`, videos
+            as tall images.
         names: tuple of texts: dict keys, or the names of the model's input layers.
-        images: tuple of the indices of the members of rank 4, masks of bools left out.
-        image_shape: `(height, width, channels)` of the first of them, sides that are not known
-            None; None where there are no images.
+        images: tuple of the indices of the members of rank 4 and 5, masks of bools left out.
+        videos: dict from the indices of those of rank 5 to their `VideoShape`.
+        image_shape: `(height, width, channels)` of the first of the images, of a video
+            `(frames, height, width, channels)`, sides that are not known None; None where there
+            are no images.
     """
 
-    def __init__(self, structure, *, example=None):
-        self._structure = structure
+    def __init__(self, structure, *, example=None, tubelet=1):
+        self.structure = structure
         self._example = example
-        self.specs = tf.nest.flatten(structure)
+        self._members = tf.nest.flatten(structure)
         self.names = tuple(_names(structure))
         self.images = tuple(
             index
-            for index, spec in enumerate(self.specs)
-            if spec.shape.rank == 4 and spec.dtype != tf.bool
+            for index, spec in enumerate(self._members)
+            if spec.shape.rank in (4, 5) and spec.dtype != tf.bool
         )
-        self.image_shape = tuple(self.specs[self.images[0]].shape)[1:] if self.images else None
+        shapes = {index: tuple(self._members[index].shape)[1:] for index in self.images}
+        self.image_shape = next(iter(shapes.values()), None)
+        self.videos = {
+            index: VideoShape(shape, tubelet) for index, shape in shapes.items() if len(shape) == 4
+        }
+        self.specs = list(self._members)
+        for index, video in self.videos.items():
+            spec = self.specs[index]
+            self.specs[index] = tf.TensorSpec([None, *video.tall_shape], spec.dtype, spec.name)
 
     @classmethod
     def declared(cls, model):
@@ -75,20 +93,28 @@ class InputSignature:
             signature = given if signature is None else signature._narrowed(example)
         if signature is None:
             signature = cls(_remembered(model))
-            if image_shape is not None:
-                signature = signature._with_open_images()
+            if is_sequence(image_shape):
+                signature = signature._with_open_images(len(image_shape))
         if not signature.images:
-            must = "a model of images [batch, height, width, channels]"
+            must = "a model of images [batch, height, width, channels] or of videos"
             shapes = [tuple(spec.shape)[1:] for spec in signature.specs]
             remedy = f"Its input has shape {', '.join(map(str, shapes))}."
             raise ValueError(message("model", must, model.name, remedy))
         if image_shape is not None:
             signature = signature._with_image_shape(image_shape)
         for index in signature.images:
-            _check_size_is_known(tuple(signature.specs[index].shape)[1:])
+            _check_size_is_known(tuple(signature._members[index].shape)[1:])
         if example is None:
             return signature
-        return cls(signature._structure, example=signature.check(example))
+        return cls(signature.structure, example=signature.check(example))
+
+    def with_tubelet(self, tubelet):
+        """Returns the signature of a model in which so many frames share their tokens.
+
+        Raises:
+            ValueError: a video whose number of frames is no multiple of it.
+        """
+        return InputSignature(self.structure, example=self._example, tubelet=tubelet)
 
     def flatten(self, inputs, *, name="inputs"):
         """Returns the inputs as a list of tensors of the specs' dtypes.
@@ -108,16 +134,26 @@ class InputSignature:
         ]
 
     def check(self, inputs, *, name="inputs"):
+        """Returns the inputs as a flat list, videos as tall images; raises what `flatten` raises."""
+        flat = list(self._checked(inputs, name))
+        for index, video in self.videos.items():
+            member = flat[index]
+            flat[index] = video.tall(member if tf.is_tensor(member) else np.asarray(member))
+        return flat
+
+    def _checked(self, inputs, name):
         """Returns the inputs as a flat list, as they are; raises what `flatten` raises."""
-        flat = arranged(self._structure, inputs, name)
-        paths = member_paths(self._structure, name)
-        for path, member, spec in zip(paths, flat, self.specs, strict=True):
+        flat = arranged(self.structure, inputs, name)
+        paths = member_paths(self.structure, name)
+        for path, member, spec in zip(paths, flat, self._members, strict=True):
             if member is None:
                 remedy = "Inputs that are left out can't be followed."
                 raise ValueError(message(path, "an array", member, remedy))
             if not spec.shape.is_compatible_with(shape_of(member)):
                 must = f"of shape {tuple(spec.shape)}"
-                remedy = "Resize the images to that." if spec.shape.rank == 4 else ""
+                remedy = {4: "Resize the images to that.", 5: _VIDEO_REMEDY}.get(
+                    spec.shape.rank, ""
+                )
                 raise ValueError(message(path, must, Shape(member), remedy))
         if len({shape_of(member)[0] for member in flat} - {None}) > 1:
             must = "of the same number of examples in each member"
@@ -126,7 +162,10 @@ class InputSignature:
 
     def pack(self, tensors):
         """Returns a flat list of tensors in the structure to call the model with."""
-        return tf.nest.pack_sequence_as(self._structure, tensors)
+        flat = list(tensors)
+        for index, video in self.videos.items():
+            flat[index] = video.video(flat[index])
+        return tf.nest.pack_sequence_as(self.structure, flat)
 
     def random(self, batch, *, seed=0):
         """Returns inputs for a probing run, a flat list of NumPy arrays.
@@ -151,31 +190,33 @@ class InputSignature:
 
     def _pictures(self):
         """Returns the indices of those images that show something: all, or those in color."""
-        colored = [index for index in self.images if self.specs[index].shape[-1] == 3]
+        colored = [index for index in self.images if self._members[index].shape[-1] == 3]
         return colored or self.images
 
     def _narrowed(self, example):
         """Returns the signature with the sides that it leaves open taken from an example."""
-        flat = self.check(example, name="inputs")
+        flat = self._checked(example, "inputs")
         specs = [
             tf.TensorSpec(
                 [None, *spec.shape[1:].merge_with(shape_of(member)[1:])], spec.dtype, spec.name
             )
-            for spec, member in zip(self.specs, flat, strict=True)
+            for spec, member in zip(self._members, flat, strict=True)
         ]
-        return InputSignature(self.pack(specs))
+        return self._of_members(specs)
 
-    def _with_open_images(self):
-        """Returns the signature with images of any size."""
+    def _with_open_images(self, rank):
+        """Returns the signature with images of any size, or videos where `rank` is 4."""
         specs = [
-            tf.TensorSpec([None] * 4, spec.dtype, spec.name) if spec.shape.rank == 4 else spec
-            for spec in self.specs
+            tf.TensorSpec([None] * (1 + rank), spec.dtype, spec.name)
+            if spec.shape.rank in (4, 5)
+            else spec
+            for spec in self._members
         ]
-        return InputSignature(self.pack(specs))
+        return self._of_members(specs)
 
     def _with_image_shape(self, image_shape):
         """Returns the signature with the images that `image_shape` fits in that shape."""
-        specs, fits = list(self.specs), False
+        specs, fits = list(self._members), False
         for index in self.images:
             declared = tuple(specs[index].shape)[1:]
             if _fits(image_shape, declared):
@@ -185,7 +226,11 @@ class InputSignature:
         if not fits:
             must = f"a shape that the model takes, {self.image_shape}"
             raise ValueError(message("image_shape", must, image_shape))
-        return InputSignature(self.pack(specs))
+        return self._of_members(specs)
+
+    def _of_members(self, specs):
+        """Returns the signature of the same structure with other specs."""
+        return InputSignature(tf.nest.pack_sequence_as(self.structure, specs))
 
 
 def _declared_structure(model):
@@ -265,9 +310,12 @@ def _random(generator, name, spec, batch):
 
 def _check_size_is_known(shape):
     if None in shape:
+        what, sides = "image size", "height, width, channels"
+        if len(shape) == 4:
+            what, sides = "number of frames and their size", f"frames, {sides}"
         raise ValueError(
-            f"The model's image size must be known. Received: input shape {shape}. Pass "
-            "`image_shape=(height, width, channels)`, or build the model with that input."
+            f"The model's {what} must be known. Received: input shape {shape}. Pass "
+            f"`image_shape=({sides})`, or build the model with that input."
         )
 
 

@@ -54,6 +54,15 @@ class Trace:
         trained = [inner for outer, inner in self._wrapped.graph.captures if id(outer) in handles]
         self._reads_trained = graph.Dependence(everything, trained)
 
+    def frames_at_a_time(self):
+        """Returns how many frames of a video share their tokens, by the first convolution."""
+        return graph.frames_at_a_time(self.operations)
+
+    def frames_of(self, site):
+        """Returns the number of frames that an attention map is over, None where there is none."""
+        videos = [self.signature.videos.get(index) for index in sorted(self.images_of(site))]
+        return videos[0].frames if videos and videos[0] else None
+
     def nothing_found(self):
         """Returns the error for a model without attention, with the likely reason."""
         branches = _branches_with_softmax(self._wrapped.graph, self.operations)
