@@ -7,6 +7,7 @@ from keras_attnviz.choosing import check_one_stack, choose, warn_of_gaps
 from keras_attnviz.maps import describe
 from keras_attnviz.placing import place_all
 from keras_attnviz.readout import find_readout
+from keras_attnviz.shared import with_shared_tokens
 from keras_attnviz.stack import Tokens, placement_of, shared_tokens, stacks
 from keras_attnviz.tokens import TokenLayout, advice, candidate_layouts
 
@@ -57,6 +58,7 @@ def find_stack(trace, inputs, *, layers, layout, self_check, has_gates=False):
         raise trace.nothing_found()
     tokens = layout and layout.tokens
     places, left_out = place_all(trace, inputs, tokens=tokens, measure=self_check)
+    places = with_shared_tokens(trace, inputs, places)
     if not places and has_gates:
         return Stack(left_out=left_out)
     if not places:

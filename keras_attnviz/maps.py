@@ -24,7 +24,8 @@ class AttentionMap:
         grid: `(height, width)` of the queries' patches, the keys' for class attention and
             pooling, in a video `(frames, height, width)`; None where it isn't known because the
             layout was given.
-        prefix: number of keys before the patches; 0 where there are groups.
+        prefix: number of keys before the patches, in each group; 0 where there are groups, unless
+            the same class tokens stand in each.
         suffix: number of keys after the patches.
         trainable: whether training can change the map, because it is computed from weights that
             are not frozen.
@@ -64,8 +65,9 @@ def _tower_of(place, towers):
 
 def _described(place, tower, trace):
     side = place.queries if place.queries.grid else place.keys
-    is_plain = place.axes.groups == 1 and side.grid is not None
-    prefix, suffix = place.keys.extras(1) if is_plain else (0, 0)
+    groups = place.axes.groups
+    is_known = place.keys.has_extras(groups) and side.grid is not None
+    prefix, suffix = place.keys.extras(groups) if is_known else (0, 0)
     return AttentionMap(
         layer=trace.sites[place.index].layer,
         tower=tower,

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attnviz._checks import check_ratio
+from keras_attnviz.copies import Copies
 from keras_attnviz.rollout import check_start_layer, fuse_heads
 from keras_attnviz.weighting import sink_damping
 
@@ -24,6 +25,9 @@ class Placement:
         key_slots: integer array `[tokens]`; for each token the number `group * keys + key` of
             its column, -1 where the layer doesn't read it. Tokens that share a key, because keys
             were pooled or tokens merged, share its attention equally.
+        copies: integer array `[further]`. A token that stands in several groups, a class token in
+            each frame say, has further slots at the end of `query_slots` and `key_slots`, and for
+            each of these its number here. What comes out of its rows is averaged.
     """
 
     groups: int
@@ -31,11 +35,20 @@ class Placement:
     keys: int
     query_slots: np.ndarray | None
     key_slots: np.ndarray
+    copies: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], int))
 
     @property
     def is_pooling(self):
         """Whether the queries are learned and stand for no token."""
         return self.query_slots is None
+
+    @property
+    def _copies(self):
+        return Copies(len(self.key_slots) - len(self.copies), self.copies)
+
+    def tokens_with(self, is_chosen):
+        """Returns the tokens, ascending, one of whose slots is chosen, bool array `[slots]`."""
+        return np.unique(self._copies.owners()[is_chosen])
 
     def fused(self, attention, **options):
         """Returns the heads' fusion `[batch, groups, queries, keys]`, rows sum to 1.
@@ -70,9 +83,10 @@ class Placement:
         is_same_group = (slots // self.queries)[:, np.newaxis] == self.key_slots // self.keys
         placed = placed * tf.constant(is_same_group * self._shares(), tf.float32)
         if self.is_pooling:
-            return placed
+            return self._copies.gathered(placed)
         is_query = (self.query_slots >= 0)[:, np.newaxis]
-        return tf.where(is_query, placed, tf.eye(len(self.query_slots)))
+        placed = self._copies.gathered(tf.where(is_query, placed, tf.eye(len(self.query_slots))))
+        return tf.matmul(self._copies.means(), placed) if len(self.copies) else placed
 
     def rows_through(self, rows, attention, *, residual, **options):
         """Returns weights over tokens one layer down.
@@ -90,7 +104,8 @@ class Placement:
         """
         fused = self.fused(attention, **options)
         if self.is_pooling:
-            return self._read(rows, fused)
+            return self._copies.gathered(self._read(rows, fused))
+        rows = self._copies.spread(rows)
         # A row that discarding has emptied keeps its residual only.
         total = residual + (1 - residual) * tf.reduce_sum(fused, axis=-1)
         total = tf.reshape(total, [-1, 1, self.groups * self.queries])
@@ -100,7 +115,8 @@ class Placement:
         )
         kept = tf.math.divide_no_nan(residual, total)
         kept = tf.gather(kept, np.maximum(self.query_slots, 0), axis=-1)
-        return self._read(weights, fused) + rows * tf.where(self.query_slots >= 0, kept, 1.0)
+        kept = rows * tf.where(self.query_slots >= 0, kept, 1.0)
+        return self._copies.gathered(self._read(weights, fused) + kept)
 
     def relevance_through(self, rows, weights):
         """Returns relevance one layer down: what tokens have, and what they read.
@@ -116,9 +132,10 @@ class Placement:
         """
         mean = self._mean_of_heads(weights)
         if self.is_pooling:
-            return self._read(rows, mean)
-        by_slot = _sums_by_slot(rows, self.query_slots, self.groups * self.queries)
-        return rows + self._read(by_slot, mean)
+            return self._copies.gathered(self._read(rows, mean))
+        spread = self._copies.spread(rows)
+        by_slot = _sums_by_slot(spread, self.query_slots, self.groups * self.queries)
+        return rows + self._copies.gathered(self._read(by_slot, mean))
 
     def damped(self, attention, patches, **options):
         """Returns an attention map in which no patch receives far more than the others.
@@ -136,7 +153,8 @@ class Placement:
         queries = self.query_weights(np.float32(patches)).reshape(self.groups, self.queries, 1)
         received = tf.reduce_sum(self._mean_of_heads(attention) * queries, axis=2)
         received = tf.reshape(received, [-1, self.groups * self.keys])
-        keys = np.unique(self.key_slots[patches & (self.key_slots >= 0)])
+        is_patch = np.asarray(patches)[self._copies.owners()]
+        keys = np.unique(self.key_slots[is_patch & (self.key_slots >= 0)])
         factors = sink_damping(tf.gather(received, keys, axis=1), **options)
         others = np.ones(self.groups * self.keys, np.float32)
         others[keys] = 0
@@ -154,7 +172,7 @@ class Placement:
         mean = self._mean_of_heads(weights)
         slots = self.groups * self.queries
         rows = tf.fill([tf.shape(mean)[0], 1, slots], 1 / slots)
-        return self._read(rows, mean)[:, 0]
+        return self._copies.gathered(self._read(rows, mean)[:, 0])
 
     def head_rows(self, weights, attention):
         """Returns what weighted queries attend to, head by head.
@@ -177,7 +195,8 @@ class Placement:
         by_key = tf.transpose(tf.matmul(tf.constant(weights), attention), [0, 2, 3, 1, 4])
         shape = tf.shape(by_key)
         by_key = tf.reshape(by_key, [*tf.unstack(shape[:3]), self.groups * self.keys])
-        return tf.gather(by_key, np.maximum(self.key_slots, 0), axis=-1) * self._shares()
+        rows = tf.gather(by_key, np.maximum(self.key_slots, 0), axis=-1) * self._shares()
+        return self._copies.gathered(rows)
 
     def slot_weights(self, rows):
         """Returns weights over queries, `[rows, groups * queries]`, of weights over tokens.
@@ -188,8 +207,9 @@ class Placement:
         """
         is_slot = self.query_slots >= 0
         weights = np.zeros((len(rows), self.groups * self.queries), np.float32)
+        rows = np.asarray(self._copies.spread(np.float32(rows)))
         for row, of_slots in zip(rows, weights, strict=True):
-            np.add.at(of_slots, self.query_slots[is_slot], np.asarray(row)[is_slot])
+            np.add.at(of_slots, self.query_slots[is_slot], row[is_slot])
         return weights
 
     def query_weights(self, *candidates):

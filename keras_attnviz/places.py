@@ -17,17 +17,25 @@ class Side:
         grid: `(height, width)` of the feature map that they were found on, or None.
         owners: integer array `[height * width]`; for each position of the feature map, row by
             row, the number of its slot, `group * slots + slot`.
+        is_shared: whether the slots of a group that stand for no position are those of the same
+            tokens in every group.
     """
 
     slots: int
     grid: tuple | None
     owners: np.ndarray | None
+    is_shared: bool = False
+
+    def has_extras(self, groups):
+        """Tells whether slots that stand for no position are those of further tokens."""
+        return groups == 1 or self.is_shared
 
     def extras(self, groups):
-        """Returns the slots that stand for no position: `(before, after)` the patches."""
+        """Returns how many further tokens there are: `(before, after)` the patches."""
         if self.grid is None:
             return self.slots, 0
         free = self.free(groups)
+        free = free[free < self.slots]  # those of the first group
         before = int(np.sum(free < self.owners.min()))
         return before, len(free) - before
 

@@ -39,9 +39,9 @@ def find_readout(trace, chosen, placements, inputs, *, tokens, layout, check):
     if own:
         read = rows_read(trace, chosen[own[-1]], inputs) if top.is_pooling else rows
         slots = placements[own[-1]].query_slots
-        found = np.flatnonzero((slots >= 0) & read[np.maximum(slots, 0)])
+        found = placements[own[-1]].tokens_with((slots >= 0) & read[np.maximum(slots, 0)])
     else:
-        found = np.flatnonzero(top.key_slots >= 0)
+        found = top.tokens_with(top.key_slots >= 0)
     if layout is None or not layout.readout_is_given:
         if len(found):
             layout = tokens.layout([int(token) for token in found])

@@ -7,11 +7,14 @@ from tensorflow import keras
 from keras_attnviz._checks import is_integer, message
 from keras_attnviz._nested import Shape, is_sequence, mapped, member_paths, members, shape_of
 from keras_attnviz.arranging import arranged
+from keras_attnviz.made_up import made_up, rows_of
 from keras_attnviz.video import VideoShape
 
-# Size of a probing run's axes whose length a model leaves open, the length of a text say.
-_OPEN_LENGTH = 8
-_VIDEO_REMEDY = "Give videos of that many frames, resized to that."
+# By the rank of the input, where its shape is wrong.
+_REMEDIES = {
+    4: "Resize the images to that.",
+    5: "Give videos of that many frames, resized to that.",
+}
 
 
 class InputSignature:
@@ -134,7 +137,7 @@ class InputSignature:
         ]
 
     def check(self, inputs, *, name="inputs"):
-        """Returns the inputs as a flat list, videos as tall images; raises what `flatten` raises."""
+        """Returns the inputs as a flat list, videos as tall images; raises as `flatten` does."""
         flat = list(self._checked(inputs, name))
         for index, video in self.videos.items():
             member = flat[index]
@@ -151,9 +154,7 @@ class InputSignature:
                 raise ValueError(message(path, "an array", member, remedy))
             if not spec.shape.is_compatible_with(shape_of(member)):
                 must = f"of shape {tuple(spec.shape)}"
-                remedy = {4: "Resize the images to that.", 5: _VIDEO_REMEDY}.get(
-                    spec.shape.rank, ""
-                )
+                remedy = _REMEDIES.get(spec.shape.rank, "")
                 raise ValueError(message(path, must, Shape(member), remedy))
         if len({shape_of(member)[0] for member in flat} - {None}) > 1:
             must = "of the same number of examples in each member"
@@ -180,9 +181,9 @@ class InputSignature:
         pictures = self._pictures()
         examples = self._example or self.specs
         return [
-            _random(generator, "" if index in pictures else name, spec, batch)
+            made_up(generator, "" if index in pictures else name, spec, batch)
             if index in pictures or isinstance(example, tf.TensorSpec) or not len(example)
-            else _rows(example, spec, batch, seed)
+            else rows_of(example, spec, batch, seed)
             for index, (name, spec, example) in enumerate(
                 zip(self.names, self.specs, examples, strict=True)
             )
@@ -284,28 +285,6 @@ def _spec_of_example(example):
         dtype = tf.as_dtype(getattr(example, "dtype", None) or np.asarray(example).dtype)
         dtype = keras.backend.floatx() if dtype.is_floating else dtype
     return tf.TensorSpec([None, *shape_of(example)[1:]], dtype, getattr(example, "name", None))
-
-
-def _rows(example, spec, batch, seed):
-    """Returns `batch` rows of an example in a spec's dtype, other ones for another seed."""
-    rows = (seed * batch + np.arange(batch)) % len(example)
-    return np.asarray(example)[rows].astype(spec.dtype.as_numpy_dtype)
-
-
-def _random(generator, name, spec, batch):
-    """Returns a NumPy array that suits a spec."""
-    shape = [batch, *(_OPEN_LENGTH if side is None else side for side in spec.shape[1:])]
-    dtype = spec.dtype
-    if dtype == tf.string:
-        return np.full(shape, "", object)
-    if spec.shape.rank == 4 and dtype.is_integer:
-        return generator.integers(0, min(dtype.max, 255), shape, endpoint=True).astype(
-            dtype.as_numpy_dtype
-        )
-    if not dtype.is_floating or "mask" in name:
-        return np.ones(shape, dtype.as_numpy_dtype)
-    values = generator.random(shape) if spec.shape.rank == 4 else generator.normal(size=shape)
-    return values.astype(dtype.as_numpy_dtype)
 
 
 def _check_size_is_known(shape):

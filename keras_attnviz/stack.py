@@ -22,12 +22,17 @@ class Tokens:
         """Number of tokens."""
         return self.prefix + self.grid[0] * self.grid[1] + self.suffix
 
+    def further(self):
+        """Returns the numbers of the tokens that are no patches."""
+        patches = self.grid[0] * self.grid[1]
+        return np.delete(np.arange(self.count), np.arange(self.prefix, self.prefix + patches))
+
     def layout(self, readout):
         """Returns the `TokenLayout` with the given read-out."""
         return TokenLayout(self.prefix, self.grid, readout, self.suffix)
 
     def slots(self, side, groups, others=None):
-        """Returns for each token the number of its slot, -1 where it has none.
+        """Returns for each token the number of its slot, the first group's, -1 without one.
 
         Args:
             side: `Side`, the queries or the keys of a map.
@@ -37,8 +42,11 @@ class Tokens:
         """
         found = np.full(self.count, -1)
         reference = side if side.grid is not None or others is None else others
-        before, after = reference.extras(groups) if groups == 1 else (0, 0)
-        free = side.free(1) if groups == 1 else np.array([], int)
+        before, after, free = 0, 0, np.array([], int)
+        if reference.has_extras(groups):
+            before, after = reference.extras(groups)
+            free = side.free(groups)
+            free = free[free < side.slots]
         found[:before] = _padded(free[:before], before)
         if after:
             found[self.count - self.suffix :][:after] = _padded(free[before:], after)
@@ -73,7 +81,8 @@ def shared_tokens(places, *, stacklevel=4):
     if not sides:
         return None
     grid = max((side.grid for side, _ in sides), key=lambda grid: grid[0] * grid[1])
-    extras = [side.extras(groups) for side, groups in sides if groups == 1] or [(0, 0)]
+    extras = [side.extras(groups) for side, groups in sides if side.has_extras(groups)]
+    extras = extras or [(0, 0)]
     _check_same_extras(extras)
     before, after = (max(counts) for counts in zip(*extras, strict=True))
     if before + after > MAX_PREFIX:
@@ -104,14 +113,21 @@ def _check_same_extras(extras):
 def placement_of(place, tokens):
     """Returns the `Placement` of a `Place` among the stack's tokens."""
     groups = place.axes.groups
+    queries = keys = tokens.slots(place.keys, groups)
+    if place.kind != "pooling":
+        queries = tokens.slots(place.queries, groups, place.keys)
+    further = tokens.further() if place.keys.is_shared else np.array([], int)
+    repeated = [
+        np.append(slots, np.add.outer(np.arange(1, groups) * count, slots[further]).ravel())
+        for slots, count in ((queries, place.queries.slots), (keys, place.keys.slots))
+    ]
     return Placement(
         groups=groups,
         queries=place.queries.slots,
         keys=place.keys.slots,
-        query_slots=None
-        if place.kind == "pooling"
-        else tokens.slots(place.queries, groups, place.keys),
-        key_slots=tokens.slots(place.keys, groups),
+        query_slots=None if place.kind == "pooling" else repeated[0],
+        key_slots=repeated[1],
+        copies=np.tile(further, groups - 1),
     )
 
 
