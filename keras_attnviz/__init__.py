@@ -34,6 +34,7 @@ _HOMES = {
     "duplicate_heads": "heads",
     "entropy_collapse": "metrics",
     "explain_dataset": "streaming",
+    "frame_importance": "metrics",
     "fuse_heads": "rollout",
     "head_divergences": "heads",
     "insertion_auc": "faithfulness",

@@ -61,8 +61,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         color_map: name of a matplotlib color map.
         opacity: float in [0, 1] of the heatmap over the picture.
         batch_size: probes that are run at a time.
-        per_layer_logs: whether the scalars of single layers go into `logs` too; TensorBoard has
-            them in any case.
+        per_layer_logs: whether the scalars of single layers, and of single frames of videos, go
+            into `logs` too; TensorBoard has them in any case.
         attention_tab: whether what the Attention tab shows is logged, 0.5 MB an epoch for 8
             probes of a ViT-B/16.
         full_probes: names or indices of probes whose whole attention, of every layer and head

@@ -14,23 +14,26 @@ class Cells:
     Args:
         patches: `(height, width)` of the grid of patches.
         factor: patches on each side of a cell.
+        frames: number of frames that stand below one another; each has cells of its own.
     """
 
     patches: tuple
     factor: int
+    frames: int = 1
 
     @classmethod
-    def at_most(cls, patches, count):
-        """Returns the smallest cells of which there are at most `count`, at least 1."""
+    def at_most(cls, patches, count, *, frames=1):
+        """Returns the smallest cells of which there are at most `count`, at least one a frame."""
         factor = 1
-        while math.prod(cls(patches, factor).grid) > count:
+        while math.prod(cls(patches, factor, frames).grid) > max(count, frames):
             factor += 1
-        return cls(tuple(patches), factor)
+        return cls(tuple(patches), factor, frames)
 
     @property
     def grid(self):
         """`(height, width)` of the grid of cells."""
-        return tuple(-(-side // self.factor) for side in self.patches)
+        height, width = self.patches
+        return self.frames * -(-height // self.frames // self.factor), -(-width // self.factor)
 
     @property
     def count(self):
@@ -39,7 +42,10 @@ class Cells:
 
     def means(self):
         """Returns the matrix from patches to the means of cells, float32 `[patches, cells]`."""
-        rows, columns = (np.arange(side) // self.factor for side in self.patches)
+        height, width = self.patches
+        frame, row = np.divmod(np.arange(height), height // self.frames)
+        rows = frame * (self.grid[0] // self.frames) + row // self.factor
+        columns = np.arange(width) // self.factor
         owners = (rows[:, np.newaxis] * self.grid[1] + columns).ravel()
         matrix = np.zeros((len(owners), self.count), np.float32)
         matrix[np.arange(len(owners)), owners] = 1

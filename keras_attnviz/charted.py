@@ -133,6 +133,15 @@ CHARTED_WITH_MASKS = (
         "The pointing game. 1: a hit.",
     ),
 )
+CHARTED_OF_VIDEOS = (
+    _described(
+        "frame_share",
+        "Frames",
+        ["probe", "frame"],
+        _SHARE,
+        "Share of the heatmap that lies in each frame. Those of a video sum to 1.",
+    ),
+)
 CHARTED_OF_GATES = (
     _described(
         "gate_mean",
@@ -177,6 +186,7 @@ OF_METHODS = frozenset(
     [
         "drift",
         "drift_from_last",
+        "frame_share",
         "localization",
         "localization_mass",
         "localization_auc",
@@ -185,7 +195,7 @@ OF_METHODS = frozenset(
 )
 
 
-def described(methods, *, masks, maps=True, gates=()):
+def described(methods, *, masks, maps=True, gates=(), videos=False):
     """Returns what the setup says of all metrics, a list of dicts.
 
     Args:
@@ -193,8 +203,10 @@ def described(methods, *, masks, maps=True, gates=()):
         masks: whether the probes have masks.
         maps: whether the model has attention maps.
         gates: sequence of `Gate`.
+        videos: whether the heatmaps are of videos.
     """
     charted = [*CHARTED, *(CHARTED_WITH_MASKS if masks else ())]
+    charted += CHARTED_OF_VIDEOS if videos else ()
     if not maps:
         charted = [metric for metric in charted if metric["name"] in OF_METHODS]
     if gates:

@@ -12,7 +12,7 @@ _OVERSHOOT = 0.02
 
 
 def display_pictures(images):
-    """Returns images as pictures to look at, uint8 `[probes, height, width, 3]`.
+    """Returns images or videos as pictures to look at, uint8 `[probes, ..., height, width, 3]`.
 
     Which range the values have is told from the smallest and the largest of all images: it is
     the first of [0, 1], [-1, 1], standardized with ImageNet's mean and deviation (3 channels) and
@@ -26,7 +26,7 @@ def display_pictures(images):
     of that range: otherwise they come from another standardization.
 
     Args:
-        images: array `[probes, height, width, channels]` with 1, 3 or 4 channels; of 4, the
+        images: array `[probes, ..., height, width, channels]` with 1, 3 or 4 channels; of 4, the
             last is left out. Those in uint8 are taken as they are.
 
     Raises:

@@ -5,7 +5,7 @@ import re
 
 import tensorflow as tf
 
-_CONVOLUTIONS = frozenset(["Conv2D", "DepthwiseConv2dNative"])
+_CONVOLUTIONS = frozenset(["Conv2D", "Conv3D", "DepthwiseConv2dNative"])
 _POOLINGS = frozenset(["AvgPool", "MaxPool"])
 _FEATURE_MAPS = _CONVOLUTIONS | _POOLINGS | frozenset(["ExtractImagePatches"])
 # Operations of a statistic of an image's positions, on the way to what is normalized with it.
@@ -73,8 +73,9 @@ def hidden_calls(operations):
 def feature_maps(operations, before):
     """Returns outputs of convolutions, poolings and patch extractions that precede `before`.
 
-    Each is a symbolic tensor `[batch, height, width, channels]`, or channels first as its
-    operation's `data_format` says; `spatial_axes` tells which axes are height and width.
+    Each is a symbolic tensor `[batch, height, width, channels]`, of videos also
+    `[batch, frames, height, width, channels]`, or channels first as its operation's `data_format`
+    says; `spatial_axes` tells which axes are which.
     """
     outputs = []
     for operation in operations:
@@ -87,13 +88,10 @@ def feature_maps(operations, before):
 
 def frames_at_a_time(operations):
     """Returns how many frames of a video the first convolution steps over, 1 without any."""
-    for operation in operations:
-        if operation.type in _CONVOLUTIONS:
-            break
-        if operation.type == "Conv3D":
-            strides, form = (operation.node_def.attr[name] for name in ("strides", "data_format"))
-            return int(strides.list.i[2 if form.s == b"NCDHW" else 1])
-    return 1
+    first = next((each for each in operations if each.type in _CONVOLUTIONS), None)
+    if first is None or first.type != "Conv3D":
+        return 1
+    return int(first.node_def.attr["strides"].list.i[spatial_axes(first.outputs[0])[0]])
 
 
 def as_floats(image):
@@ -114,7 +112,7 @@ def mixes_positions(tensor):
     if operation.type in _SUMS:
         return _sums_positions(operation) and _normalizes(tensor)
     if operation.type in _CONVOLUTIONS:
-        window = operation.inputs[1].shape.as_list()[:2]
+        window = operation.inputs[1].shape.as_list()[: len(spatial_axes(tensor))]
     elif operation.type in _POOLINGS:
         sizes = operation.node_def.attr["ksize"].list.i
         window = [sizes[axis] for axis in spatial_axes(tensor)]
@@ -159,9 +157,14 @@ def _is_larger(tensor, other):
 
 
 def spatial_axes(tensor):
-    """Returns the axes of height and width of a convolution's output, or of an image."""
-    attributes = tensor.op.node_def.attr
-    return (2, 3) if attributes["data_format"].s == b"NCHW" else (1, 2)
+    """Returns the axes of height and width of a convolution's output, or of an image.
+
+    Of a convolution over frames those of frames, height and width.
+    """
+    form = tensor.op.node_def.attr["data_format"].s
+    if tensor.op.type == "Conv3D":
+        return (2, 3, 4) if form == b"NCDHW" else (1, 2, 3)
+    return (2, 3) if form == b"NCHW" else (1, 2)
 
 
 def axes_of_positions(tensor):
@@ -187,7 +190,7 @@ def axes_of_positions(tensor):
 
 def position_axes(tensor):
     """Returns the axes of positions: height and width, or tokens where there are three axes."""
-    return spatial_axes(tensor) if tensor.shape.rank == 4 else (1,)
+    return (1,) if tensor.shape.rank == 3 else spatial_axes(tensor)
 
 
 def tensors_between(source, target):

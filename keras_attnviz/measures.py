@@ -16,7 +16,7 @@ class Measures:
 
     Args:
         attention_model: the `AttentionModel` that gives the maps.
-        image_size: `(height, width)` of the images, in pixels.
+        image_size: `(height, width)` of the images, or of the frames of videos, in pixels.
         rollout_options: dict of options of `AttentionModel.rollout`.
 
     Attributes:
@@ -30,9 +30,11 @@ class Measures:
         self._patches = slice(
             self._layout.prefix, self._layout.prefix + int(np.prod(self._layout.grid))
         )
-        self._pitch = [p / c for p, c in zip(image_size, self._layout.grid, strict=True)]
-        self.head_cells = Cells.at_most(self._layout.grid, _HEAD_CELLS)
-        self.token_cells = Cells.at_most(self._layout.grid, _TOKEN_CELLS)
+        grid, self._frames = self._layout.grid, attention_model.frames or 1
+        self._frame_grid = (grid[0] // self._frames, grid[1])
+        self._pitch = [p / c for p, c in zip(image_size, self._frame_grid, strict=True)]
+        self.head_cells = Cells.at_most(grid, _HEAD_CELLS, frames=self._frames)
+        self.token_cells = Cells.at_most(grid, _TOKEN_CELLS, frames=self._frames)
 
     def entropy(self, attentions):
         """Returns each head's entropy, see `attention_entropy`: float32 `[batch, heads]`.
@@ -44,7 +46,8 @@ class Measures:
     def distance(self, attentions):
         """Returns each head's mean attention distance in pixels, float32 `[batch, heads]`.
 
-        NaN in layers whose queries are no patches.
+        In videos it is that of the places within the frame: the same place in another frame is at
+        distance 0. NaN in layers whose queries are no patches.
         """
         pairs = zip(self._model.placements, attentions, strict=True)
         return tf.concat([self._distance(*pair) for pair in pairs], axis=1)
@@ -151,7 +154,7 @@ class Measures:
 
     def _centers(self, slots, count):
         """Returns the center of each slot's patches in pixels, `[count, 2]`; NaN without any."""
-        grid = np.indices(self._layout.grid).reshape(2, -1).T
+        grid = np.tile(np.indices(self._frame_grid).reshape(2, -1), self._frames).T
         centers = np.float32((grid + 0.5) * self._pitch)
         of_patches = slots[self._patches]
         is_slot = of_patches >= 0

@@ -173,6 +173,30 @@ def jensen_shannon_divergence(first, second):
     return tf.clip_by_value(divergence / tf.math.log(2.0), 0.0, 1.0)
 
 
+def frame_importance(heatmaps):
+    """Returns the share of a video's heatmap that lies in each of its frames.
+
+    Args:
+        heatmaps: float tensor `[..., frames, grid_height, grid_width]`, at least 0, as
+            `AttentionModel.rollout` gives them of videos.
+
+    Returns:
+        float32 tensor `[..., frames]` in [0, 1], of sum 1; zeros of a heatmap of zeros.
+
+    Raises:
+        ValueError: `heatmaps` is of a rank below 3.
+
+    Example:
+        >>> frame_importance([[[[1.0, 2.0]], [[1.0, 0.0]]]])  # 0.75 and 0.25
+    """
+    heatmaps = tf.cast(tf.convert_to_tensor(heatmaps), tf.float32)
+    if heatmaps.shape.rank is not None and heatmaps.shape.rank < 3:
+        must = "a tensor [..., frames, grid_height, grid_width]"
+        raise ValueError(message("heatmaps", must, heatmaps))
+    sums = tf.reduce_sum(heatmaps, axis=[-2, -1])
+    return tf.math.divide_no_nan(sums, tf.reduce_sum(sums, axis=-1, keepdims=True))
+
+
 def _distribution(values):
     values = tf.cast(tf.convert_to_tensor(values), tf.float32)
     return tf.math.divide_no_nan(values, tf.reduce_sum(values, axis=-1, keepdims=True))

@@ -2,7 +2,6 @@
 
 import numpy as np
 import tensorflow as tf
-from tensorflow import keras
 
 from keras_attnviz._checks import check_choice, check_count, check_ratio, message
 from keras_attnviz.capture import AttentionModel
@@ -18,9 +17,18 @@ from keras_attnviz.health import (
 )
 from keras_attnviz.measures import Measures
 from keras_attnviz.methods import DEFAULT, GATES, chosen_methods, explained, times_uniform
+from keras_attnviz.metrics import frame_importance
+from keras_attnviz.probe_fit import (
+    check_class_names,
+    check_classes,
+    check_inputs,
+    input_options,
+    place_of,
+)
 from keras_attnviz.rollout import FUSIONS, check_start_layer
-from keras_attnviz.signature import InputSignature
-from keras_attnviz.snapshots import Snapshot, entropy_name
+from keras_attnviz.sheet import Sheet
+from keras_attnviz.snapshots import Snapshot, entropy_name, frame_names
+from keras_attnviz.video import tall_masks
 
 
 class ProbeMonitor:
@@ -46,7 +54,10 @@ class ProbeMonitor:
         gates: the `GateMeasures`, without effect where the model has no gates.
         methods: dict from the names of the methods to their options.
         heats: names of all heatmaps that are measured, the methods' and `GATES`, a list.
-        grid: `(height, width)` of the heatmaps, None where there is none.
+        grid: `(height, width)` of the heatmaps, None where there is none. Of videos the frames
+            stand below one another in it.
+        frames: number of frames of the heatmaps of videos, None for images.
+        sheet: the `Sheet` that frames are shown in.
         inputs: flat list of arrays, what the model takes, one entry a probe.
         image_place: which of them holds the images.
         explained: int32 array `[probes]`, the classes that are explained, -1 for the predicted.
@@ -71,9 +82,9 @@ class ProbeMonitor:
         explained_class="predicted",
         **options,
     ):
-        _check_inputs(model, probes)
+        check_inputs(model, probes)
         self.model = model
-        self.attention_model = AttentionModel(model, **_input_options(probes), **options)
+        self.attention_model = AttentionModel(model, **input_options(probes), **options)
         maps, layout = self.attention_model.maps, self.attention_model.layout
         self.layers = tuple(found.layer for found in maps)
         self.methods = _methods_of(self.attention_model, methods)
@@ -86,19 +97,21 @@ class ProbeMonitor:
             check_start_layer(start_layer, len(maps))
             self.measures = Measures(
                 self.attention_model,
-                image_size=probes.images.shape[1:3],
+                image_size=probes.images.shape[-3:-1],
                 rollout_options=self.options,
             )
         self.gates = GateMeasures(self.attention_model.gates, layout and layout.grid)
+        self.frames = self.attention_model.frames
+        self.sheet = Sheet(self.frames or 1)
         self.heats = [*self.methods, *([GATES] if self.gates.spatial else [])]
         self.grid = self.gates.grid
         self._heads = np.cumsum([0, *(found.heads for found in self.attention_model.maps)])
         self._batch_size, self._details, self._labels = batch_size, details, probes.labels
         self._masks, self._fingerprint = None, probes.fingerprint()
         if probes.masks is not None and self.grid is not None:
-            self._masks = mask_shares(probes.masks, self.grid)
+            self._masks = mask_shares(self.tall_masks(probes.masks), self.grid)
         self.inputs = self.attention_model.signature.check(probes.inputs, name="probes")
-        self.image_place = _place_of(probes.images, probes.inputs)
+        self.image_place = place_of(probes.images, probes.inputs)
         self.explained = classes_to_explain(explained_class, len(probes), labels=probes.labels)
         specs = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in self.inputs]
         self._pass = self.attention_model.fixed_pass(
@@ -107,8 +120,8 @@ class ProbeMonitor:
         self._full = tf.function(self._full_graph, input_signature=[specs])
         outputs = self._pass.shape("predictions")
         self.has_classes, self._outputs = len(outputs) == 2, list(outputs[1:])
-        _check_class_names(probes, outputs)
-        _check_classes(explained_class, self.explained, outputs)
+        check_class_names(probes, outputs)
+        check_classes(explained_class, self.explained, outputs)
 
     def snapshot(self):
         """Returns the `Snapshot` of the model as it is now."""
@@ -134,6 +147,7 @@ class ProbeMonitor:
             localization={
                 method: localization_measures(maps, self._masks) for method, maps in heat.items()
             },
+            frame_share={} if self.frames is None else self._frame_shares(heat),
         )
 
     def scalar_names(self):
@@ -151,6 +165,7 @@ class ProbeMonitor:
             labels=self._labels is not None,
             others=self.heats[1:],
         )
+        names += frame_names(self.frames or 0)
         return names + gate_scalar_names(self.gates.gates)
 
     def identity(self):
@@ -178,10 +193,23 @@ class ProbeMonitor:
         """Returns an array `[heads of all layers, ...]` as a list of one array a layer."""
         return np.split(heads, self._heads[1:-1])
 
+    def tall_masks(self, masks):
+        """Returns the probes' masks on the pictures that `grid` is laid over."""
+        return masks if masks.ndim == 3 else tall_masks(masks, self.frames or 1)
+
     def full_maps(self, probe):
         """Returns what `Measures.full` gives for one probe, a list of one array a layer."""
         found = self._full([array[probe : probe + 1] for array in self.inputs])
         return [layer.numpy()[0] for layer in found]
+
+    def _frame_shares(self, heat):
+        """Returns the share of each frame in heatmaps by their names, `[probes, frames]` each."""
+        return {
+            name: frame_importance(
+                maps.reshape(len(maps), self.frames, -1, maps.shape[-1]),
+            ).numpy()
+            for name, maps in heat.items()
+        }
 
     def _batches(self):
         """Returns the probes in batches: flat lists of arrays, and their classes."""
@@ -253,43 +281,3 @@ def _predictions(probabilities, labels):
         "label_confidences": None if labels is None else probabilities[rows, labels],
         "is_right": None if labels is None else is_known & (classes == labels),
     }
-
-
-def _place_of(images, inputs):
-    """Returns the place of the images among the inputs, in the order of a flat list."""
-    return [array is images for array in tf.nest.flatten(inputs)].index(True)
-
-
-def _check_inputs(model, probes):
-    declared = InputSignature.declared(model) if isinstance(model, keras.Model) else None
-    if declared is not None:
-        declared.check(probes.inputs, name="probes")
-
-
-def _input_options(probes):
-    """Returns what tells `AttentionModel` the sizes that a model doesn't declare."""
-    if probes.inputs is probes.images:
-        return {"image_shape": probes.images.shape[1:]}
-    return {"inputs": probes.inputs}
-
-
-def _check_class_names(probes, outputs):
-    """Raises unless the model gives the classes that the probes name or are labeled with."""
-    classes = outputs[-1] if len(outputs) == 2 else None
-    if classes is None:
-        return
-    must = f"of {max(classes, 2)} classes, as the model's output has"
-    names, labels = probes.class_names, probes.labels
-    if names is not None and len(names) != max(classes, 2):
-        remedy = "Pass the class names in the order of the outputs."
-        raise ValueError(message("probes", must, names, remedy))
-    if labels is not None and labels.max() >= max(classes, 2):
-        raise ValueError(message("probes", must, labels.tolist(), "Pass labels below that."))
-
-
-def _check_classes(given, explained, outputs):
-    """Raises for the index of a class that the model hasn't."""
-    classes = outputs[-1] if len(outputs) == 2 else None
-    if classes and explained.max() >= max(classes, 2):
-        must = f"below {max(classes, 2)}, the number of the model's classes"
-        raise ValueError(message("explained_class", must, given))

@@ -11,9 +11,11 @@ from keras_attnviz.classes import class_name
 from keras_attnviz.events import tag_names
 from keras_attnviz.gate_measures import stages
 from keras_attnviz.methods import GATES, gate_name, shown
+from keras_attnviz.sheet import Sheet
 
 SCALES = ("uniform", "image")
 _GAP = 6  # pixels between two columns
+_NO_SHEET = Sheet()
 CHECK, CROSS = "\N{CHECK MARK}", "\N{BALLOT X}"
 
 
@@ -54,7 +56,7 @@ class ColorScale:
         return max(float(np.max(np.nan_to_num(grid, nan=0.0, posinf=0.0))), 1e-12)
 
 
-def probe_panel(picture, heat, caption, colors):
+def probe_panel(picture, heat, caption, colors, *, shares=None):
     """Returns a probe's picture and the overlays of all methods, with a caption and color bars.
 
     Args:
@@ -64,11 +66,14 @@ def probe_panel(picture, heat, caption, colors):
             model that has channel gates alone: then there is the picture only.
         caption: one line of text.
         colors: `ColorScale`.
+        shares: of a video, dict from the names in `heat` to float arrays `[frames]`, the share of
+            the heatmap that lies in each frame.
 
     Returns:
         uint8 array `[..., 2 * width + 6, 3]`, `width` that of the enlarged picture: below the
         caption two columns, the picture first, then each method's overlay. Each overlay has its
-        color bar; several also have the method's title.
+        color bar, and below it a bar for each frame of a video; several also have the method's
+        title.
     """
     picture = render.enlarged(picture)
     if not heat:
@@ -76,7 +81,15 @@ def probe_panel(picture, heat, caption, colors):
     width = 2 * picture.shape[1] + _GAP
     text = render.text_size(width)
     blocks = [
-        _block(picture, grid, method, colors, text=text, has_title=len(heat) > 1)
+        _block(
+            picture,
+            grid,
+            method,
+            colors,
+            text=text,
+            has_title=len(heat) > 1,
+            shares=shares and shares.get(method),
+        )
         for method, grid in heat.items()
     ]
     above = text * 3 // 2 if len(heat) > 1 else 0
@@ -90,8 +103,8 @@ def probe_panel(picture, heat, caption, colors):
     return np.concatenate([render.text_strip(caption, width), *rows], axis=0)
 
 
-def _block(picture, grid, method, colors, *, text, has_title):
-    """Returns a method's overlay above its color bar, and below its title if it has one."""
+def _block(picture, grid, method, colors, *, text, has_title, shares):
+    """Returns a method's overlay above its color bar and frames, below its title if it has one."""
     limit = colors.limit_of(grid, method)
     heated = render.overlay(
         picture, grid, limit=limit, color_map=colors.color_map, opacity=colors.opacity
@@ -100,7 +113,12 @@ def _block(picture, grid, method, colors, *, text, has_title):
     labels = ["0", f"{limit:.3g}{shown(method).unit}"]
     bar = render.color_bar(width, labels=labels, color_map=colors.color_map, size=text)
     title = [render.text_strip(shown(method).title, width, size=text)] if has_title else []
-    return np.concatenate([*title, heated, bar], axis=0)
+    bars = []
+    if shares is not None:
+        bars = [
+            render.frame_bars(shares, width, limit=limit, color_map=colors.color_map, size=text)
+        ]
+    return np.concatenate([*title, heated, bar, *bars], axis=0)
 
 
 def probe_caption(index, snapshot, probes, *, moment):
@@ -125,12 +143,19 @@ def probe_caption(index, snapshot, probes, *, moment):
     return f"{text} {CHECK if label == predicted else f'{CROSS} is {class_name(label, names)}'}"
 
 
-def _heat_of(snapshot, index):
+def _heat_of(snapshot, index, sheet):
     """Returns a probe's heatmaps: by each method, and of gates stage by stage."""
     heat = {name: maps[index] for name, maps in snapshot.heat.items() if name != GATES}
     spatial = [gate for gate in snapshot.gates if gate.is_spatial]
     maps = snapshot.measures.get("gate_maps")
-    return heat | {gate_name(spatial[number]): maps[index, number] for number in stages(spatial)}
+    heat |= {gate_name(spatial[number]): maps[index, number] for number in stages(spatial)}
+    return {name: sheet.laid(grid) for name, grid in heat.items()}
+
+
+def _shares_of(snapshot, index):
+    """Returns the share of each frame in a probe's heatmaps, None for images."""
+    shares = {name: each[index] for name, each in snapshot.frame_share.items()}
+    return shares or None
 
 
 def as_markdown(text):
@@ -142,7 +167,7 @@ def as_markdown(text):
     return re.sub(r"(^[#>+-]|[\\`*\[\]]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
 
 
-def write_panels(writer, step, snapshot, probes, colors, *, moment):
+def write_panels(writer, step, snapshot, probes, colors, *, moment, sheet=_NO_SHEET):
     """Writes the panel of each probe.
 
     Args:
@@ -152,11 +177,14 @@ def write_panels(writer, step, snapshot, probes, colors, *, moment):
         probes: the `ProbeSet`.
         colors: `ColorScale`.
         moment: text, when the snapshot was taken.
+        sheet: the `Sheet` that videos are shown in.
     """
     for index, (name, tag) in enumerate(zip(probes.names, tag_names(probes.names), strict=True)):
         caption = probe_caption(index, snapshot, probes, moment=moment)
-        heat = _heat_of(snapshot, index)
-        picture = probe_panel(probes.display[index], heat, caption, colors)
+        heat = _heat_of(snapshot, index, sheet)
+        shares = _shares_of(snapshot, index)
+        shown = sheet.picture(probes.display[index])
+        picture = probe_panel(shown, heat, caption, colors, shares=shares)
         writer.image(
             step,
             f"attention/{tag}",

@@ -224,7 +224,8 @@ def _by_size(trace, index, shape, inputs):
     site = trace.sites[index]
     with trace.as_default():
         sizes = [tf.gather(tf.shape(f), graph.spatial_axes(f)) for f in trace.feature_maps(site)]
-    grids = [tuple(map(int, size)) for size in trace.experiment(sizes)(*inputs)] if sizes else []
+    sizes = [list(map(int, size)) for size in trace.experiment(sizes)(*inputs)] if sizes else []
+    grids = [(math.prod(size[:-1]), size[-1]) for size in sizes]
     fitting = [grid for grid in grids if grid[0] * grid[1] == shape[-1]]
     if not fitting:
         raise _NotPlacedError(

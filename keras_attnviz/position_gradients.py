@@ -1,5 +1,7 @@
 """Gradients that arrive at the positions of a feature map, those of tokens for example."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
@@ -14,7 +16,9 @@ class PositionGradients:
     Args:
         trace: a `Trace` that has observed one image.
         feature_map: symbolic tensor `[batch, height, width, channels]`, or channels first as the
-            `data_format` of its operation says, or `[batch, tokens, channels]`.
+            `data_format` of its operation says, or `[batch, tokens, channels]`. Of videos also
+            with frames before the height, on an axis of their own or merged with the batch: they
+            stand below one another then.
         arriving: symbolic tensor of the same shape, the gradient.
         fed: placeholders that the gradient is computed from.
         inputs: flat list of the model's inputs, one image.
@@ -38,7 +42,8 @@ class PositionGradients:
     def __call__(self, *cotangents):
         """Returns the gradients `[positions, channels]`, and keeps the positions' `grid`."""
         found = np.moveaxis(self._run(cotangents)[0], self._axes, range(1, len(self._axes) + 1))
-        self.grid = found.shape[1:-1]
+        *frames, last = found.shape[:-1]
+        self.grid = (math.prod(frames), last) if len(frames) > 1 else (last,)
         return found.reshape(-1, found.shape[-1])
 
     def others(self, *cotangents):

@@ -23,6 +23,7 @@ class ProbeLog:
     ):
         self._log_dir, self._probes, self._colors = log_dir, probes, colors
         self._full_probes, self._full_every_epochs = full_probes, full_every_epochs
+        self._sheet = monitor.sheet
         self._writer = self._records = None
         if attention_tab:
             self._records = TabRecords(
@@ -59,7 +60,15 @@ class ProbeLog:
             baseline: the `Snapshot` before training, which may be this one, or None.
             last: the `Snapshot` that was logged before this one, or None.
         """
-        write_panels(self._writer, step, snapshot, self._probes, self._colors, moment=moment)
+        write_panels(
+            self._writer,
+            step,
+            snapshot,
+            self._probes,
+            self._colors,
+            moment=moment,
+            sheet=self._sheet,
+        )
         named = {f"attention/{name}": value for name, value in scalars.items()}
         self._writer.scalars(step, named)
         tags = tag_names([gate.layer for gate in snapshot.gates])

@@ -13,22 +13,24 @@ from keras_attnviz.samples import class_indices, first_images
 
 
 class ProbeSet:
-    """Images that stay the same through a whole training, with what is known about them.
+    """Images or videos that stay the same through a training, with what is known about them.
 
     Args:
-        images: float or integer array `[probes, height, width, channels]`, exactly what the
-            model takes, preprocessing included; for a model with several inputs the dict, list
-            or tuple of arrays that it takes, each `[probes, ...]`, with the images among them.
+        images: float or integer array `[probes, height, width, channels]`, of videos
+            `[probes, frames, height, width, channels]`, exactly what the model takes,
+            preprocessing included; for a model with several inputs the dict, list or tuple of
+            arrays that it takes, each `[probes, ...]`, with the images among them.
         labels: whole numbers `[probes]` or `[probes, 1]`, the true classes, indices into
             `class_names`; or one-hot `[probes, classes]`, also smoothed, with more than half of
             each row's sum of 1 on one class. Kept as integers `[probes]`.
         names: unique texts `[probes]`; `probe_0`, `probe_1`, ... unless given.
-        masks: float or bool array `[probes, height, width]` in [0, 1], 1 on the object.
+        masks: float or bool array `[probes, height, width]` in [0, 1], of videos
+            `[probes, frames, height, width]`, 1 on the object.
         class_names: texts, one a class, in the order of the model's outputs.
-        display: uint8 array `[probes, height, width, 3]`, the pictures that people see.
-            Derived from `images` by `display_pictures` unless given: for values in [0, 255],
-            [0, 1], [-1, 1] and standardized with ImageNet's mean and deviation; 1, 3 or 4
-            channels. Needed where several of the arrays are images.
+        display: uint8 array `[probes, height, width, 3]`, the pictures that people see, of videos
+            `[probes, frames, height, width, 3]`. Derived from `images` by `display_pictures`
+            unless given: for values in [0, 255], [0, 1], [-1, 1] and standardized with ImageNet's
+            mean and deviation; 1, 3 or 4 channels. Needed where several of the arrays are images.
 
     Attributes:
         inputs: what the model takes, as given, in NumPy arrays.
@@ -51,7 +53,7 @@ class ProbeSet:
         self.names = _checked_names(names, len(self))
         self.masks = _checked_masks(masks, self.images.shape)
         self.display = display_pictures(self.images) if display is None else display
-        _check_display(self.display, len(self))
+        _check_display(self.display, self.images.shape)
 
     def __len__(self):
         return len(self.images)
@@ -103,10 +105,10 @@ class ProbeSet:
         """Returns probes from a `tf.data.Dataset`, the first ones that it gives.
 
         Args:
-            dataset: dataset of images, or of `(images, labels, ...)`, batched or not; labels are
-                as in `ProbeSet`. Shuffled without a seed, it gives other probes in each run. It
-                is read until all probes are found; if it is endless (its cardinality infinite)
-                no further than 10,000 examples.
+            dataset: dataset of images, or of `(images, labels, ...)`, batched or not, of videos
+                batched; labels are as in `ProbeSet`. Shuffled without a seed, it gives other
+                probes in each run. It is read until all probes are found; if it is endless (its
+                cardinality infinite) no further than 10,000 examples.
             per_class: number of images of each class, where there are labels.
             class_names: texts, one a class. Where they are not given and labels are integers,
                 the whole dataset is read to learn how many classes there are.
@@ -123,6 +125,8 @@ class ProbeSet:
         images, labels = first_images(
             dataset, per_class=per_class, class_names=class_names, count=count
         )
+        if images and images[0].ndim == 4:
+            images = np.stack(images)  # A list of them would be several inputs.
         return cls(images, labels=labels, class_names=class_names)
 
 
@@ -144,7 +148,10 @@ def _checked_inputs(given, display):
     arrays = [array for _, array in members(inputs)]
     pictures = [array for array in arrays if _is_picture(array)]
     if not pictures or (len(pictures) > 1 and display is None):
-        must = "with one array [probes, height, width, channels] among the model's inputs"
+        must = (
+            "with one array [probes, height, width, channels], or of videos, among the model's "
+            "inputs"
+        )
         remedy = "Of several, pass the pictures to show as `display`." if pictures else ""
         raise ValueError(message("images", must, mapped(Shape, inputs), remedy))
     for path, array in zip(paths, arrays, strict=True):
@@ -163,7 +170,7 @@ def _are_several(given):
     if isinstance(given, dict):
         return True
     return is_sequence(given) and any(
-        isinstance(member, dict) or len(getattr(member, "shape", ())) == 4 for member in given
+        isinstance(member, dict) or len(getattr(member, "shape", ())) in (4, 5) for member in given
     )
 
 
@@ -178,7 +185,7 @@ def _as_arrays(given):
 
 
 def _is_picture(array):
-    return array.ndim == 4 and array.dtype != bool
+    return array.ndim in (4, 5) and array.dtype != bool
 
 
 def _checked_images(images, name="images"):
@@ -192,8 +199,8 @@ def _checked_images(images, name="images"):
             "`images` must be of one shape [height, width, channels]. Received: "
             f"{len(images)} images of shapes {shapes}. Resize them."
         ) from None
-    if images.ndim != 4 or images.dtype.kind not in "fiu" or 0 in images.shape[1:]:
-        must = "a number array [probes, height, width, channels]"
+    if images.ndim not in (4, 5) or images.dtype.kind not in "fiu" or 0 in images.shape[1:]:
+        must = "a number array [probes, height, width, channels] or [probes, frames, ...]"
         raise ValueError(message(name, must, images))
     if len(images) == 0:
         raise ValueError(message(name, "at least one image", images))
@@ -249,17 +256,18 @@ def _checked_masks(masks, shape):
     if masks is None:
         return None
     values = np.asarray(masks, np.float32)
-    if values.shape != shape[:3] or not (values.min() >= 0 and values.max() <= 1):
-        must = f"of shape {list(shape[:3])} with values in [0, 1]"
+    if values.shape != shape[:-1] or not (values.min() >= 0 and values.max() <= 1):
+        must = f"of shape {list(shape[:-1])} with values in [0, 1]"
         raise ValueError(message("masks", must, masks))
     return values
 
 
-def _check_display(display, count):
-    shape = getattr(display, "shape", ())
-    fits = len(shape) == 4 and shape[0] == count and shape[-1] == 3 and display.dtype == np.uint8
-    if not fits:
-        must = f"a uint8 array of shape [{count}, height, width, 3]"
+def _check_display(display, images):
+    """Raises unless pictures suit images `[probes, height, width, channels]`, or videos."""
+    shape, leading = getattr(display, "shape", ()), images[:-3]
+    is_picture = len(shape) == len(images) and shape[-1] == 3 and display.dtype == np.uint8
+    if not is_picture or shape[:-3] != leading:
+        must = f"a uint8 array of shape [{', '.join(map(str, leading))}, height, width, 3]"
         raise ValueError(message("display", must, display))
 
 

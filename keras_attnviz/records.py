@@ -42,7 +42,8 @@ class TabRecords:
 
     def write_setup(self, writer, step):
         """Writes what stays the same over the epochs, and the probes' pictures."""
-        pictures = [render.png_bytes(picture) for picture in self._probes.display]
+        shown = map(self._monitor.sheet.picture, self._probes.display)
+        pictures = [render.png_bytes(picture) for picture in shown]
         setup = json.dumps(self._setup(), allow_nan=False).encode()
         writer.blobs(step, metadata.SETUP_TAG, [setup, *pictures])
 
@@ -63,6 +64,7 @@ class TabRecords:
             step, metadata.EPOCH_TAG, _epoch_record(len(self._probes), snapshot, series, fields)
         )
         for method, heat in snapshot.heat.items():
+            heat = self._monitor.sheet.laid(heat)
             data = pack(_quantized("heat", heat.reshape(len(heat), -1)), step=step)
             writer.record(step, metadata.heat_tag(method), data)
         found = snapshot.measures
@@ -73,13 +75,16 @@ class TabRecords:
             ]
             writer.blobs(step, metadata.HEADS_TAG, heads)
         if ROLLOUT in self._monitor.methods:
-            tokens = [pack(_quantized("tokens", rows), step=step) for rows in found["tokens"]]
+            tokens = [
+                pack(_quantized("tokens", self._token_sheets(rows)), step=step)
+                for rows in found["tokens"]
+            ]
             writer.blobs(step, metadata.tokens_tag(ROLLOUT), tokens)
 
     def write_full(self, writer, step):
         """Writes every head's whole map of the chosen probes."""
         blobs = [
-            pack(_quantized("full", layer), step=step)
+            pack(_quantized("full", self._token_sheets(layer)), step=step)
             for probe in self._full_probes
             for layer in self._monitor.full_maps(probe)
         ]
@@ -110,7 +115,19 @@ class TabRecords:
             maps = maps.reshape(*maps.shape[:2], -1)
             heads.append(maps @ self._head_cells.means())
             others.append(np.zeros(maps.shape[:2]))
-        return np.concatenate(heads, axis=1), np.concatenate(others, axis=1)
+        heads = self._sheets(np.concatenate(heads, axis=1), self._head_cells)
+        return heads, np.concatenate(others, axis=1)
+
+    def _sheets(self, values, cells):
+        """Returns values `[..., cells]` of `Cells` in the order of the sheet's cells."""
+        laid = self._monitor.sheet.laid(values.reshape(*values.shape[:-1], *cells.grid))
+        return laid.reshape(*values.shape[:-1], -1)
+
+    def _token_sheets(self, rows):
+        """Returns values `[..., cells, cells]` in the order of the sheet's cells, both axes."""
+        cells = self._monitor.measures.token_cells
+        rows = np.swapaxes(self._sheets(rows, cells), -1, -2)
+        return np.swapaxes(self._sheets(rows, cells), -1, -2)
 
     def _setup(self):
         monitor, probes = self._monitor, self._probes
@@ -120,12 +137,13 @@ class TabRecords:
             monitor.attention_model.layout,
         )
         labels = [None] * len(probes) if probes.labels is None else map(int, probes.labels)
-        grid = list(monitor.grid or (1, 1))
+        sheet = monitor.sheet
+        grid = list(sheet.grid(monitor.grid or (1, 1)))
         limits = {name: shown(name).color_limit for name in monitor.heats}
         of_tokens = {"token_grid": grid, "prefix": 0, "suffix": 0, "readout": "", "uniform": 1.0}
         if measures is not None:
             of_tokens = {
-                "token_grid": list(measures.token_cells.grid),
+                "token_grid": list(sheet.grid(measures.token_cells.grid)),
                 "prefix": layout.prefix,
                 "suffix": layout.suffix,
                 "readout": layout.readout_text(),
@@ -135,8 +153,9 @@ class TabRecords:
             "version": metadata.FORMAT_VERSION,
             "model": model.model.name,
             "grid": grid,
-            "head_grid": list(self._head_cells.grid),
+            "head_grid": list(sheet.grid(self._head_cells.grid)),
             **of_tokens,
+            "frames": monitor.frames,
             "layers": self._layers,
             "gates": [_gate(gate) for gate in model.gates],
             "gate_bins": BINS,

@@ -12,7 +12,7 @@ from keras_attnviz._checks import message
 
 # Pictures of 24 pixels, say, are shown enlarged to this many pixels on their shorter side.
 MIN_SIDE = 256
-_INK, _PAPER = (32, 33, 36), (255, 255, 255)
+_INK, _PAPER, _LINE = (32, 33, 36), (255, 255, 255), (128, 134, 139)
 
 
 def colorize(values, *, limit, color_map="inferno"):
@@ -137,6 +137,43 @@ def color_bar(width, *, labels, color_map="inferno", size=None):
         center = index * (width - 1) / (len(labels) - 1)
         left = min(max(center - length / 2, 2), width - 2 - length)
         draw.text((left, size + 3), label, _INK, font)
+    return np.asarray(strip)
+
+
+def frame_bars(shares, width, *, limit, color_map="inferno", size=None):
+    """Returns one bar a frame, as high as its share of a heatmap, with the frames' numbers below.
+
+    Args:
+        shares: float array `[frames]`, at least 0, in which 1 / frames is uniform.
+        width: pixels.
+        limit: float above 0, in times uniform, the height of the highest bar and its color. What
+            is more, or no number, is cut.
+        color_map: name of a matplotlib color map.
+        size: height of the text in pixels, `text_size(width)` unless given.
+
+    Returns:
+        uint8 array `[7 * size, width, 3]`; a line marks the uniform share. The shares stand above
+        the bars in percent, where there is room.
+    """
+    size, count = size or text_size(width), len(shares)
+    limit = min(limit, count)
+    times = np.clip(np.nan_to_num(np.float32(shares) * count), 0, limit)
+    strip = Image.new("RGB", (width, size * 7), _PAPER)
+    draw, font, bottom = ImageDraw.Draw(strip), _font(size), size * 11 // 2
+    percent = [f"{share:.0%}" for share in times / count]
+    has_room = max(draw.textlength(text, font) for text in percent) < width / count - 2
+    ends = np.linspace(0, width, count + 1).astype(int)
+    for index, color in enumerate(colorize(times, limit=limit, color_map=color_map)):
+        left, right = ends[index] + 1, max(ends[index + 1] - 2, ends[index] + 1)
+        top = bottom - round(float(times[index]) / limit * size * 4)
+        draw.rectangle((left, top, right, bottom), tuple(map(int, color)))
+        texts = [(str(index + 1), bottom + size // 8), (percent[index], top - size * 5 // 4)]
+        for text, height in texts[: 1 + has_room]:
+            length = draw.textlength(text, font)
+            if length < width / count:
+                draw.text(((left + right - length) / 2, height), text, _INK, font)
+    uniform = bottom - round(size * 4 / limit)
+    draw.line((0, uniform, width, uniform), _LINE)
     return np.asarray(strip)
 
 

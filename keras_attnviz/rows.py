@@ -11,6 +11,7 @@ from keras_attnviz.methods import explained
 from keras_attnviz.replicas import Replicas
 from keras_attnviz.samples import class_indices
 from keras_attnviz.tables import INTEGER, NUMBER, NUMBERS, TEXT
+from keras_attnviz.video import tall_masks
 
 # What a batch may tell of its images beside the model's inputs.
 NAME, LABEL, MASK, ERROR = FURTHER = ("name", "label", "mask", "error")
@@ -109,12 +110,18 @@ class ImageRows:
     def _measures(self, heat, masks):
         if masks is None:
             return {}
-        shares = mask_shares(np.asarray(masks), self._model.layout.grid)
+        masks = np.asarray(masks)
+        if masks.ndim == 4:
+            masks = tall_masks(masks, self._model.frames or 1)
+        shares = mask_shares(masks, self._model.layout.grid)
         found = localizations(heat.reshape(len(heat), -1), shares)
         return {f"localization_{name}": values.numpy().tolist() for name, values in found.items()}
 
     def _graph(self, flat):
-        """Returns predictions and heatmaps, `[batch, ...]` and `[batch, height, width]`."""
+        """Returns predictions and heatmaps, `[batch, ...]` and `[batch, height, width]`.
+
+        The frames of a video stand below one another.
+        """
         model = self._model
         inputs = model.signature.pack(list(flat))
         evidence = model.evidence(inputs, methods=[self._method])

@@ -9,6 +9,8 @@ from keras_attnviz._checks import message, received
 
 # Examples after which an endless dataset is no longer searched for a class.
 _MAX_EXAMPLES = 10_000
+# Ranks of batches of images and of videos.
+_BATCHED = (4, 5)
 
 
 def first_images(dataset, *, per_class, class_names, count):
@@ -64,7 +66,7 @@ def _specs(dataset):
 
 def _examples(dataset, image_spec):
     """Yields `(image, label or None)` one by one from a batched or unbatched dataset."""
-    if image_spec.shape.rank == 4:
+    if image_spec.shape.rank in _BATCHED:
         dataset = dataset.unbatch()
     for element in dataset.as_numpy_iterator():
         parts = element if isinstance(element, tuple) else (element,)
@@ -84,7 +86,7 @@ def _class_count(dataset, specs, class_names):
     if class_names is not None:
         return len(class_names)
     image_spec, label_spec = specs
-    batched = image_spec.shape.rank == 4
+    batched = image_spec.shape.rank in _BATCHED
     if label_spec.shape.rank == 1 + batched and (label_spec.shape[-1] or 0) > 1:
         return label_spec.shape[-1]
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:

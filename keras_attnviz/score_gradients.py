@@ -40,6 +40,7 @@ class ScoreGradients:
         self._found, self._arriving, self._sides = {}, {}, None
         # All at once, because each call for gradients goes through the whole graph.
         self._feature_maps = trace.feature_maps(site)
+        self._frames = [video.frames for video in trace.signature.videos.values()]
         with trace.as_default():
             self.fed = [tf.compat.v1.placeholder(tf.float32, shape) for _ in site.operands]
             scores = tf.transpose(site.scores, order)
@@ -122,7 +123,8 @@ class ScoreGradients:
         arriving = self._arriving[feature_map.name]
         names = image_names(self.trace)
         shape = self.trace.shape_of(feature_map) or [int(feature_map.name in names)]
-        if arriving is None or shape[0] != 1:
+        frames = self._frames if feature_map.shape.rank == 4 else []
+        if arriving is None or shape[0] not in [1, *frames]:
             return None, None
         # Random queries and keys, because a token that is initialized with zeros has no gradients.
         operands = [t for t in self._site.operands if t.name != feature_map.name]

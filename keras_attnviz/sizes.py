@@ -13,11 +13,14 @@ def epoch_bytes(monitor, probes):
         probes: number of probes.
     """
     measures = monitor.measures
-    cells = math.prod(monitor.grid or ())
+    cells = math.prod(monitor.sheet.grid(monitor.grid or (1, 1)))
     heat = len(monitor.heats) * (cells + 4)
     of_tokens = 0
     if measures is not None:
-        cells, tokens = measures.head_cells.count, measures.token_cells.count
+        cells, tokens = (
+            math.prod(monitor.sheet.grid(each.grid))
+            for each in (measures.head_cells, measures.token_cells)
+        )
         of_tokens = tokens * (tokens + 4) if "rollout" in monitor.methods else 0
     heads = (_heads(monitor) + len(monitor.gates.spatial)) * (cells + 8)
     return probes * (heat + heads + of_tokens)
@@ -25,7 +28,7 @@ def epoch_bytes(monitor, probes):
 
 def full_bytes(monitor, probes):
     """Returns how many bytes whole attention takes, but for a few; arguments as `epoch_bytes`."""
-    cells = monitor.measures.token_cells.count
+    cells = math.prod(monitor.sheet.grid(monitor.measures.token_cells.grid))
     return probes * _heads(monitor) * cells * (cells + 4)
 
 

@@ -9,6 +9,8 @@ from keras_attnviz.health import health_scalars, localization_scalars
 from keras_attnviz.metrics import jensen_shannon_divergence
 from keras_attnviz.ranks import rank_correlation
 
+_FRAME = "frame_share/"
+
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
@@ -18,7 +20,8 @@ class Snapshot:
 
     Args:
         heat: dict from the name of a method to its heatmaps, float32 `[probes, grid_height,
-            grid_width]`, as a multiple of uniform attention, at least 0.
+            grid_width]`, as a multiple of uniform attention, at least 0. The frames of a video
+            stand below one another.
         entropy: float32 array `[layers]` in [0, 1], mean over probes, heads and queries.
         classes: integer array `[probes]`, or None where the outputs are not class predictions.
         confidences: float array `[probes]` in [0, 1], or None.
@@ -31,6 +34,8 @@ class Snapshot:
         gates: tuple of `Gate`, whose values stand in `measures`.
         localization: dict from the name of a method to what `localizations` gives for its
             heatmaps, a dict of float32 arrays `[probes]`, empty without masks.
+        frame_share: dict from the name of a method to the `frame_importance` of its heatmaps,
+            float32 `[probes, frames]`; empty for images.
     """
 
     heat: dict
@@ -43,6 +48,7 @@ class Snapshot:
     health: dict = dataclasses.field(default_factory=dict)
     gates: tuple = ()
     localization: dict = dataclasses.field(default_factory=dict)
+    frame_share: dict = dataclasses.field(default_factory=dict)
 
     @property
     def relative(self):
@@ -79,19 +85,27 @@ def snapshot_scalars(snapshot, *, baseline, last):
     if snapshot.gates:
         reference = None if baseline is None else baseline.measures
         scalars |= gate_scalars(snapshot.measures, snapshot.gates, baseline=reference)
+    if snapshot.frame_share:
+        shares = next(iter(snapshot.frame_share.values())).mean(axis=0)
+        scalars |= dict(zip(frame_names(len(shares)), map(float, shares), strict=True))
     for number, (method, values) in enumerate(snapshot.localization.items()):
         scalars |= localization_scalars(values, snapshot.is_right, method=number and method)
     return scalars
 
 
 def overall(names):
-    """Returns those of the names that don't belong to a single layer."""
-    return [name for name in names if "/layer_" not in name]
+    """Returns those of the names that don't belong to a single layer or frame."""
+    return [name for name in names if "/layer_" not in name and not name.startswith(_FRAME)]
 
 
 def entropy_name(layer):
     """Returns the name of the scalar of a layer's entropy."""
     return f"entropy/layer_{layer}"
+
+
+def frame_names(frames):
+    """Returns the names of the scalars of so many frames' shares, a list."""
+    return [f"{_FRAME}{frame}" for frame in range(frames)]
 
 
 def _of_layers(snapshot, baseline):

@@ -26,6 +26,7 @@ class TabSeries:
         self._monitor, self._masks = monitor, None
         if masks is not None and monitor.grid is not None:
             cells = None if monitor.measures is None else monitor.measures.head_cells
+            masks = monitor.tall_masks(masks)
             self._masks = mask_shares(masks, cells.grid if cells else monitor.grid)
         # Spatial gates are layers too, of which these metrics have no value.
         self._further = len(monitor.gates.spatial)
@@ -37,6 +38,7 @@ class TabSeries:
             masks=self._masks is not None,
             maps=self._monitor.measures is not None,
             gates=self._monitor.gates.gates,
+            videos=self._monitor.frames is not None,
         )
 
     def values(self, snapshot, *, baseline, last):
@@ -89,11 +91,13 @@ class TabSeries:
 
 
 def _of_method(snapshot, method, *, baseline, last):
-    """Returns what is charted of a method's heatmaps, a dict of arrays `[probes]`."""
+    """Returns what is charted of a method's heatmaps, a dict of arrays `[probes, ...]`."""
     found = {
         "drift": _drift(snapshot, baseline, method),
         "drift_from_last": _drift(snapshot, last or snapshot, method),
     }
+    if snapshot.frame_share:
+        found["frame_share"] = snapshot.frame_share[method]
     localized = snapshot.localization[method]
     if localized:
         found["localization"] = localized["lift"]

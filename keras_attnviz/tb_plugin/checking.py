@@ -97,7 +97,7 @@ def _is_full(value):
 
 def _is_series(entry):
     axes = ([], ["probe"], ["layer"], ["layer", "head"])
-    axes += (["gate"], ["gate", "bin"], ["gate", "branch"])
+    axes += (["gate"], ["gate", "bin"], ["gate", "branch"], ["probe", "frame"])
     return _has_text("name")(entry) and entry.get("axes") in axes
 
 
@@ -115,6 +115,7 @@ _PARTS = {
     "gates": lambda value: value is None or _are_gates(value),
     "gate_bins": lambda value: value is None or (_is_count(value) and value <= _MOST_BINS),
     "absolute_methods": lambda value: value is None or _is_list(value, _is_text),
+    "frames": lambda value: value is None or _is_count(value),
 }
 
 
@@ -130,6 +131,7 @@ def check_epoch(data, *, step, setup):
     branches = [gate["channels"] for gate in gates if gate.get("kind") == "branch"]
     sizes = {"probe": count, "layer": layers, "head": heads, "gate": len(gates)}
     sizes |= {"bin": setup.get("gate_bins"), "branch": max(branches, default=0)}
+    sizes["frame"] = setup.get("frames")
     for series in setup["series"]:
         name = f"series/{series['name']}"
         if name in arrays:

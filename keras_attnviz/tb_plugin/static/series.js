@@ -64,6 +64,14 @@ function linesOf(run, { name, axes }, { probe, layer, head }) {
     });
   if (axes.length === 0)
     return [{ label: "value", emphasis: true, values: read(({ data }) => data[0]) }];
+  if (axes[1] === "frame") {
+    const frames = run.setup.frames ?? 0;
+    return Array.from({ length: frames }, (_, frame) => ({
+      label: `frame ${frame + 1}`,
+      emphasis: false,
+      values: read(({ data }) => data[probe * frames + frame]),
+    }));
+  }
   if (axes[0] === "probe") {
     return [
       { label: "mean of the probes", emphasis: false, values: read(({ data }) => mean(data)) },
