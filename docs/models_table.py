@@ -46,7 +46,7 @@ def _outcome(family):
     maps = " + ".join(f"{maps.count} {maps.kind}" for maps in family.maps)
     parts = [
         maps,
-        f"heatmap {family.grid[0]} x {family.grid[1]}",
+        f"heatmap {_frames(family)}{family.grid[0]} x {family.grid[1]}",
         *([f"prefix {family.prefix}"] if family.prefix else []),
         *([f"suffix {family.suffix}"] if family.suffix else []),
         f"head reads: {family.readout}",
@@ -55,6 +55,10 @@ def _outcome(family):
         *([family.note] if family.note else []),
     ]
     return "; ".join(parts)
+
+
+def _frames(family):
+    return f"{family.frames} x " if family.frames else ""
 
 
 if __name__ == "__main__":

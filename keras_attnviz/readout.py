@@ -46,7 +46,7 @@ def find_readout(trace, chosen, placements, inputs, *, tokens, layout, check):
         if len(found):
             layout = tokens.layout([int(token) for token in found])
         elif layout is None:
-            raise ValueError(_no_readout(tokens))
+            raise ValueError(_no_readout(tokens, chosen))
     elif check and own and len(found):
         _check_given(layout, slots, read, found, tokens, trace, chosen[own[-1]])
     if not top.is_pooling:
@@ -73,7 +73,7 @@ def _check_given(layout, slots, read, found, tokens, trace, place):
     raise ValueError(message("layout", must, layout, remedy))
 
 
-def _no_readout(tokens):
+def _no_readout(tokens, chosen):
     further = tokens.count - tokens.grid[0] * tokens.grid[1]
     candidates = [tokens.layout(range(tokens.prefix, tokens.count - tokens.suffix))]
     if further:
@@ -81,8 +81,21 @@ def _no_readout(tokens):
     return (
         "The token layout can't be inferred: the model's output depends on no token of the last "
         "attention map, weights of zeros aside, so it is not known which tokens the head reads. "
-        f"What comes out of that map may be multiplied by a constant of zero. {advice(candidates)}"
+        f"{_likely_reason(chosen)} {advice(candidates)}"
     )
+
+
+def _likely_reason(chosen):
+    has_own = any(
+        not place.keys.has_extras(place.axes.groups) and len(place.keys.free(place.axes.groups))
+        for place in chosen
+    )
+    if has_own:
+        return (
+            "Tokens that each group has for itself beside its patches, a class token of each "
+            "frame's own say, are not followed."
+        )
+    return "What comes out of that map may be multiplied by a constant of zero."
 
 
 def rows_read(trace, place, inputs):

@@ -48,8 +48,9 @@ def check_maps(tried, expected_maps):
     for oracle in reversed(expected):
         readout = readout @ half_residual(oracle)
     start, count = model.layout.prefix, model.layout.patches
-    heatmap = readout[start : start + count].reshape(model.layout.grid)
-    np.testing.assert_allclose(model.rollout(inputs)[0], heatmap, rtol=1e-4, atol=1e-6)
+    found = model.rollout(inputs)[0]
+    heatmap = readout[start : start + count].reshape(found.shape)
+    np.testing.assert_allclose(found, heatmap, rtol=1e-4, atol=1e-6)
 
 
 def whole(attention):
@@ -211,3 +212,65 @@ def test_swin_is_placed_among_all_tokens_and_rolled_out_through_merging(build):
         weights = weights @ half_residual(attention)
     heatmap = tried.attention_model.rollout(images)[0]
     np.testing.assert_allclose(heatmap, weights.reshape(finest), rtol=1e-3, atol=1e-7)
+
+
+# Videos of 4 frames of 2 x 3 patches, frame by frame.
+FRAME, CELL = np.divmod(np.arange(24), 6)
+
+
+def over_frames(attention):
+    placed = attention[CELL[:, np.newaxis], FRAME[:, np.newaxis], FRAME]
+    return placed * (CELL[:, np.newaxis] == CELL)
+
+
+def within_frames(attention):
+    placed = attention[FRAME[:, np.newaxis], CELL[:, np.newaxis], CELL]
+    return placed * (FRAME[:, np.newaxis] == FRAME)
+
+
+def over_frames_beside_a_class_token(attention):
+    found = np.eye(25)
+    found[1:, 1:] = over_frames(attention)
+    return found
+
+
+def within_frames_with_the_class_token(attention):
+    """In each frame the class token asks and is asked; what comes out for it is averaged."""
+    found = np.zeros((25, 25))
+    found[1:, 1:] = within_frames(attention[:, 1:, 1:])
+    found[1:, 0] = attention[FRAME, 1 + CELL, 0]
+    found[0, 0] = attention[:, 0, 0].mean()
+    found[0, 1:] = attention[FRAME, 0, 1 + CELL] / 4
+    return found
+
+
+def frame_means(attention):
+    """The class token and each frame among themselves; a frame stands for its patches."""
+    found = np.zeros((25, 25))
+    frames = np.append(0, 1 + FRAME)
+    sizes = np.append(1, np.full(24, 6))
+    found[:] = attention[0][frames[:, np.newaxis], frames] / sizes
+    return found
+
+
+def within_frames_beside_a_class_token(attention):
+    found = np.eye(25)
+    found[1:, 1:] = within_frames(attention)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("build", "expected"),
+    [
+        ("video.timesformer", [over_frames, within_frames] * 2),
+        (
+            "video.timesformer_class_token",
+            [over_frames_beside_a_class_token, within_frames_with_the_class_token] * 2,
+        ),
+        ("video.vivit", [whole] * 2),
+        ("video.vivit_tubelets", [whole] * 2),
+        ("video.vivit_factorized", [within_frames_beside_a_class_token, frame_means]),
+    ],
+)
+def test_space_time_rollout_is_the_product(build, expected):
+    check_maps(tried_by(build), expected)

@@ -95,7 +95,7 @@ def test_finds_the_layout(tried):
     family, layout = tried.family, tried.attention_model.layout
     assert (layout.prefix, layout.grid, layout.suffix) == (
         family.prefix,
-        family.grid,
+        family.patches,
         family.suffix,
     )
     assert sorted(layout.readout) == list(family.readout_tokens())
@@ -127,10 +127,10 @@ def test_attention_has_the_shapes_of_the_maps_and_rows_of_sum_1(tried):
 def test_heatmaps_are_shares_of_the_patches(tried):
     heatmaps = tried.attention_model.rollout(tried.inputs()).numpy()
     assert heatmaps.dtype == np.float32
-    assert heatmaps.shape == (2, *tried.family.grid)
+    assert heatmaps.shape == (2, *tried.family.heatmap)
     assert np.isfinite(heatmaps).all()
     assert (heatmaps >= 0).all()
-    sums = heatmaps.sum(axis=(1, 2))
+    sums = heatmaps.reshape(2, -1).sum(axis=1)
     if tried.family.prefix or tried.family.suffix:
         assert (sums > 0.01).all()
         assert (sums < 1 + 1e-5).all()
@@ -141,7 +141,8 @@ def test_heatmaps_are_shares_of_the_patches(tried):
 def test_heatmaps_differ_between_images_and_between_patches(tried):
     heatmaps = tried.attention_model.rollout(tried.inputs()).numpy()
     assert np.abs(heatmaps[0] - heatmaps[1]).max() > 1e-4
-    assert (heatmaps.max(axis=(1, 2)) > 1.05 * heatmaps.min(axis=(1, 2))).all()
+    values = heatmaps.reshape(2, -1)
+    assert (values.max(axis=1) > 1.05 * values.min(axis=1)).all()
 
 
 def test_two_images_at_once_are_as_one_by_one(tried):
@@ -161,8 +162,7 @@ def test_two_images_at_once_are_as_one_by_one(tried):
 
 def test_token_maps_have_one_row_for_each_token(tried):
     _, attentions = tried.attention_model(tried.inputs())
-    layout = tried.attention_model.layout
-    tokens = layout.prefix + layout.grid[0] * layout.grid[1] + layout.suffix
+    tokens = tried.attention_model.layout.tokens
     for placed, found in zip(
         tried.attention_model.token_maps(attentions), tried.attention_model.maps, strict=True
     ):
@@ -193,7 +193,7 @@ def test_every_method_explains(tried, kind):
     np.testing.assert_allclose(evidence.predictions, predictions, rtol=1e-3, atol=1e-4)
     for method in methods:
         heatmaps = model.layout.to_grid(explained(method, evidence, model, {})).numpy()
-        assert heatmaps.shape == (2, *tried.family.grid)
+        assert heatmaps.shape == (2, *tried.family.patches)
         assert np.isfinite(heatmaps).all()
         assert (heatmaps >= 0).all()
         # Of LeGrad nothing is left where all gradients are negative, as can be in two layers.

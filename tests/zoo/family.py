@@ -45,7 +45,8 @@ class Family:
         origin: where the model is from: a package, or `"written here"`.
         build: `"module.function"` in this package; `model()` calls it.
         maps: tuple of `Maps`, bottom layer first; empty where an error is promised.
-        grid: `(height, width)` of the heatmap.
+        grid: `(height, width)` of the heatmap, of a video's frame.
+        frames: number of frames of a video's heatmap; 0 for images.
         prefix: number of tokens before the patches.
         suffix: number of tokens after the patches.
         readout: which tokens the head reads, one of `READOUTS`.
@@ -67,6 +68,7 @@ class Family:
     build: str
     maps: tuple = ()
     grid: tuple = ()
+    frames: int = 0
     prefix: int = 0
     suffix: int = 0
     readout: str = "class token"
@@ -101,6 +103,16 @@ class Family:
         """The name as a test's name."""
         return self.build.replace("_models", "")
 
+    @property
+    def heatmap(self):
+        """The shape of a heatmap."""
+        return (self.frames, *self.grid) if self.frames else self.grid
+
+    @property
+    def patches(self):
+        """The grid of all patches; a video's frames stand below one another."""
+        return (max(self.frames, 1) * self.grid[0], self.grid[1])
+
     def model(self):
         """Returns the small model, with seeded random weights."""
         from zoo.weights import randomize
@@ -111,7 +123,7 @@ class Family:
 
     def readout_tokens(self):
         """Returns the tokens of `readout` as a tuple of indices."""
-        patches = self.grid[0] * self.grid[1]
+        patches = self.patches[0] * self.patches[1]
         tokens = self.prefix + patches + self.suffix
         return {
             "class token": (0 if self.prefix else tokens - 1,),

@@ -549,12 +549,96 @@ _ERRORS = (
     ),
 )
 
+
+def _divided(keys):
+    """Two layers of divided space-time attention."""
+    return (Maps("temporal", 1, 2, 4, 4, 6), Maps("spatial", 1, 2, keys, keys, 4)) * 2
+
+
+# 4 frames of 2 x 3 patches.
+_VIDEO = {"grid": (2, 3), "frames": 4}
+_TUBELETS = {"grid": (2, 3), "frames": 2}
+_JOINT = {"maps": _two_layers(25), "prefix": 1, **_VIDEO}
+
+_VIDEOS = (
+    Family(
+        "TimeSformer, patches pooled",
+        build="video.timesformer",
+        maps=_divided(6),
+        readout="all patches",
+        **_VIDEO,
+        **_HERE,
+    ),
+    Family(
+        "TimeSformer",
+        build="video.timesformer_class_token",
+        maps=_divided(7),
+        prefix=1,
+        **_VIDEO,
+        **_HERE,
+    ),
+    Family("ViViT, joint space-time attention", build="video.vivit", **_JOINT, **_HERE),
+    Family(
+        "ViViT, tubelets of 2 frames by a convolution",
+        build="video.vivit_tubelets",
+        maps=_two_layers(13),
+        prefix=1,
+        note="2 frames share a heatmap",
+        **_TUBELETS,
+        **_HERE,
+    ),
+    Family(
+        "ViViT, tubelets that overlap",
+        build="video.vivit_overlapping_tubelets",
+        maps=_two_layers(12),
+        readout="all patches",
+        note="2 frames share a heatmap",
+        **_TUBELETS,
+        **_HERE,
+    ),
+    Family(
+        "ViViT, tubelets of 2 frames by reshaping",
+        build="video.vivit_reshaped_tubelets",
+        maps=_two_layers(13),
+        prefix=1,
+        note="2 frames share their patches' values equally",
+        **_VIDEO,
+        **_HERE,
+    ),
+    Family(
+        "ViViT, patches of a frame, then frames",
+        build="video.vivit_factorized",
+        maps=(Maps("spatial", 1, 2, 6, 6, 4), Maps("temporal", 1, 2, 5, 5)),
+        prefix=1,
+        **_VIDEO,
+        **_HERE,
+    ),
+    Family(
+        "convolutional network for each frame, attention over frames",
+        build="video.convolutions_then_frames",
+        maps=(Maps("temporal", 2, 2, 5, 5),),
+        prefix=1,
+        grid=(1, 1),
+        frames=4,
+        **_HERE,
+    ),
+    Family(
+        "patches by convolutions that overlap",
+        build="video.convolutional_patches",
+        maps=_two_layers(24),
+        readout="all patches",
+        **_VIDEO,
+        **_HERE,
+    ),
+)
+
 SECTIONS = {
     "Models of packages": _PACKAGES,
     "Models on Keras' own attention layers": _ON_KERAS_LAYERS,
     "Attention and patches written by hand": _BY_HAND,
     "Other kinds of attention": _OTHER_SHAPES,
     "Several towers, inputs or outputs": _TOWERS,
+    "Videos": _VIDEOS,
     "What ends in an error": _ERRORS,
 }
 
