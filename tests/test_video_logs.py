@@ -1,5 +1,7 @@
 """Fits of models of videos: what is logged, read back."""
 
+import io
+
 import numpy as np
 import pytest
 import skimage.data
@@ -68,7 +70,6 @@ def log(fitted):
 def by_frame(sheet):
     """Returns what lies in each frame's cell of 2 x 3, `[..., 5, 2, 3]`, and in the blank cell."""
     split = sheet.reshape(*sheet.shape[:-2], 2, 2, 3, 3)
-    cells = np.moveaxis(split, -3, -2).swapaxes(-2, -3)
     cells = np.moveaxis(split, -2, -3).reshape(*sheet.shape[:-2], 6, 2, 3)
     return cells[..., :5, :, :], cells[..., 5, :, :]
 
@@ -106,7 +107,7 @@ def test_patches_attend_from_their_cell_to_others(fitted, log):
     _, attentions = attention_model(probes.images)
     product = np.eye(TOKENS)
     for layer in attention_model.token_maps(attentions):
-        product = (np.eye(TOKENS) + layer[1]) / 2 @ product
+        product = (np.eye(TOKENS) + layer[1].numpy()) / 2 @ product
     # From frame 4, which stands in the second row, to all.
     found = log.token_maps(1, 1)[2:, 3:6]
     expected = product[24:].reshape(2, 3, 5, 2, 3) * TOKENS
@@ -145,10 +146,8 @@ def test_shares_of_frames_sum_to_1(fitted, log):
     np.testing.assert_allclose(log.series("frame_share/affinity").sum(axis=2), 1, rtol=1e-5)
     scalars = scalars_of(log_dir / "attention")
     for frame in range(FRAMES):
-        of_steps = scalars[f"attention/frame_share/{frame}"]
-        assert [of_steps[step] for step in (-1, 0, 1)] == pytest.approx(
-            shares.mean(axis=1)[:, frame]
-        )
+        of_steps, means = scalars[f"attention/frame_share/{frame}"], shares.mean(axis=1)
+        assert [of_steps[step] for step in (-1, 0, 1)] == pytest.approx(means[:, frame])
         assert history[f"attention_frame_share_{frame}"][-1] == pytest.approx(of_steps[1])
 
 
@@ -164,7 +163,7 @@ def test_masks_are_of_single_frames(fitted, log):
 
 def test_pictures_are_sheets_with_a_bar_for_each_frame(fitted, log):
     log_dir, _, _, probes = fitted
-    sheet = np.asarray(Image.open(__import__("io").BytesIO(log.pictures[0])))
+    sheet = np.asarray(Image.open(io.BytesIO(log.pictures[0])))
     assert sheet.shape == (2 * HEIGHT, 3 * WIDTH, 3)
     np.testing.assert_array_equal(sheet[:HEIGHT, WIDTH : 2 * WIDTH], probes.display[0, 1])
     np.testing.assert_array_equal(sheet[HEIGHT:, :WIDTH], probes.display[0, 3])
@@ -200,7 +199,7 @@ def test_tubelets_share_a_frame_of_the_sheet(tmp_path):
     log = read_log(tmp_path)
     assert (log.setup["frames"], log.setup["grid"]) == (2, [2, 6])
     assert log.series("frame_share").shape == (2, 2, 2)
-    assert not [name for name in history.history if "frame_share" in name or "layer" in name]
+    assert not [name for name in history.history if "frame_share" in name or "layer_" in name]
     # The object is there in one of two frames that share a cell, so it covers half of it.
     heat = log.heatmaps()[-1]
     half = heat[:, :, 3].sum(axis=1) / 2 / heat.sum(axis=(1, 2))
