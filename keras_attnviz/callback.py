@@ -30,16 +30,17 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
 
     Logged: a picture of each probe with its attention rollout and prediction; the scalars
     `attention/entropy`, `attention/entropy/layer_<n>`, `attention/drift_from_baseline`,
-    `attention/drift_from_last`, and those of health and localization that docs/log.md tells. The
+    `attention/drift_from_last`, of videos `attention/frame_share/<n>`, and those of health and
+    localization that docs/log.md tells. The
     scalars also go into Keras' `logs`, as `attention_entropy` and so on, for callbacks that stand
     after this one in the list, the progress bar and the history; in epochs that are not logged
     they repeat the last logged values. Of several workers the chief writes, and all have its
     scalars.
 
     Args:
-        probes: a `ProbeSet`, or an array of images `[probes, height, width, channels]`, exactly
-            what the model takes; or the dict, list or tuple of arrays, with images among them,
-            that a model with several inputs takes.
+        probes: a `ProbeSet`, or an array of images `[probes, height, width, channels]` or videos
+            `[probes, frames, height, width, channels]`, exactly what the model takes; or the dict,
+            list or tuple of arrays, with images among them, that a model with several inputs takes.
         log_dir: path of the log directory, the same as for `keras.callbacks.TensorBoard`.
         every_epochs: log after every so many epochs, and after the last.
         head_fusion: see `attention_rollout`, as the next three.

@@ -31,13 +31,14 @@ class AttentionModel:
     maps' rows and columns stand among the patches, and which tokens the head reads.
 
     Args:
-        model: a built Keras model that takes images `[batch, height, width, channels]`, alone or
-            among other inputs.
+        model: a built Keras model that takes images `[batch, height, width, channels]` or videos
+            `[batch, frames, height, width, channels]`, alone or among other inputs.
         layers: which attention maps to take, bottom first: indices into all maps that are placed
             on the images, or parts of layer paths; all of them unless given.
         layout: the `TokenLayout`; inferred unless given. A read-out that it doesn't name is
             measured.
-        image_shape: `(height, width, channels)`, where the model doesn't declare it.
+        image_shape: `(height, width, channels)`, of videos `(frames, height, width, channels)`,
+            where the model doesn't declare it.
         inputs: example of what the model takes, arrays or `tf.TensorSpec` objects: for subclassed
             models with several inputs, and for models that ask for certain values. Beside the
             random image, its rows are run through at construction.
@@ -52,7 +53,10 @@ class AttentionModel:
         gates: tuple of `Gate`, see `gate_values`, in the order in which they are computed.
         left_out: tuple of the softmaxes that were seen and not taken, each with `layer`,
             `shape` for one image, and `reason`.
-        layout: the `TokenLayout`; None without maps.
+        layout: the `TokenLayout`; None without maps. Its grid holds the frames of a video below
+            one another.
+        frames: number of frames of a video's heatmap, None for images. Frames that share their
+            tokens count as one.
         activation: `"Softmax"` or `"Sigmoid"` where the model ends in one, else None.
 
     Raises:
@@ -113,8 +117,9 @@ class AttentionModel:
         """Returns the predictions and the attention maps.
 
         Args:
-            inputs: tensor or array `[batch, height, width, channels]`, or the structure of them
-                that the model takes, exactly what the model takes.
+            inputs: tensor or array `[batch, height, width, channels]`, of videos
+                `[batch, frames, height, width, channels]`, or the structure of them that the
+                model takes, exactly what the model takes.
 
         Returns:
             `(predictions, attentions)`: the predictions in inference mode, and a list, bottom
@@ -141,8 +146,9 @@ class AttentionModel:
                 `attention_rollout`.
 
         Returns:
-            float32 tensor `[batch, grid_height, grid_width]`, values >= 0. Together with the
-            prefix and suffix tokens, which are left out, they sum to 1.
+            float32 tensor `[batch, grid_height, grid_width]`, of videos
+            `[batch, frames, grid_height, grid_width]`, values >= 0. Together with the prefix and
+            suffix tokens, which are left out, they sum to 1.
 
         Raises:
             TypeError: an unknown option, or one of the wrong type.
@@ -167,9 +173,10 @@ class AttentionModel:
                 `"relevance"` and `"legrad"`.
 
         Returns:
-            float32 tensor `[batch, grid_height, grid_width]`, values >= 0. Those of the rollouts
-            and of `"attention"` are shares of 1, together with the further tokens that are left
-            out; the others have no fixed sum.
+            float32 tensor `[batch, grid_height, grid_width]`, of videos
+            `[batch, frames, grid_height, grid_width]`, values >= 0. Those of the rollouts and of
+            `"attention"` are shares of 1, together with the further tokens that are left out; the
+            others have no fixed sum.
 
         Raises:
             TypeError: an option that the method hasn't, or one of the wrong type.

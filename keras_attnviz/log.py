@@ -73,7 +73,10 @@ class AttentionLog:
         return np.stack(found)
 
     def heatmaps(self, method="rollout"):
-        """Returns the heatmaps, float32 `[steps, probes, grid_height, grid_width]`."""
+        """Returns the heatmaps, float32 `[steps, probes, grid_height, grid_width]`.
+
+        Those of videos are contact sheets, see docs/log-format.md, here and below.
+        """
         self._check_method(method)
         tag = metadata.heat_tag(method)
         shape = (len(self.probes), *self.setup["grid"])

@@ -44,7 +44,8 @@ class RolloutModel(keras.Model):
 
     Returns:
         dict of the model's predictions under `"predictions"`, and a float32 tensor
-        `[batch, grid_height, grid_width]` under the method's name, `"rollout"` unless given.
+        `[batch, grid_height, grid_width]`, of videos `[batch, frames, grid_height, grid_width]`,
+        under the method's name, `"rollout"` unless given.
 
     Raises:
         TypeError: see `AttentionModel.explain`.

@@ -79,9 +79,10 @@ def explain_dataset(
     Returns:
         A `Streamed`. One row an image is written, with the columns `index`, the image's number in
         the data set; `name`; `label`; `predicted`, `class_name` and `confidence`; `grid_height`,
-        `grid_width` and `heatmap`, the float32 values of `AttentionModel.explain` row by row;
-        where there are masks `localization_mass`, `_auc`, `_hit` and `_lift`; and `error`. What is
-        unknown is null in Parquet, and left out of a TFRecord, of `tf.train.Example`.
+        `grid_width` and `heatmap`, the float32 values of `AttentionModel.explain` row by row, the
+        frames of a video below one another; where there are masks `localization_mass`, `_auc`,
+        `_hit` and `_lift`; and `error`. What is unknown is null in Parquet, and left out of a
+        TFRecord, of `tf.train.Example`.
 
     Raises:
         ImportError: Parquet without pyarrow.

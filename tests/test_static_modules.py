@@ -490,3 +490,26 @@ def test_a_picture_is_saved_as_png(modules):
     assert download.value.suggested_filename == "epoch 7.png"
     picture = np.asarray(Image.open(download.value.path()).convert("RGB"))
     np.testing.assert_array_equal(picture, np.broadcast_to([1, 2, 3], (3, 5, 3)))
+
+
+def test_frames_of_a_video_are_lines_of_their_own(modules):
+    # Two probes of three frames at two steps.
+    groups = modules.evaluate(
+        """async () => {
+          const { chartGroups } = await import("./static/series.js");
+          const shares = { "-1": [0, 0.25, 0.75, 0.5, 0.5, 0], 0: [1, 0, 0, 0.125, 0.25, 0.625] };
+          const series = { name: "frame_share", axes: ["probe", "frame"], method: "rollout" };
+          const run = {
+            setup: { series: [series], methods: ["rollout"], layers: [], frames: 3 },
+            steps: Int32Array.from([-1, 0]),
+            array: (step, name) =>
+              name === "series/frame_share" ? { data: shares[step], shape: [2, 3] } : null,
+          };
+          const chosen = { method: "rollout", probe: 1, layer: null, head: null };
+          return chartGroups(run, chosen).map(({ lines }) =>
+            lines.map(({ label, values }) => [label, [...values]]));
+        }"""
+    )
+    assert groups == [
+        [["frame 1", [0.5, 0.125]], ["frame 2", [0.5, 0.25]], ["frame 3", [0, 0.625]]]
+    ]
