@@ -9,6 +9,7 @@ from keras_attnviz.calling import all_layers, parts_of
 from keras_attnviz.cutting import to_the_bit
 from keras_attnviz.fingerprints import Fingerprints
 from keras_attnviz.splitting import split
+from keras_attnviz.workers import own_variables
 
 # So many bytes of intermediate tensors are kept at most, see `FixedPass`.
 KEPT_BYTES = 1e9
@@ -53,9 +54,11 @@ class FixedPass:
 
     def __call__(self):
         """Returns for each batch a dict from name to eager tensor."""
-        trained = self._trained_handles()
-        if trained != self._trained:
-            self._plan(trained)
+        # Looking at variables must not wait for another worker.
+        with own_variables(self._model):
+            trained = self._trained_handles()
+            if trained != self._trained:
+                self._plan(trained)
         if self._split is None:
             return [self._in_full(batch) for batch in self._batches]
         prints = self._fingerprints()
