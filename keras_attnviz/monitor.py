@@ -110,7 +110,7 @@ class ProbeMonitor:
         self._masks, self._fingerprint = None, probes.fingerprint()
         if probes.masks is not None and self.grid is not None:
             self._masks = mask_shares(self.tall_masks(probes.masks), self.grid)
-        self.inputs = self.attention_model.signature.check(probes.inputs, name="probes")
+        self.inputs = self.attention_model.signature.arrays(probes.inputs, name="probes")
         self.image_place = place_of(probes.images, probes.inputs)
         self.explained = classes_to_explain(explained_class, len(probes), labels=probes.labels)
         specs = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in self.inputs]

@@ -50,8 +50,9 @@ def randomization_check(model, explain, images, *, seed=0):
 
     Args:
         model: a built Keras model.
-        explain: function from `images` to heatmaps `[images, grid_height, grid_width]`, which
-            uses the model as it is when it is called: `AttentionModel(model).rollout`.
+        explain: function from `images` to heatmaps `[images, grid_height, grid_width]`, of videos
+            `[images, frames, grid_height, grid_width]`, which uses the model as it is when it is
+            called: `AttentionModel(model).rollout`.
         images: what `explain` takes, a few of them.
         seed: integer; equal seeds shuffle alike.
 
@@ -124,7 +125,7 @@ def _shuffled(values, generator):
 
 def _maps(explain, images):
     maps = np.asarray(explain(images), np.float32)
-    if maps.ndim != 3:
+    if maps.ndim not in (3, 4):
         must = "a function to heatmaps [images, grid_height, grid_width]"
         raise ValueError(message("explain", must, maps))
     return maps.reshape(len(maps), -1)

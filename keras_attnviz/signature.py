@@ -109,7 +109,7 @@ class InputSignature:
             _check_size_is_known(tuple(signature._members[index].shape)[1:])
         if example is None:
             return signature
-        return cls(signature.structure, example=signature.check(example))
+        return cls(signature.structure, example=signature.arrays(example))
 
     def with_tubelet(self, tubelet):
         """Returns the signature of a model in which so many frames share their tokens.
@@ -133,18 +133,18 @@ class InputSignature:
         """
         return [
             tf.cast(tf.convert_to_tensor(member), spec.dtype)
-            for member, spec in zip(self.check(inputs, name=name), self.specs, strict=True)
+            for member, spec in zip(self.arrays(inputs, name=name), self.specs, strict=True)
         ]
 
-    def check(self, inputs, *, name="inputs"):
+    def arrays(self, inputs, *, name="inputs"):
         """Returns the inputs as a flat list, videos as tall images; raises as `flatten` does."""
-        flat = list(self._checked(inputs, name))
+        flat = list(self.check(inputs, name=name))
         for index, video in self.videos.items():
             member = flat[index]
             flat[index] = video.tall(member if tf.is_tensor(member) else np.asarray(member))
         return flat
 
-    def _checked(self, inputs, name):
+    def check(self, inputs, *, name="inputs"):
         """Returns the inputs as a flat list, as they are; raises what `flatten` raises."""
         flat = arranged(self.structure, inputs, name)
         paths = member_paths(self.structure, name)
@@ -196,7 +196,7 @@ class InputSignature:
 
     def _narrowed(self, example):
         """Returns the signature with the sides that it leaves open taken from an example."""
-        flat = self._checked(example, "inputs")
+        flat = self.check(example, name="inputs")
         specs = [
             tf.TensorSpec(
                 [None, *spec.shape[1:].merge_with(shape_of(member)[1:])], spec.dtype, spec.name

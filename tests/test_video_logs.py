@@ -7,6 +7,7 @@ import pytest
 import skimage.data
 from event_files import images_of, scalars_of
 from PIL import Image
+from test_video import open_model
 from zoo import video
 
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet, read_log, render
@@ -239,3 +240,12 @@ def test_probes_of_another_length_are_an_error_before_the_first_step(tmp_path):
     model = compiled(video.joint)
     with pytest.raises(ValueError, match=r"`probes` must be of shape \(None, 4, 16, 24, 3\)"):
         model.fit(videos, labels, verbose=0, callbacks=[AttentionRolloutCallback(videos, tmp_path)])
+
+
+def test_probes_tell_a_model_of_any_length_how_long_they_are(tmp_path):
+    videos, labels = panned(8, frames=3)
+    model = open_model()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    callback = AttentionRolloutCallback(videos[:2], tmp_path)
+    model.fit(videos, labels, verbose=0, callbacks=[callback])
+    assert read_log(tmp_path).setup["frames"] == 3
