@@ -101,7 +101,7 @@ class AttentionModel:
             has_gates=bool(self.gates),
         )
         self.maps, self.left_out, self.layout = found.maps, found.left_out, found.layout
-        self.frames = found.frames
+        self.frames = found.frames or _frames_of(self.gates)
         self._placements, self._query = found.placements, found.query
         self.activation = graph.last_activation(trace.predictions)
         self._evidence = EvidenceSource(trace, found.places, gates)
@@ -366,6 +366,11 @@ class AttentionModel:
     def _explain_graph(self, flat, classes, *, method, options):
         evidence = self._evidence.of(flat, needs=needs_of([method]), classes=classes)
         return self.to_heatmap(explained(method, evidence, self, options))
+
+
+def _frames_of(gates):
+    """Returns the number of frames that gates tell where the model looks in, None without any."""
+    return next((gate.frames for gate in gates if gate.is_spatial and gate.frames > 1), None)
 
 
 def _check_model(model):

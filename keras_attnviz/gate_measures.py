@@ -34,8 +34,10 @@ class GateMeasures:
         self.spatial = [index for index, gate in enumerate(gates) if gate.is_spatial]
         self.grid = grid
         if grid is None and self.spatial:
-            finest = max((gates[index].grid for index in self.spatial), key=math.prod)
-            self.grid = Cells.at_most(finest, _CELLS).grid
+            finest = max(
+                (self.gates[index] for index in self.spatial), key=lambda gate: math.prod(gate.grid)
+            )
+            self.grid = Cells.at_most(finest.grid, _CELLS, frames=finest.frames).grid
 
     def measured(self, values):
         """Returns what is measured of each image, a dict of float32 tensors.

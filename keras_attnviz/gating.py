@@ -22,7 +22,9 @@ class Gate:
             spatial"`, one for each channel at each position; `"branch"`, weights of branches,
             whose sum is 1.
         channels: number of channels of the feature map; of branches the number of branches.
-        grid: `(height, width)` of the feature map.
+        grid: `(height, width)` of the feature map; where the frames of a video are seen as a batch,
+            of all frames below one another.
+        frames: number of frames that are seen as a batch, 1 without.
         trainable: whether training can change the gate, because it is computed from weights that
             are not frozen.
     """
@@ -32,6 +34,7 @@ class Gate:
     channels: int
     grid: tuple
     trainable: bool = True
+    frames: int = 1
 
     @property
     def is_spatial(self):
@@ -63,7 +66,8 @@ class GateSource:
         Returns:
             list of float32 tensors: `[batch, channels]` of channels, `[batch, height, width]` of
             positions, `[batch, height, width, channels]` of both, `[batch, branches]` of branches,
-            means over their channels; values in [0, 1].
+            means over their channels; values in [0, 1]. Of frames that are seen as a batch,
+            channels and branches are means, and positions stand below one another.
         """
         found = []
         for site, gate, is_first in zip(self._sites, self.gates, self._is_first, strict=True):
@@ -79,8 +83,15 @@ class GateSource:
                 values = values[:, 0, 0]
             elif gate.kind == SPATIAL:
                 values = values[..., 0]
-            found.append(values)
+            found.append(_of_video(values, gate) if gate.frames > 1 else values)
         return found
+
+
+def _of_video(values, gate):
+    """Returns the values of a gate's frames `[batch * frames, ...]` as those of videos."""
+    if gate.is_spatial:
+        return tf.reshape(values, [-1, *gate.grid, *values.shape[3:]])
+    return tf.reduce_mean(tf.reshape(values, [-1, gate.frames, values.shape[-1]]), axis=1)
 
 
 def _gate_sites(trace, inputs):
@@ -115,6 +126,16 @@ def _described(trace, sites, inputs):
 
 def _gate(trace, site, factor, features):
     """Returns the `Gate` of a site, whose factor and features have these shapes, or None."""
+    found = _gate_of_batch(trace, site, factor, features)
+    frames = [video.frames for video in trace.signature.videos.values()]
+    if found is None or factor[0] == 1 or factor[0] not in frames:
+        return found
+    grid = (factor[0] * found.grid[0], found.grid[1])
+    return dataclasses.replace(found, grid=grid, frames=factor[0])
+
+
+def _gate_of_batch(trace, site, factor, features):
+    """Returns the `Gate` of a site as if its first axis were that of images, or None."""
     trainable = trace.is_trained(site.values)
     if site.is_branch:
         branches = site.values.shape[-1]

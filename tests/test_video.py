@@ -195,3 +195,30 @@ def test_a_rollout_model_takes_videos_and_is_exported(tmp_path):
     model.export(str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
     np.testing.assert_allclose(loaded.serve(clips())["rollout"], found, rtol=1e-5)
+
+
+def gated_frames(clip):
+    """A network for each frame with a gate over channels, one over positions, one over both."""
+    layers = keras.layers
+    x = layers.Conv2D(8, 3, padding="same", activation="relu")(video.Fold()(clip))
+    pooled = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    x = layers.Multiply(name="which")([x, layers.Conv2D(8, 1, activation="sigmoid")(pooled)])
+    x = layers.Multiply(name="where")([x, layers.Conv2D(1, 3, 1, "same", activation="sigmoid")(x)])
+    x = layers.Multiply(name="both")([x, layers.Conv2D(8, 3, 1, "same", activation="sigmoid")(x)])
+    x = layers.GlobalAveragePooling2D()(x)
+    return layers.GlobalAveragePooling1D()(video.Unfold(clip.shape[1])(x))
+
+
+def test_gates_of_frames_that_are_seen_as_a_batch():
+    model = randomize(video.model_of(gated_frames))
+    found = AttentionModel(model)
+    assert (found.frames, found.maps) == (4, ())
+    assert [gate.kind for gate in found.gates] == ["channel", "spatial", "channel and spatial"]
+    assert [gate.grid for gate in found.gates] == [(64, 24)] * 3
+    _, (which, where, both) = found.gate_values(clips())
+    inner = [model.get_layer(name).input[1] for name in ("which", "where", "both")]
+    channels, positions, full = keras.Model(model.input, inner)(clips())
+    by_video = tf.reshape(channels, [2, 4, 8]).numpy().mean(axis=1)
+    np.testing.assert_allclose(which, by_video, rtol=1e-4)
+    np.testing.assert_allclose(where, tf.reshape(positions, [2, 64, 24]), rtol=1e-4)
+    np.testing.assert_allclose(both, tf.reshape(full, [2, 64, 24, 8]), rtol=1e-4)

@@ -7,7 +7,7 @@ import pytest
 import skimage.data
 from event_files import images_of, scalars_of
 from PIL import Image
-from test_video import open_model
+from test_video import gated_frames, open_model
 from zoo import video
 
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet, read_log, render
@@ -225,7 +225,7 @@ def test_faithfulness_of_videos(tmp_path):
     [
         ({"masks": np.zeros((2, 4, 8))}, r"`masks` must be of shape \[2, 3, 4, 8\]"),
         (
-            {"display": np.zeros((2, 4, 8, 3), np.uint8)},
+            {"display": np.zeros((2, 5, 4, 8, 3), np.uint8)},
             r"`display` must be a uint8 array of shape \[2, 3, height, width, 3\]",
         ),
     ],
@@ -249,3 +249,22 @@ def test_probes_tell_a_model_of_any_length_how_long_they_are(tmp_path):
     callback = AttentionRolloutCallback(videos[:2], tmp_path)
     model.fit(videos, labels, verbose=0, callbacks=[callback])
     assert read_log(tmp_path).setup["frames"] == 3
+
+
+def test_gates_of_frames_are_shown_in_the_sheet(tmp_path):
+    videos, labels = panned(8)
+    model = compiled(gated_frames, frames=FRAMES)
+    callback = AttentionRolloutCallback(videos[:2], tmp_path)
+    model.fit(videos, labels, epochs=1, verbose=0, callbacks=[callback])
+    log = read_log(tmp_path)
+    assert log.problems == []
+    assert (log.setup["frames"], log.setup["grid"]) == (FRAMES, [2 * HEIGHT // 2, 3 * WIDTH // 2])
+    np.testing.assert_allclose(log.series("frame_share").sum(axis=2), 1, rtol=1e-5)
+    where = AttentionModel(model).gate_values(videos[:2])[1][1].numpy()
+    pooled = where.reshape(2, FRAMES, 8, 2, 12, 2).mean(axis=(3, 5))
+    # The second of two layers of the log that are over positions is of both.
+    for probe in range(2):
+        sheet = log.heads(0, probe)[0][0]
+        np.testing.assert_allclose(sheet[:8, 12:24], pooled[probe, 1], atol=0.01)
+        np.testing.assert_allclose(sheet[8:, 12:24], pooled[probe, 4], atol=0.01)
+        assert (sheet[8:, 24:] == 0).all()

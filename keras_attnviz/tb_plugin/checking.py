@@ -11,6 +11,8 @@ _STEPS = np.iinfo(np.int32)
 _GATES = ("channel", "spatial", "channel and spatial", "branch")
 # A page draws a row, or a column, for each; beyond that, none would be seen.
 _MOST_GATES, _MOST_BINS = 1000, 1000
+# A page draws a line for each.
+_MOST_FRAMES = 1000
 _EPOCH_ARRAYS = {"classes": "int32", "confidence": "float32", "label_confidence": "float32"}
 
 
@@ -115,7 +117,7 @@ _PARTS = {
     "gates": lambda value: value is None or _are_gates(value),
     "gate_bins": lambda value: value is None or (_is_count(value) and value <= _MOST_BINS),
     "absolute_methods": lambda value: value is None or _is_list(value, _is_text),
-    "frames": lambda value: value is None or _is_count(value),
+    "frames": lambda value: value is None or (_is_count(value) and value <= _MOST_FRAMES),
 }
 
 
