@@ -14,6 +14,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "images"]
 html_theme = "furo"
 autodoc_member_order = "bysource"
+napoleon_custom_sections = [("Call arguments", "params_style")]
 # A code span in single backquotes, as in the docstrings, is code.
 default_role = "code"
 myst_heading_anchors = 3
