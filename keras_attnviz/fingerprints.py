@@ -20,7 +20,7 @@ class Fingerprints:
     def __init__(self, variables):
         self._variables = list(variables)
         for variable in self._variables:
-            if variable.dtype in (tf.string, tf.resource, tf.variant):
+            if not has_fingerprint(variable):
                 raise TypeError(f"no fingerprint of a variable of {variable.dtype.name}")
         self._sums = tf.function(lambda: [_sums(variable) for variable in self._variables])
 
@@ -31,6 +31,11 @@ class Fingerprints:
     def are_equal(self, some, others):
         """Tells whether two fingerprints are the same."""
         return all(map(np.array_equal, some, others))
+
+
+def has_fingerprint(variable):
+    """Tells whether a variable's values are bits that can be summed."""
+    return variable.dtype not in (tf.string, tf.resource, tf.variant)
 
 
 def _sums(variable):

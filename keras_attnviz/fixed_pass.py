@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_attnviz.calling import all_layers, parts_of
 from keras_attnviz.cutting import to_the_bit
-from keras_attnviz.fingerprints import Fingerprints
+from keras_attnviz.fingerprints import Fingerprints, has_fingerprint
 from keras_attnviz.splitting import split
 from keras_attnviz.workers import own_variables
 
@@ -83,10 +83,9 @@ class FixedPass:
             self.kept += size
             self._kept[number] = kept
         count = len(self._split.clean)
-        again = self._tail(*kept[count:])
-        names = {id(t): n for t, n in zip(self._fetches, self._names, strict=True)}
-        found = dict(zip((names[id(t)] for t in self._split.clean), kept[:count], strict=True))
-        found |= zip((names[id(t)] for t in self._split.dirty), again, strict=True)
+        clean, dirty = self._parts
+        found = dict(zip(clean, kept[:count], strict=True))
+        found |= zip(dirty, self._tail(*kept[count:]), strict=True)
         return {name: found[name] for name in self._names}
 
     def _in_full(self, batch):
@@ -99,7 +98,8 @@ class FixedPass:
         self._trained, self._split = trained, None
         self._forget()
         captures = self._trace.captures()
-        known = {id(p.handle) for v in self._model.variables for p in parts_of(v)}
+        parts = [part for v in self._model.variables for part in parts_of(v)]
+        known = {id(part.handle) for part in parts if has_fingerprint(part)}
         changing = [
             inner
             for inner, outer in captures
@@ -116,16 +116,16 @@ class FixedPass:
             self.share = 1.0
             return
         self._split = found
+        changes = {id(tensor) for tensor in found.dirty}
+        named = list(zip(self._names, self._fetches, strict=True))
+        self._parts = [
+            [name for name, tensor in named if (id(tensor) in changes) == is_dirty]
+            for is_dirty in (False, True)
+        ]
         self._head = self._function(self._all_inputs(), [*found.clean, *found.frontier])
         self._tail = self._function(found.frontier, found.dirty)
-        frozen = [
-            part
-            for v in self._model.variables
-            for part in parts_of(v)
-            if id(part.handle) not in trained
-        ]
-        captured = {id(outer) for _, outer in captures}
-        self._fingerprints = Fingerprints([p for p in frozen if id(p.handle) in captured])
+        frozen = known & {id(outer) for _, outer in captures} - trained
+        self._fingerprints = Fingerprints([part for part in parts if id(part.handle) in frozen])
 
     def _size(self, found):
         """Returns the bytes that one batch needs, as far as shapes are known."""

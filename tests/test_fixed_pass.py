@@ -282,3 +282,21 @@ Changes.TestCase.settings = settings(
     suppress_health_check=list(HealthCheck),
 )
 TestSequencesOfChanges = pytest.mark.one_stack(Changes.TestCase)
+
+
+def test_one_tensor_under_two_names(batches):
+    model = frozen(small_classifier(), 2)
+
+    def compute(evidence):
+        return {
+            "predictions": evidence.predictions,
+            "first": evidence.attentions[0],
+            "again": evidence.attentions[0],
+            "predicted": evidence.predictions,
+        }
+
+    fixed = AttentionModel(model).fixed_pass(compute, batches, methods=[])
+    (found, _) = given(fixed)
+    np.testing.assert_array_equal(found["first"], found["again"])
+    np.testing.assert_array_equal(found["predictions"], found["predicted"])
+    assert_same(given(fixed), in_full(fixed))
