@@ -27,8 +27,8 @@ class FixedPass:
     layers are trainable, and by a `Fingerprints` whether any frozen variable has another value.
     If not, all is computed anew. So what is given never differs from that of a full pass.
 
-    Variables that can change are all those of trainable layers, moving averages of
-    BatchNormalization among them, and those that belong to no layer.
+    Variables that can change are all those that trainable layers have, moving averages of
+    BatchNormalization among them, and what isn't the model's. A change of another one is noticed.
 
     Args:
         model: the Keras model.
