@@ -77,7 +77,7 @@ test-oldest: .venv-oldest/installed chromium ## Run the tests on the oldest supp
 quick: $(VENV)/installed-test chromium ## Run the tests but the slow ones
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
-# The fit takes half an hour and 10 GB of disk. The tests run in one process, which counts inputs.
+# The fit takes half an hour and 7 GB of disk. The tests run in one process, which counts inputs.
 FUZZ_FACTOR ?= 50
 FUZZ_SECONDS ?= 300
 SOAK_EPOCHS ?= 1000

@@ -3,7 +3,7 @@
     python benchmarks/soak.py [--epochs 1000] [--log-dir FOLDER]
 
 Prints a line every 50 epochs and what is to be held at the end, and writes it as JSON. The log
-takes 10 GB of disk; it is removed at the end unless a folder is given.
+takes 7 GB of disk; it is removed at the end unless a folder is given.
 """
 
 import argparse
@@ -102,7 +102,8 @@ def verdicts(rows):
     slower = last["epoch_end_s"] / first["epoch_end_s"]
     return [
         ("memory after the first 50 epochs grows by (MB)", growth, 20, growth < 20),
-        ("log: spread of what 50 epochs add, of their mean", spread, 0.02, spread < 0.02),
+        # Pictures get more or less compact while the heatmaps change.
+        ("log: spread of what 50 epochs add, of their mean", spread, 0.05, spread < 0.05),
         ("epoch's end, last 50 epochs / first 50", slower, 1.25, slower < 1.25),
         ("functions traced", last["traces"], 1, last["traces"] == 1),
     ]
