@@ -15,6 +15,9 @@ from zoo import gated
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet
 from keras_attnviz.methods import explained
 
+# Blocks are frozen by the names that vit-keras gives them.
+pytestmark = pytest.mark.vit_keras
+
 METHODS = ["rollout", "affinity"]
 
 
