@@ -72,14 +72,14 @@ def layer_health(measures, heads):
         name: np.split(measures[name].mean(axis=0), np.cumsum(counts)[:-1])
         for name, counts in (("entropy", heads), ("non_patch", heads), ("divergences", pairs))
     }
-    dead = map(dead_heads, split["entropy"], split["non_patch"])
+    dead = _by_layer(dead_heads, split["entropy"], split["non_patch"])
     return {
         "sink_share": measures["sinks"].mean(axis=0),
         "artifact_tokens": measures["artifacts"].mean(axis=0),
         "non_patch_share": np.float32([values.mean() for values in split["non_patch"]]),
         "head_diversity": np.float32([_mean(values) for values in split["divergences"]]),
-        "dead_heads": np.float32(list(dead)),
-        "duplicate_heads": np.float32([duplicate_heads(each) for each in split["divergences"]]),
+        "dead_heads": dead,
+        "duplicate_heads": _by_layer(duplicate_heads, split["divergences"]),
     }
 
 
@@ -160,6 +160,19 @@ def _chosen_rows(attention, placement):
         return tf.gather(attention, slots[places], axis=2)
     chosen = [divmod(int(slot), placement.queries) for slot in slots[places]]
     return tf.stack([attention[:, group, :, query] for group, query in chosen], axis=2)
+
+
+def _by_layer(function, *of_layers):
+    """Returns a function's value of each layer, float32 `[layers]`; alike layers at once.
+
+    `of_layers` are lists of one array a layer.
+    """
+    sizes = np.array([len(each) for each in of_layers[0]])
+    values = np.empty(len(sizes), np.float32)
+    for size in np.unique(sizes):
+        chosen = np.flatnonzero(sizes == size)
+        values[chosen] = function(*(np.stack([each[n] for n in chosen]) for each in of_layers))
+    return values
 
 
 def _mean(values):

@@ -1,6 +1,9 @@
 """What the Images tab shows of each probe: caption, picture, overlays, color bars."""
 
+import concurrent.futures
+import contextlib
 import dataclasses
+import os
 import re
 
 import numpy as np
@@ -110,7 +113,7 @@ def _block(picture, grid, method, colors, *, text, has_title, shares):
         picture, grid, limit=limit, color_map=colors.color_map, opacity=colors.opacity
     )
     width = picture.shape[1]
-    labels = ["0", f"{limit:.3g}{shown(method).unit}"]
+    labels = ("0", f"{limit:.3g}{shown(method).unit}")
     bar = render.color_bar(width, labels=labels, color_map=colors.color_map, size=text)
     title = [render.text_strip(shown(method).title, width, size=text)] if has_title else []
     bars = []
@@ -167,28 +170,35 @@ def as_markdown(text):
     return re.sub(r"(^[#>+-]|[\\`*\[\]]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
 
 
-def write_panels(writer, step, snapshot, probes, colors, *, moment, sheet=_NO_SHEET):
-    """Writes the panel of each probe.
+@contextlib.contextmanager
+def drawn_panels(step, snapshot, probes, colors, *, moment, sheet=_NO_SHEET):
+    """Draws the panel of each probe on threads, while the `with` block goes on.
 
     Args:
-        writer: an `AttentionWriter`.
         step: integer.
         snapshot: a `Snapshot`.
         probes: the `ProbeSet`.
         colors: `ColorScale`.
         moment: text, when the snapshot was taken.
         sheet: the `Sheet` that videos are shown in.
+
+    Yields:
+        iterator over the panels in the order of the probes, each a dict of the arguments of
+        `AttentionWriter.image`; what fails is raised by it.
     """
-    for index, (name, tag) in enumerate(zip(probes.names, tag_names(probes.names), strict=True)):
+    tags = tag_names(probes.names)
+
+    def drawn(index):
         caption = probe_caption(index, snapshot, probes, moment=moment)
-        heat = _heat_of(snapshot, index, sheet)
-        shares = _shares_of(snapshot, index)
+        heat, shares = _heat_of(snapshot, index, sheet), _shares_of(snapshot, index)
         shown = sheet.picture(probes.display[index])
         picture = probe_panel(shown, heat, caption, colors, shares=shares)
-        writer.image(
-            step,
-            f"attention/{tag}",
-            render.png_bytes(picture),
-            size=picture.shape[:2],
-            description=as_markdown(f"{name}. Step {step}, {caption}."),
-        )
+        return {
+            "tag": f"attention/{tags[index]}",
+            "png": render.png_bytes(picture),
+            "size": picture.shape[:2],
+            "description": as_markdown(f"{probes.names[index]}. Step {step}, {caption}."),
+        }
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield pool.map(drawn, range(len(tags)))

@@ -1,7 +1,7 @@
 """The log of one training's probes: opened, written step by step, closed."""
 
 from keras_attnviz.events import AttentionWriter, tag_names
-from keras_attnviz.panel import write_panels
+from keras_attnviz.panel import drawn_panels
 from keras_attnviz.records import TabRecords
 
 
@@ -60,25 +60,18 @@ class ProbeLog:
             baseline: the `Snapshot` before training, which may be this one, or None.
             last: the `Snapshot` that was logged before this one, or None.
         """
-        write_panels(
-            self._writer,
-            step,
-            snapshot,
-            self._probes,
-            self._colors,
-            moment=moment,
-            sheet=self._sheet,
-        )
-        named = {f"attention/{name}": value for name, value in scalars.items()}
-        self._writer.scalars(step, named)
-        tags = tag_names([gate.layer for gate in snapshot.gates])
-        for index, tag in enumerate(tags):
-            values = snapshot.measures.get(f"gate_profile/{index}")
-            if values is not None:
-                self._writer.histogram(step, f"attention/gate/{tag}", values)
-        if self._records is not None:
-            self._write_records(step, snapshot, baseline=baseline, last=last)
-        self._writer.flush()
+        writer = self._writer
+        with drawn_panels(
+            step, snapshot, self._probes, self._colors, moment=moment, sheet=self._sheet
+        ) as panels:
+            named = {f"attention/{name}": value for name, value in scalars.items()}
+            writer.scalars(step, named)
+            self._write_histograms(step, snapshot)
+            if self._records is not None:
+                self._write_records(step, snapshot, baseline=baseline, last=last)
+            for panel in panels:
+                writer.image(step, **panel)
+        writer.flush()
 
     def write_text(self, step, tag, text):
         """Writes Markdown for TensorBoard's Text tab."""
@@ -90,6 +83,14 @@ class ProbeLog:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
+
+    def _write_histograms(self, step, snapshot):
+        """Writes the distribution of each gate's values."""
+        tags = tag_names([gate.layer for gate in snapshot.gates])
+        for index, tag in enumerate(tags):
+            values = snapshot.measures.get(f"gate_profile/{index}")
+            if values is not None:
+                self._writer.histogram(step, f"attention/gate/{tag}", values)
 
     def _write_records(self, step, snapshot, *, baseline, last):
         """Writes what the Attention tab shows."""

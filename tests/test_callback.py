@@ -118,9 +118,9 @@ def test_pictures_show_probe_and_rollout_on_one_scale(learned, probes):
     for index in range(4):
         panel, _ = images_of(log_dir / "attention")[f"attention/probe_{index}"][11]
         picture = render.enlarged(probes.display[index])
-        np.testing.assert_array_equal(panel[56:312, :256], picture)
+        np.testing.assert_array_equal(panel[50:274, :224], picture)
         expected = render.overlay(picture, heatmaps[index], limit=4.0)
-        difference = np.abs(panel[56:312, 262:].astype(int) - expected)
+        difference = np.abs(panel[50:274, 230:].astype(int) - expected)
         assert difference.max() <= 1
 
 
@@ -507,7 +507,7 @@ def test_one_color_scale_or_one_for_each_picture(faces, probes, tmp_path):
     fit(faces, tmp_path, probes, epochs=1, color_scale="image", opacity=1.0, color_map="gray")
     for series in images_of(tmp_path / "attention").values():
         for panel, _ in series.values():
-            assert panel[56:312, 262:].max() >= 253
+            assert panel[50:274, 230:].max() >= 253
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from event_files import images_of
 
 from keras_attnviz import ProbeSet, render
 from keras_attnviz.events import AttentionWriter
-from keras_attnviz.panel import ColorScale, probe_caption, probe_panel, write_panels
+from keras_attnviz.panel import ColorScale, drawn_panels, probe_caption, probe_panel
 from keras_attnviz.snapshots import Snapshot
 
 pytestmark = pytest.mark.one_stack
@@ -50,14 +50,14 @@ def test_panel_holds_picture_and_overlay():
     grid[:, :4] = 4.0
     colors = ColorScale(opacity=1.0)
     panel = probe_panel(CAT, {"rollout": grid}, "after epoch 1", colors)
-    # Text is 26 pixels high in a picture 688 pixels wide.
-    assert panel.shape == (39 + height + 65, 2 * width + 6, 3)
-    np.testing.assert_array_equal(panel[39 : 39 + height, :width], picture)
+    # Text is 23 pixels high in a picture 604 pixels wide.
+    assert panel.shape == (34 + height + 57, 2 * width + 6, 3)
+    np.testing.assert_array_equal(panel[34 : 34 + height, :width], picture)
     # Left half at the limit's color, right half at the lowest.
     highest, lowest = render.colorize([4.0, 0.0], limit=4.0)
     np.testing.assert_array_equal(panel[100, width + 6], highest)
     np.testing.assert_array_equal(panel[100, -1], lowest)
-    assert (panel[:39] < 128).any()
+    assert (panel[:34] < 128).any()
 
 
 @pytest.mark.parametrize("others", [["affinity"], ["affinity", "relevance"]])
@@ -66,9 +66,9 @@ def test_several_methods_stand_in_two_columns(others):
     height, width = picture.shape[:2]
     heat = {"rollout": np.full((6, 8), 4.0)} | dict.fromkeys(others, np.full((6, 8), 1.0))
     panel = probe_panel(CAT, heat, "after epoch 1", ColorScale(opacity=1.0))
-    row = 39 + height + 65
-    assert panel.shape == (39 + 2 * row, 2 * width + 6, 3)
-    np.testing.assert_array_equal(panel[78 : 78 + height, :width], picture)
+    row = 34 + height + 57
+    assert panel.shape == (34 + 2 * row, 2 * width + 6, 3)
+    np.testing.assert_array_equal(panel[68 : 68 + height, :width], picture)
     highest, middle, quarter = render.colorize([4.0, 2.0, 1.0], limit=4.0)
     np.testing.assert_array_equal(panel[100, width + 6], highest)
     # Affinity's color scale ends at 2, others' at 4.
@@ -76,8 +76,8 @@ def test_several_methods_stand_in_two_columns(others):
     below_right = quarter if "relevance" in others else (255, 255, 255)
     np.testing.assert_array_equal(panel[row + 100, -1], below_right)
     # The methods' titles.
-    assert (panel[39:78, width + 6 :] < 128).any()
-    assert (panel[row + 39 : row + 78, :width] < 128).any()
+    assert (panel[34:68, width + 6 :] < 128).any()
+    assert (panel[row + 34 : row + 68, :width] < 128).any()
 
 
 def probes_of(**options):
@@ -117,7 +117,9 @@ def test_captions_where_there_is_no_class():
 def test_panels_are_written_for_every_probe(tmp_path):
     probes, colors = probes_of(names=["a black one", "white"]), ColorScale(color_map="gray")
     writer = AttentionWriter(tmp_path, first_step=0)
-    write_panels(writer, 5, snapshot_of(), probes, colors, moment="after epoch 6")
+    with drawn_panels(5, snapshot_of(), probes, colors, moment="after epoch 6") as panels:
+        for panel in panels:
+            writer.image(5, **panel)
     writer.close()
     found = images_of(tmp_path / "attention")
     assert sorted(found) == ["attention/a_black_one", "attention/white"]

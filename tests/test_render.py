@@ -47,7 +47,7 @@ def test_overlay_by_hand():
 
 
 def test_small_pictures_are_enlarged_and_large_ones_kept():
-    assert render.enlarged(CAT[:24, :48]).shape == (256, 512, 3)
+    assert render.enlarged(CAT[:24, :48]).shape == (224, 448, 3)
     large = skimage.data.chelsea()
     np.testing.assert_array_equal(render.enlarged(large), large)
 
@@ -62,7 +62,7 @@ def test_text_is_drawn_and_cut_to_the_width():
 
 
 def test_color_bar_shows_the_whole_map():
-    bar = render.color_bar(200, labels=["0", "1", "2"], color_map="viridis")
+    bar = render.color_bar(200, labels=("0", "1", "2"), color_map="viridis")
     expected = matplotlib.colormaps["viridis"]([0.0, 1.0], bytes=True)[:, :3]
     np.testing.assert_array_equal(bar[8, [0, -1]], expected)
     assert bar.shape == (30, 200, 3)

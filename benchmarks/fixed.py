@@ -1,0 +1,83 @@
+"""What the pass over the probes costs when part of a model is frozen, in times the forward pass."""
+
+import tempfile
+
+import models
+import numpy as np
+import tensorflow as tf
+from timing import interleaved, median_ratio
+
+from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet
+from keras_attnviz.methods import explained
+
+SIZE, ROUNDS = 224, 15
+HEADS = "head"
+
+
+def freeze_below(model, blocks):
+    """Makes a vit-keras model's last blocks trainable, and its norm and head; None for all."""
+    encoders = [layer.name for layer in model.layers if "encoderblock" in layer.name]
+    trained = encoders[len(encoders) - blocks :] if blocks is not None else encoders
+    for layer in model.layers:
+        is_above = "encoder_norm" in layer.name or layer.name == HEADS
+        layer.trainable = blocks is None or layer.name in trained or is_above
+
+
+def probe_pass(model, images):
+    """Returns a `FixedPass` of predictions and rollout, as the callback runs it."""
+    attention_model = AttentionModel(model)
+
+    def measured(evidence):
+        heat = explained("rollout", evidence, attention_model, {})
+        return {"predictions": evidence.predictions, "heat": heat}
+
+    classes = np.full(len(images), -1, np.int32)
+    return attention_model.fixed_pass(measured, [([images], classes)], methods=["rollout"])
+
+
+def measure():
+    """Returns a dict of dicts of ratios, by what is trainable."""
+    images = np.float32(models.photographs(image_size=SIZE) / 127.5 - 1)
+    found = {}
+    for name, blocks in {"2 of 12 blocks": 2, "head": 0, "all": None}.items():
+        model = models.vit_b16(SIZE)
+        freeze_below(model, blocks)
+        found[name] = _of_model(model, images, head_only=name == "head")
+    return found
+
+
+def _of_model(model, images, *, head_only):
+    forward = tf.function(lambda batch: model(batch, training=False))
+    batch = tf.constant(images)
+    of_probes = probe_pass(model, images)
+    of_probes()
+    with tempfile.TemporaryDirectory() as log_dir:
+        callback = AttentionRolloutCallback(ProbeSet(images), log_dir)
+        callback.set_params({"epochs": 1000})
+        callback.set_model(model)
+        model.stop_training = False  # as `fit` does
+        callback.on_train_begin()
+        callback.on_epoch_begin(0)
+        epochs = iter(range(1000))
+        functions = {
+            "forward": lambda: forward(batch).numpy(),
+            "probe pass": lambda: [each.numpy() for each in of_probes()[0].values()],
+            "on_epoch_end": lambda: callback.on_epoch_end(next(epochs), {}),
+        }
+        if of_probes.share < 1:
+            functions["fingerprint"] = of_probes._fingerprints
+        seconds = interleaved(functions, rounds=ROUNDS)
+        callback.on_train_end()
+    ratios = {n: median_ratio(seconds, n, "forward") for n in functions if n != "forward"}
+    return {
+        **ratios,
+        "forward (s)": float(np.median(seconds["forward"])),
+        "share of operations": of_probes.share,
+        "kept (MB)": of_probes.kept / 1e6,
+    }
+
+
+if __name__ == "__main__":
+    for trainable, ratios in measure().items():
+        for what, ratio in ratios.items():
+            print(f"{trainable:<16} {what:<20} {ratio:8.3f}")
