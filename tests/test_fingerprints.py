@@ -1,15 +1,21 @@
 """Fingerprints of variables: any change of one value shows."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attnviz.fingerprints import Fingerprints
+from keras_attnviz.fingerprints import Fingerprints, _odd_numbers
 
 
 def test_by_hand():
+    odd = _odd_numbers(3)
+    assert (odd % 2 == 1).all()
     rows = Fingerprints([tf.Variable([[1, 2, 3], [4, 5, 6]], dtype=tf.int32)])()
-    np.testing.assert_array_equal(rows[0], [6, 15])
+    np.testing.assert_array_equal(rows[0], [[1, 2, 3], [4, 5, 6]] @ odd)
+    pairs = Fingerprints([tf.Variable([[1, 2, 3, 4]], dtype=tf.int32)])()
+    np.testing.assert_array_equal(pairs[0], [1 + (2 << 32), 3 + (4 << 32)] @ odd[:2])
     # The bits of 1.0 and -2.0.
     vector = Fingerprints([tf.Variable([1.0, -2.0])])()
     np.testing.assert_array_equal(vector[0], np.array([0x3F800000, 0xC0000000]).astype("int32"))
@@ -42,6 +48,28 @@ def test_the_smallest_change_and_numbers_that_are_none():
     variable.assign([[1.0, 2.0], [3.0, 4.0]])
     before = fingerprints()
     variable.assign([[1.0, 2.0], [3.0, np.nextafter(np.float32(4), np.float32(5))]])
+    assert not fingerprints.are_equal(before, fingerprints())
+
+
+@pytest.mark.parametrize("width", [7, 8])
+def test_values_that_swap_places_show(width):
+    start = np.random.default_rng(2).normal(size=(3, width)).astype("float32")
+    variable = tf.Variable(start)
+    fingerprints = Fingerprints([variable])
+    before = fingerprints()
+    for first, second in itertools.combinations(range(width), 2):
+        swapped = start.copy()
+        swapped[:, [first, second]] = start[:, [second, first]]
+        variable.assign(swapped)
+        assert not fingerprints.are_equal(before, fingerprints())
+
+
+def test_a_long_vector_is_summed():
+    variable = tf.Variable(tf.zeros(5000))
+    fingerprints = Fingerprints([variable])
+    before = fingerprints()
+    assert before[0].shape == (1,)
+    variable.scatter_nd_update([[4999]], [1e-30])
     assert not fingerprints.are_equal(before, fingerprints())
 
 
