@@ -227,6 +227,19 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._budget.tell(self._run.say)
         self._run.end()
 
+    def plan_line(self):
+        """Returns how many attention layers are frozen and what share of the probes' pass remains.
+
+        Returns:
+            text, one line, of the model as it is trained now.
+
+        Raises:
+            RuntimeError: no training has begun.
+        """
+        if self._monitor is None:
+            raise RuntimeError("no training has begun; call this in or after `fit`")
+        return self._monitor.plan_line()
+
     def write_text(self, step, tag, text):
         """Writes Markdown for TensorBoard's Text tab into the log of the running training.
 

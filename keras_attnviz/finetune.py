@@ -209,10 +209,15 @@ def read_data(data, *, image_size, validation_share=0.2, skip_corrupt=False, see
 
 def _writers(log_dir, probes, attention_options):
     """Returns the callbacks that write into the log directory."""
+    attention_options = {"per_layer_logs": False, **attention_options}
+    attention = AttentionRolloutCallback(probes, log_dir, **attention_options)
     return [
         keras.callbacks.TensorBoard(log_dir, write_graph=False),
         # Before the history's writer, which so gets the attention values too.
-        AttentionRolloutCallback(probes, log_dir, **{"per_layer_logs": False, **attention_options}),
+        attention,
+        keras.callbacks.LambdaCallback(
+            on_train_begin=lambda logs: print(attention.plan_line(), flush=True)
+        ),
         keras.callbacks.CSVLogger(os.path.join(log_dir, HISTORY_FILE)),
     ]
 

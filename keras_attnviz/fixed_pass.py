@@ -52,13 +52,17 @@ class FixedPass:
         self._whole = self._trained = self._split = None
         self._forget()
 
-    def __call__(self):
-        """Returns for each batch a dict from name to eager tensor."""
+    def look(self):
+        """Looks at what training can change now, and sets `share`; computes nothing."""
         # Looking at variables must not wait for another worker.
         with own_variables(self._model):
             trained = self._trained_handles()
             if trained != self._trained:
                 self._plan(trained)
+
+    def __call__(self):
+        """Returns for each batch a dict from name to eager tensor."""
+        self.look()
         if self._split is None:
             return [self._in_full(batch) for batch in self._batches]
         prints = self._fingerprints()

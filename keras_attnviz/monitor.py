@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attnviz._checks import check_choice, check_count, check_ratio, message
+from keras_attnviz.calling import parts_of
 from keras_attnviz.capture import AttentionModel
 from keras_attnviz.cells import mask_shares
 from keras_attnviz.classes import class_probabilities, classes_to_explain
@@ -29,10 +30,13 @@ from keras_attnviz.rollout import FUSIONS, check_start_layer
 from keras_attnviz.sheet import Sheet
 from keras_attnviz.snapshots import Snapshot, entropy_name, frame_names
 from keras_attnviz.video import tall_masks
+from keras_attnviz.workers import own_variables
 
 
 class ProbeMonitor:
     """Takes snapshots of a model on its probes; the model is traced once, at construction.
+
+    Only where its variables are others than before is it traced anew: LoRA, integer weights.
 
     Args:
         model: see `AttentionModel`.
@@ -83,48 +87,34 @@ class ProbeMonitor:
         **options,
     ):
         check_inputs(model, probes)
-        self.model = model
-        self.attention_model = AttentionModel(model, **input_options(probes), **options)
-        maps, layout = self.attention_model.maps, self.attention_model.layout
-        self.layers = tuple(found.layer for found in maps)
-        self.methods = _methods_of(self.attention_model, methods)
-        rollout = self.methods.get("rollout", {})
-        self.options = {"start_layer": start_layer, **rollout_options, **rollout}
-        if "rollout" in self.methods:
-            self.methods["rollout"] = self.options
-        self.measures = None
-        if maps:
-            check_start_layer(start_layer, len(maps))
-            self.measures = Measures(
-                self.attention_model,
-                image_size=probes.images.shape[-3:-1],
-                rollout_options=self.options,
-            )
-        self.gates = GateMeasures(self.attention_model.gates, layout and layout.grid)
-        self.frames = self.attention_model.frames
-        self.sheet = Sheet(self.frames or 1)
-        self.heats = [*self.methods, *([GATES] if self.gates.spatial else [])]
-        self.grid = self.gates.grid
-        self._heads = np.cumsum([0, *(found.heads for found in self.attention_model.maps)])
-        self._batch_size, self._details, self._labels = batch_size, details, probes.labels
-        self._masks, self._fingerprint = None, probes.fingerprint()
-        if probes.masks is not None and self.grid is not None:
-            self._masks = mask_shares(self.tall_masks(probes.masks), self.grid)
-        self.inputs = self.attention_model.signature.arrays(probes.inputs, name="probes")
+        self.model, self._probes, self._details = model, probes, details
+        self._options_given = {**input_options(probes), **options}
+        self._methods_given, self._batch_size = methods, batch_size
+        self.options = {"start_layer": start_layer, **rollout_options}
+        self._labels, self._masks, self._fingerprint = probes.labels, None, probes.fingerprint()
         self.image_place = place_of(probes.images, probes.inputs)
         self.explained = classes_to_explain(explained_class, len(probes), labels=probes.labels)
-        specs = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in self.inputs]
-        self._pass = self.attention_model.fixed_pass(
-            self._measured, self._batches(), methods=list(self.methods)
-        )
-        self._full = tf.function(self._full_graph, input_signature=[specs])
+        self._trace()
+        if probes.masks is not None and self.grid is not None:
+            self._masks = mask_shares(self.tall_masks(probes.masks), self.grid)
         outputs = self._pass.shape("predictions")
         self.has_classes, self._outputs = len(outputs) == 2, list(outputs[1:])
         check_class_names(probes, outputs)
         check_classes(explained_class, self.explained, outputs)
 
     def snapshot(self):
-        """Returns the `Snapshot` of the model as it is now."""
+        """Returns the `Snapshot` of the model as it is now.
+
+        Raises:
+            ValueError: the model has other variables than before, LoRA or integer weights say, and
+                was traced anew, but doesn't have the same attention maps and gates any more.
+        """
+        if _variables_of(self.model) != self._variables:
+            before = self.identity()
+            self._trace()
+            if self.identity() != before:
+                must = "a model with the attention maps and gates that it was traced with"
+                raise ValueError(message("model", must, self.described()))
         batches = self._pass()
         found = {
             name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]
@@ -189,6 +179,17 @@ class ProbeMonitor:
                 parts.append(f"{len(found)} {kind}, {trained} of them trained")
         return ", ".join([*parts, f"outputs {self._outputs}"])
 
+    def plan_line(self):
+        """Returns what is frozen and how much of the pass over the probes is left, one line."""
+        self._pass.look()
+        maps = self.attention_model.maps
+        frozen = sum(not found.trainable for found in maps)
+        layers = f"{frozen} of {len(maps)} attention layers are frozen; " if maps else ""
+        return (
+            f"Probes: {layers}{self._pass.share:.0%} of the operations of their pass are run again "
+            "at each epoch."
+        )
+
     def by_layer(self, heads):
         """Returns an array `[heads of all layers, ...]` as a list of one array a layer."""
         return np.split(heads, self._heads[1:-1])
@@ -210,6 +211,36 @@ class ProbeMonitor:
             ).numpy()
             for name, maps in heat.items()
         }
+
+    def _trace(self):
+        """Traces the model as it is now, and finds what is measured in it."""
+        self._variables = _variables_of(self.model)
+        self.attention_model = AttentionModel(self.model, **self._options_given)
+        maps, layout = self.attention_model.maps, self.attention_model.layout
+        self.layers = tuple(found.layer for found in maps)
+        self.methods = _methods_of(self.attention_model, self._methods_given)
+        if "rollout" in self.methods:
+            self.options = self.methods["rollout"] = {**self.options, **self.methods["rollout"]}
+        self.measures = None
+        if maps:
+            check_start_layer(self.options["start_layer"], len(maps))
+            self.measures = Measures(
+                self.attention_model,
+                image_size=self._probes.images.shape[-3:-1],
+                rollout_options=self.options,
+            )
+        self.gates = GateMeasures(self.attention_model.gates, layout and layout.grid)
+        self.frames = self.attention_model.frames
+        self.sheet = Sheet(self.frames or 1)
+        self.heats = [*self.methods, *([GATES] if self.gates.spatial else [])]
+        self.grid = self.gates.grid
+        self._heads = np.cumsum([0, *(found.heads for found in maps)])
+        self.inputs = self.attention_model.signature.arrays(self._probes.inputs, name="probes")
+        specs = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in self.inputs]
+        self._pass = self.attention_model.fixed_pass(
+            self._measured, self._batches(), methods=list(self.methods)
+        )
+        self._full = tf.function(self._full_graph, input_signature=[specs])
 
     def _batches(self):
         """Returns the probes in batches: flat lists of arrays, and their classes."""
@@ -249,6 +280,13 @@ class ProbeMonitor:
     def _full_graph(self, inputs):
         _, attentions = self.attention_model(self.attention_model.signature.pack(inputs))
         return [self.measures.full(attentions, layer) for layer in range(len(attentions))]
+
+
+def _variables_of(model):
+    """Returns which weights a model has, a frozen set; they may be exchanged for others."""
+    with own_variables(model):
+        # The trace keeps the handles alive, so no other one gets the same id.
+        return frozenset(id(part.handle) for each in model.weights for part in parts_of(each))
 
 
 def _methods_of(attention_model, methods):

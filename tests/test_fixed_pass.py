@@ -1,6 +1,8 @@
 """The probe pass that computes once what training can't change, held against a full pass."""
 
 import logging
+import os
+import re
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from zoo import gated
 
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet
 from keras_attnviz.methods import explained
+from keras_attnviz.monitor import ProbeMonitor
 
 METHODS = ["rollout", "affinity"]
 
@@ -228,6 +231,164 @@ def test_a_fit_logs_the_same_with_and_without(faces, tmp_path, monkeypatch):
         np.testing.assert_allclose(values, whole[name], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+def test_what_is_frozen_is_told(faces):
+    def line_of(model):
+        callback = AttentionRolloutCallback(ProbeSet(faces[0][:2]), "unused")
+        with pytest.raises(RuntimeError, match="no training has begun"):
+            callback.plan_line()
+        return ProbeMonitor(model, callback.probes, **callback._monitor_options).plan_line()
+
+    assert line_of(small_classifier()) == (
+        "Probes: 0 of 3 attention layers are frozen; 100% of the operations of their pass are run "
+        "again at each epoch."
+    )
+    line = line_of(frozen(small_classifier(), 2))
+    share = re.fullmatch(r"Probes: 2 of 3 attention layers are frozen; (\d+)% of .*", line)[1]
+    assert 20 < int(share) < 70
+
+
+def test_random_operations_are_run_again(batches):
+    class Noise(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs + tf.random.normal(tf.shape(inputs))
+
+    backbone = small_classifier().layers[0]
+    model = keras.Sequential([backbone, Noise(), keras.layers.Dense(2)])
+    model(batches[0][0][0])
+    model.trainable = False
+    compute = lambda evidence: {"p": evidence.predictions, "map": evidence.attentions[0]}  # noqa: E731
+    fixed = AttentionModel(model, self_check=False).fixed_pass(compute, batches, methods=[])
+    first, second = given(fixed), given(fixed)
+    assert 0 < fixed.share < 0.1
+    np.testing.assert_array_equal(first[0]["map"], second[0]["map"])
+    assert np.abs(first[0]["p"] - second[0]["p"]).max() > 0
+
+
+@pytest.mark.skipif(not hasattr(keras.layers.Dense, "enable_lora"), reason="no LoRA")
+def test_lora_that_is_enabled_during_a_fit_is_seen(faces):
+    model = frozen(small_classifier(), 0)
+    probes = ProbeSet(faces[0][:2])
+    callback = AttentionRolloutCallback(probes, "unused")
+    monitor = ProbeMonitor(model, probes, **callback._monitor_options)
+    before, trace = monitor.snapshot(), monitor.attention_model
+    np.testing.assert_array_equal(monitor.snapshot().confidences, before.confidences)
+    assert monitor.attention_model is trace
+    dense = next(each for each in blocks_of(model)[0]._flatten_layers() if is_dense(each))
+    dense.enable_lora(2)
+    dense.lora_kernel_b.assign(np.random.default_rng(0).normal(0, 9, (2, 32)))
+    after = monitor.snapshot()
+    assert np.abs(after.confidences - before.confidences).max() > 1e-4
+    afresh = ProbeMonitor(model, probes, **callback._monitor_options).snapshot()
+    np.testing.assert_allclose(after.confidences, afresh.confidences, rtol=1e-6)
+    assert_maps(after, afresh)
+    # Then it is trained.
+    dense.lora_kernel_b.assign(-dense.lora_kernel_b)
+    assert np.abs(monitor.snapshot().confidences - after.confidences).max() > 1e-4
+
+
+def test_another_model_during_a_fit_is_no_step_of_the_log(faces):
+    model = small_classifier()
+    callback = AttentionRolloutCallback(ProbeSet(faces[0][:2]), "unused")
+    monitor = ProbeMonitor(model, callback.probes, **callback._monitor_options)
+    monitor.model = small_classifier(heads=4)
+    with pytest.raises(ValueError, match="`model` must be a model with the attention maps"):
+        monitor.snapshot()
+
+
+def is_dense(layer):
+    return isinstance(layer, keras.layers.Dense) and layer.kernel.shape[0] == 32
+
+
+def assert_maps(found, expected):
+    for method, heat in found.heat.items():
+        np.testing.assert_allclose(heat, expected.heat[method], rtol=1e-5, atol=1e-6)
+
+
+class Averages(keras.callbacks.Callback):
+    """Swaps moving averages of the weights in at each epoch's end, as for an evaluation."""
+
+    def __init__(self):
+        super().__init__()
+        self.averages = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        weights = self.model.get_weights()
+        before = self.averages or weights
+        pairs = zip(before, weights, strict=True)
+        self.averages = [0.5 * each + 0.5 * other for each, other in pairs]
+        self.model.set_weights(self.averages)
+
+
+@pytest.mark.parametrize("case", ["averages", "restored", "phases"])
+def test_whatever_a_fit_does_to_the_weights_is_seen(faces, batches, tmp_path, case):
+    model = frozen(small_classifier(), 2)
+    fixed = pass_of(AttentionModel(model), batches)
+    given(fixed)
+    looks = []
+
+    def look(epoch, logs):
+        looks.append(epoch)
+        assert_same(given(fixed), in_full(fixed))
+
+    callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=look, on_epoch_begin=look)]
+    options = {"verbose": 0, "epochs": 2}
+    if case == "averages":
+        callbacks = [Averages(), *callbacks]
+    if case == "restored":
+        backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+        stop = keras.callbacks.LambdaCallback(on_epoch_begin=interrupt_at(1))
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(*faces, callbacks=[backup, stop], **options)
+        model.set_weights([0 * each for each in model.get_weights()])
+        given(fixed)
+        callbacks = [keras.callbacks.BackupAndRestore(tmp_path / "backup"), *callbacks]
+    model.fit(*faces, callbacks=callbacks, **options)
+    if case == "phases":
+        frozen(model, 0)
+        model.fit(*faces, callbacks=callbacks, **options)
+        assert fixed.share == 1
+        frozen(model, 3)
+        model.fit(*faces, callbacks=callbacks, **options)
+        assert fixed.share < 0.1
+    assert len(looks) == {"averages": 4, "restored": 2, "phases": 12}[case]
+
+
+def interrupt_at(epoch):
+    def act(begun, logs):
+        if begun == epoch:
+            raise KeyboardInterrupt
+
+    return act
+
+
+def test_copies_of_variables_on_several_devices(faces, batches):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        model = frozen(small_classifier(), 2)
+    fixed = pass_of(AttentionModel(model), batches)
+    given(fixed)
+    train(model, faces)
+    assert_same(given(fixed), in_full(fixed))
+    assert 0 < fixed.share < 0.6
+    kernel = blocks_of(model)[0].weights[0]
+    kernel.assign(kernel + 1.0)
+    assert_same(given(fixed), in_full(fixed))
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_in_mixed_precision(faces, batches, dtype):
+    keras.mixed_precision.set_global_policy(dtype)
+    try:
+        model = frozen(small_classifier(), 2)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    fixed = pass_of(AttentionModel(model), batches)
+    given(fixed)
+    train(model, faces)
+    assert_same(given(fixed), in_full(fixed))
+    assert 0 < fixed.share < 0.6
+
+
 class Changes(RuleBasedStateMachine):
     """Random sequences of what happens to a model between two epochs."""
 
@@ -277,7 +438,7 @@ class Changes(RuleBasedStateMachine):
 
 
 Changes.TestCase.settings = settings(
-    max_examples=40,
+    max_examples=40 * int(os.environ.get("FUZZ_FACTOR", 1)),
     stateful_step_count=8,
     deadline=None,
     derandomize=True,
