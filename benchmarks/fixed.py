@@ -11,16 +11,15 @@ from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet
 from keras_attnviz.methods import explained
 
 SIZE, ROUNDS = 224, 15
-HEADS = "head"
 
 
 def freeze_below(model, blocks):
-    """Makes a vit-keras model's last blocks trainable, and its norm and head; None for all."""
+    """Leaves the last blocks of a vit-keras model trainable, its norm and head; None for all."""
     encoders = [layer.name for layer in model.layers if "encoderblock" in layer.name]
-    trained = encoders[len(encoders) - blocks :] if blocks is not None else encoders
+    trained = {"Transformer_encoder_norm", "head"}
+    trained |= set(encoders if blocks is None else encoders[len(encoders) - blocks :])
     for layer in model.layers:
-        is_above = "encoder_norm" in layer.name or layer.name == HEADS
-        layer.trainable = blocks is None or layer.name in trained or is_above
+        layer.trainable = blocks is None or layer.name in trained
 
 
 def probe_pass(model, images):
@@ -36,17 +35,17 @@ def probe_pass(model, images):
 
 
 def measure():
-    """Returns a dict of dicts of ratios, by what is trainable."""
+    """Returns dicts of figures by what is trainable; ratios to the forward pass, but where said."""
     images = np.float32(models.photographs(image_size=SIZE) / 127.5 - 1)
     found = {}
     for name, blocks in {"2 of 12 blocks": 2, "head": 0, "all": None}.items():
         model = models.vit_b16(SIZE)
         freeze_below(model, blocks)
-        found[name] = _of_model(model, images, head_only=name == "head")
+        found[name] = _of_model(model, images)
     return found
 
 
-def _of_model(model, images, *, head_only):
+def _of_model(model, images):
     forward = tf.function(lambda batch: model(batch, training=False))
     batch = tf.constant(images)
     of_probes = probe_pass(model, images)
@@ -65,7 +64,7 @@ def _of_model(model, images, *, head_only):
             "on_epoch_end": lambda: callback.on_epoch_end(next(epochs), {}),
         }
         if of_probes.share < 1:
-            functions["fingerprint"] = of_probes._fingerprints
+            functions["fingerprint"] = of_probes.fingerprint
         seconds = interleaved(functions, rounds=ROUNDS)
         callback.on_train_end()
     ratios = {n: median_ratio(seconds, n, "forward") for n in functions if n != "forward"}

@@ -6,6 +6,8 @@ import pathlib
 import platform
 import tempfile
 
+import demo_share
+import fixed
 import methods
 import models
 import numpy as np
@@ -132,6 +134,26 @@ def attention_tab():
     return [row(text, found[name], limit) for name, (text, limit) in limits.items()]
 
 
+def frozen_models():
+    """Returns rows about ViT-B/16 of which training can change a part only, and about the demo."""
+    limits = {
+        ("2 of 12 blocks", "probe pass"): 0.25,
+        ("head", "probe pass"): 0.05,
+        ("all", "probe pass"): 1.03,
+        ("2 of 12 blocks", "on_epoch_end"): 0.35,
+        ("2 of 12 blocks", "fingerprint"): 0.03,
+        ("head", "fingerprint"): 0.03,
+    }
+    rows = [
+        row(f"{trainable} trainable: {what}", value, limits.get((trainable, what)))
+        for trainable, figures in fixed.measure().items()
+        for what, value in figures.items()
+    ]
+    share, seconds = demo_share.measure()
+    rows.append(row("share of a demo epoch spent in the callback", share))
+    return [*rows, row("demo epoch (s)", seconds)]
+
+
 def explanation_methods():
     """Returns rows about the explanation methods and metrics, of 8 photographs."""
     limits = {
@@ -158,7 +180,8 @@ def seconds_row(what, values):
 
 
 def main():
-    rows = [*probe_pass(), *explanation_methods(), *token_counts(), *memory(), *attention_tab()]
+    rows = [*probe_pass(), *frozen_models(), *explanation_methods(), *token_counts()]
+    rows += [*memory(), *attention_tab()]
     for entry in rows:
         limit = entry.get("limit")
         verdict = "" if limit is None else f"{limit:>6g}  {'held' if entry['held'] else 'MISSED'}"

@@ -65,12 +65,16 @@ class FixedPass:
         self.look()
         if self._split is None:
             return [self._in_full(batch) for batch in self._batches]
-        prints = self._fingerprints()
+        prints = self.fingerprint()
         if self._prints is not None and not self._fingerprints.are_equal(prints, self._prints):
             _log.debug("Frozen variables have other values: the probes are run in full again.")
             self._forget()
         self._prints = prints
         return [self._of_batch(number) for number in range(len(self._batches))]
+
+    def fingerprint(self):
+        """Returns the `Fingerprints` of the frozen variables as they are now."""
+        return self._fingerprints()
 
     def shape(self, name):
         """Returns the shape of one of the fetched tensors."""

@@ -186,9 +186,7 @@ def png_bytes(picture):
     Of photographs, runs of equal bytes alone give a smaller file than zlib's level 1 does, as fast.
     """
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(
-        buffer, format="PNG", compress_level=1, compress_type=zlib.Z_RLE
-    )
+    Image.fromarray(picture).save(buffer, format="PNG", compress_level=1, compress_type=zlib.Z_RLE)
     return buffer.getvalue()
 
 

@@ -290,7 +290,7 @@ def test_another_model_during_a_fit_is_no_step_of_the_log(faces):
     model = small_classifier()
     callback = AttentionRolloutCallback(ProbeSet(faces[0][:2]), "unused")
     monitor = ProbeMonitor(model, callback.probes, **callback._monitor_options)
-    monitor.model = small_classifier(heads=4)
+    monitor.model = small_classifier(layers=2)
     with pytest.raises(ValueError, match="`model` must be a model with the attention maps"):
         monitor.snapshot()
 

@@ -10,7 +10,9 @@ from zoo.table import FAMILIES
 from zoo.weights import random_inputs, start_afresh
 
 from keras_attnviz import AttentionModel
+from keras_attnviz.calling import all_layers
 from keras_attnviz.evidence import GRADIENTS, LAYER_GRADIENTS, VALUES
+from keras_attnviz.fixed_pass import own_variables_of
 from keras_attnviz.methods import METHODS, explained
 
 ROOT = Path(__file__).parents[1]
@@ -122,6 +124,40 @@ def test_attention_has_the_shapes_of_the_maps_and_rows_of_sum_1(tried):
         groups = [found.groups] if found.groups > 1 else []
         assert attention.shape == (3, *groups, found.heads, found.queries, found.keys)
         np.testing.assert_allclose(tf.reduce_sum(attention, -1), 1, atol=1e-5)
+
+
+def test_half_frozen_what_is_kept_equals_a_full_pass_bit_by_bit(tried):
+    model, attention_model = tried.model, tried.attention_model
+    owners = {id(v): each for each in [model, *all_layers(model)] for v in own_variables_of(each)}
+    # Bottom first, as weights stand, which `all_layers` don't.
+    layers = list({id(owners[id(v)]): owners[id(v)] for v in model.weights}.values())
+    flags = [layer.trainable for layer in layers]
+
+    def measured(evidence):
+        found = {f"map/{n}": each for n, each in enumerate(evidence.attentions)}
+        rollout = explained("rollout", evidence, attention_model, {})
+        return {"predictions": evidence.predictions, "rollout": rollout, **found}
+
+    try:
+        for layer in layers[: len(layers) // 2]:
+            layer.trainable = False
+        batch = (attention_model.signature.flatten(tried.inputs(), name="images"), [-1, -1])
+        fixed = attention_model.fixed_pass(measured, [batch], methods=["rollout"])
+        found = [fixed()[0]]
+        kept = model.get_weights()
+        for variable in {id(v): v for v in model.trainable_variables}.values():
+            variable.assign(1.1 * variable)
+        found.append(fixed()[0])
+        expected = fixed._in_full(fixed._batches[0])
+        assert fixed.share < 1
+        for name, values in found[1].items():
+            np.testing.assert_array_equal(values, expected[name], err_msg=name)
+        difference = np.abs(found[1]["predictions"] - found[0]["predictions"]).max()
+        assert difference > 0
+    finally:
+        model.set_weights(kept)
+        for layer, flag in zip(layers, flags, strict=True):
+            layer.trainable = flag
 
 
 def test_heatmaps_are_shares_of_the_patches(tried):
