@@ -1,6 +1,7 @@
 # The developers' and users' commands; CI calls the same ones.
 # Needs make, git and Python 3.10 or 3.11 with pip and venv; everything else goes into .venv, and
-# for the other stacks of Keras into .venv-legacy, .venv-tf-keras and .venv-oldest.
+# for the other stacks of Keras into .venv-legacy, .venv-tf-keras and .venv-oldest, and for
+# the comparison with PyTorch into .venv-peers.
 
 PYTHON ?= $(shell for python in python3.11 python3.10 python3; do \
 	$$python -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))' \
@@ -100,6 +101,20 @@ format: $(VENV)/installed-lint ## Mend style and formatting
 .PHONY: bench
 bench: $(VENV)/installed-bench chromium ## Measure speed and memory as ratios; writes benchmarks/results/
 	$(BIN)/python benchmarks/run.py
+
+# The CPU build of PyTorch is enough; on Linux pip takes the larger one for NVIDIA cards, unless
+# asked: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make bench-peers
+.venv-peers/installed: setup.py pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.10 or 3.11 with venv is needed; name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --upgrade pip
+	@echo "Installing PyTorch and transformers into .venv-peers; this takes some minutes."
+	PYTHONWARNINGS='ignore:Editable installation' .venv-peers/bin/python -m pip install --quiet --editable '.[bench-peers]'
+	@touch $@
+
+.PHONY: bench-peers
+bench-peers: $(VENV)/installed-bench .venv-peers/installed ## Measure attention maps and rollout in PyTorch and here, as ratios
+	$(BIN)/python benchmarks/run_peers.py .venv-peers/bin/python
 
 .PHONY: bench-quality
 bench-quality: $(VENV)/installed-bench stamps ## Measure which explanation method finds the object

@@ -1,0 +1,93 @@
+"""Measures PyTorch's ViT-B/16 and ours, each against its own forward pass; writes both as JSON.
+
+`python benchmarks/run_peers.py PYTHON`: PYTHON is the interpreter that has torch and transformers.
+"""
+
+import datetime
+import json
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+
+import models
+import numpy as np
+import tensorflow as tf
+from fixed import ROUNDS, freeze_below, probe_pass
+from timing import interleaved, median_ratio
+
+HERE = pathlib.Path(__file__).parent
+# How many of the 12 blocks are trained.
+TRAINED = {"all": None, "2 of 12 blocks": 2, "head": 0}
+
+
+def theirs(python):
+    """Returns rows about Hugging Face's ViT in PyTorch, and versions."""
+    command = [python, HERE / "peers.py"]
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    found = json.loads(printed.splitlines()[-1])
+    texts = {
+        "maps": "PyTorch: predictions + attention maps / forward pass",
+        "rollout": "PyTorch: predictions + rollout / forward pass",
+        "frozen": "PyTorch: the same, 2 of 12 blocks trained",
+    }
+    rows = [row(text, found["ratios"][name]) for name, text in texts.items()]
+    rows.append(row("PyTorch: forward pass, 8 images (s)", found["forward (s)"]))
+    return rows, {name: found[name] for name in ("torch", "transformers")}
+
+
+def ours():
+    """Returns rows about our predictions and rollout, by what is trained."""
+    images = np.float32(models.photographs() / 127.5 - 1)
+    batch, passes = tf.constant(images), {}
+    for name, blocks in TRAINED.items():
+        model = models.vit_b16()
+        freeze_below(model, blocks)
+        passes[name] = probe_pass(model, images)
+    # Of the last model; the passes' models differ from it in what is trained alone.
+    forward = tf.function(lambda batch: model(batch, training=False))
+    functions = {"forward": lambda: forward(batch).numpy()}
+    for name, of_probes in passes.items():
+        functions[name] = lambda run=of_probes: [each.numpy() for each in run()[0].values()]
+    seconds = interleaved(functions, rounds=ROUNDS, warmups=2)
+    rows = [
+        row(
+            f"Keras: predictions + rollout / forward pass, {name} trained",
+            median_ratio(seconds, name, "forward"),
+        )
+        for name in passes
+    ]
+    rows += [
+        row(f"Keras: kept between epochs, {name} trained (MB)", of_probes.kept / 1e6)
+        for name, of_probes in passes.items()
+        if of_probes.share < 1
+    ]
+    rows.append(row("Keras: forward pass, 8 images (s)", statistics.median(seconds["forward"])))
+    return rows, {"tensorflow": tf.__version__}
+
+
+def row(what, value):
+    return {"what": what, "value": value}
+
+
+def main(python):
+    (their_rows, their_versions), (our_rows, our_versions) = theirs(python), ours()
+    rows = [*their_rows, *our_rows]
+    for entry in rows:
+        print(f"{entry['what']:<70} {entry['value']:>9.3f}")
+    now = datetime.datetime.now().astimezone()
+    results = HERE / "results" / f"{now:%Y%m%d-%H%M%S}-peers.json"
+    results.parent.mkdir(exist_ok=True)
+    machine = {
+        "processor": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        **their_versions,
+        **our_versions,
+    }
+    results.write_text(json.dumps({"time": now.isoformat(), **machine, "rows": rows}, indent=1))
+    print(f"written to {results}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
