@@ -3,7 +3,6 @@
 Prints JSON. Run by `run_peers.py` in an environment of its own; imports nothing of this package.
 """
 
-import copy
 import json
 import os
 import statistics
@@ -15,7 +14,7 @@ import transformers
 from photographs import photographs
 from timing import interleaved, median_ratio
 
-ROUNDS, FROZEN, RESIDUAL = 15, 10, 0.5
+ROUNDS, RESIDUAL = 15, 0.5
 
 
 def vit_b16(attention):
@@ -23,18 +22,6 @@ def vit_b16(attention):
     torch.manual_seed(0)
     config = transformers.ViTConfig(num_labels=10, attn_implementation=attention)
     return transformers.ViTForImageClassification(config).eval()
-
-
-def freeze_first(model, blocks):
-    """Makes a model's embeddings and first blocks untrainable."""
-    encoders = [module for module in model.modules() if is_block(module)]
-    assert len(encoders) == model.config.num_hidden_layers
-    for module in [model.vit.embeddings, *encoders[:blocks]]:
-        module.requires_grad_(False)
-
-
-def is_block(module):
-    return type(module).__name__ == "ViTLayer"
 
 
 def rollout(attentions):
@@ -71,8 +58,6 @@ def measure():
     images = torch.from_numpy(np.float32(photographs() / 127.5 - 1)).permute(0, 3, 1, 2)
     images = images.contiguous()
     plain, eager = vit_b16("sdpa"), vit_b16("eager")
-    frozen = copy.deepcopy(eager)
-    freeze_first(frozen, FROZEN)
 
     def with_maps(model):
         return model(images, output_attentions=True)
@@ -86,9 +71,8 @@ def measure():
         {
             "forward": lambda: plain(images).logits.numpy(),
             "maps": lambda: with_maps(eager).logits.numpy(),
+            # Whatever is frozen: nothing is kept.
             "rollout": lambda: with_rollout(eager),
-            # What a callback at an epoch's end does, whatever is frozen: nothing is kept.
-            "frozen": lambda: with_rollout(frozen),
         },
         rounds=ROUNDS,
     )

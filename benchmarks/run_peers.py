@@ -30,7 +30,6 @@ def theirs(python):
     texts = {
         "maps": "PyTorch: predictions + attention maps / forward pass",
         "rollout": "PyTorch: predictions + rollout / forward pass",
-        "frozen": "PyTorch: the same, 2 of 12 blocks trained",
     }
     rows = [row(text, found["ratios"][name]) for name, text in texts.items()]
     rows.append(row("PyTorch: forward pass, 8 images (s)", found["forward (s)"]))

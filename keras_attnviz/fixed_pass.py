@@ -82,14 +82,15 @@ class FixedPass:
 
     def _of_batch(self, number):
         """Returns the tensors of a batch, from what is kept of it."""
-        kept = self._kept.get(number)
-        if kept is None:
+        if number not in self._kept:
             kept = self._head(*self._batches[number])
             size = sum(math.prod(tensor.shape) * tensor.dtype.size for tensor in kept)
-            if self.kept + size > self._limit:
-                return self._in_full(self._batches[number])
-            self.kept += size
-            self._kept[number] = kept
+            fits = self.kept + size <= self._limit
+            self._kept[number] = kept if fits else None
+            self.kept += size * fits
+        kept = self._kept[number]
+        if kept is None:
+            return self._in_full(self._batches[number])
         count = len(self._split.clean)
         clean, dirty = self._parts
         found = dict(zip(clean, kept[:count], strict=True))
