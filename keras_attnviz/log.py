@@ -20,6 +20,7 @@ from keras_attnviz.tb_plugin.checking import (
     read_setup,
 )
 from keras_attnviz.tb_plugin.packing import PackingError, dequantize, unpack
+from keras_attnviz.unchanged import reference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,10 +93,15 @@ class AttentionLog:
         Returns:
             list, bottom layer first, of float32 arrays `[heads, height, width]` on `head_grid`.
         """
-        counts = [layer["heads"] for layer in self.setup["layers"]]
-        shape = (sum(counts), *self.setup["head_grid"])
-        values = _values(self._blob(step, metadata.HEADS_TAG, self._index(probe)), "heads", shape)
-        return np.split(values, np.cumsum(counts)[:-1])
+        layers = range(len(self.setup["layers"]))
+        data, kept, changed = self._parts(step, metadata.HEADS_TAG, self._index(probe))
+        if kept is None:
+            return self._split(data, layers)
+        found = self._split(kept, layers)
+        if changed:
+            own = self._split(data, changed)
+            found = [own[changed.index(i)] if i in changed else found[i] for i in layers]
+        return found
 
     def token_maps(self, step, probe, method="rollout"):
         """Returns where the patches attend.
@@ -110,7 +116,7 @@ class AttentionLog:
             the last two.
         """
         self._check_method(method)
-        data = self._blob(step, metadata.tokens_tag(method), self._index(probe))
+        data = self._whole(step, metadata.tokens_tag(method), self._index(probe))
         return _values(data, "tokens", tuple(self.setup["token_grid"] * 2))
 
     def full_attention(self, step, probe, layer):
@@ -130,7 +136,51 @@ class AttentionLog:
         blob = chosen.index(index) * layers + range(layers)[layer]
         heads = self.setup["layers"][layer]["heads"]
         shape = (heads, *self.setup["token_grid"] * 2)
-        return _values(self._blob(step, metadata.FULL_TAG, blob), "full", shape)
+        return _values(self._whole(step, metadata.FULL_TAG, blob), "full", shape)
+
+    def unchanged_since(self, step):
+        """Returns since when each layer's heads have been the same for all probes.
+
+        Args:
+            step: one of `steps`.
+
+        Returns:
+            list of steps, bottom layer first: `step` itself where the layer has just changed, else
+            an earlier one of the same event file. None if the log doesn't say: those of version 1.
+        """
+        _, fields = unpack(self._record(step, metadata.EPOCH_TAG))
+        return fields.get("since")
+
+    def _split(self, data, layers):
+        """Returns the maps of the layers that a record of heads holds, a list of arrays."""
+        counts = [self.setup["layers"][layer]["heads"] for layer in layers]
+        values = _values(data, "heads", (sum(counts), *self.setup["head_grid"]))
+        return np.split(values, np.cumsum(counts)[:-1])
+
+    def _parts(self, step, tag, index):
+        """Returns `(data, kept, changed)` of a blob: its bytes, the kept blob's, its own layers.
+
+        The last two are None where the blob is whole.
+        """
+        data = self._blob(step, tag, index)
+        found = reference(data, layers=len(self.setup["layers"]))
+        if found is None:
+            return data, None, None
+        (at, changed), kept = found, metadata.kept_tag(tag)
+        blobs = self.records.get(at, {}).get(kept, [])
+        if at > step or index >= len(blobs) or reference(blobs[index], layers=0) is not None:
+            raise ValueError(
+                f"A record of {tag} at step {step} refers to one of {kept} at step {at}, which "
+                "the log does not have."
+            )
+        return data, blobs[index], changed
+
+    def _whole(self, step, tag, index):
+        """Returns the bytes of a blob that is whole, or of the kept one that it is the same as."""
+        data, kept, changed = self._parts(step, tag, index)
+        if changed:
+            raise ValueError(f"A record of {tag} at step {step} names layers: {changed[:5]}.")
+        return data if kept is None else kept
 
     def _epoch(self, step):
         arrays, _ = unpack(self._record(step, metadata.EPOCH_TAG))

@@ -1,5 +1,7 @@
 """Snapshots to the records of the Attention tab; docs/log-format.md has the format."""
 
+import collections
+import itertools
 import json
 import time
 
@@ -14,6 +16,7 @@ from keras_attnviz.sizes import size_lines
 from keras_attnviz.tab_series import TabSeries
 from keras_attnviz.tb_plugin import metadata
 from keras_attnviz.tb_plugin.packing import pack, quantize
+from keras_attnviz.unchanged import Unchanged, write_blobs, write_layers
 
 ROLLOUT = "rollout"
 
@@ -35,13 +38,18 @@ class TabRecords:
         self._series = TabSeries(monitor, probes.masks)
         self._layers = [_layer(found) for found in monitor.attention_model.maps]
         self._layers += [_spatial(gate) for gate in monitor.gates.gates if gate.is_spatial]
+        self._unchanged = collections.defaultdict(Unchanged)
         grid = monitor.grid or (1, 1)
         self._head_cells = (
             Cells(grid, 1) if monitor.measures is None else monitor.measures.head_cells
         )
 
     def write_setup(self, writer, step):
-        """Writes what stays the same over the epochs, and the probes' pictures."""
+        """Writes what stays the same over the epochs, and the probes' pictures.
+
+        That is once for each file of the log; what is written later refers to that file alone.
+        """
+        self._unchanged = collections.defaultdict(Unchanged)
         shown = map(self._monitor.sheet.picture, self._probes.display)
         pictures = [render.png_bytes(picture) for picture in shown]
         setup = json.dumps(self._setup(), allow_nan=False).encode()
@@ -59,7 +67,10 @@ class TabRecords:
             is_baseline: whether the snapshot is the baseline.
         """
         series = self._series.values(snapshot, baseline=baseline, last=last)
+        heads = self._heads(snapshot.measures) if self._layers else {}
+        compared = self._compared(step, heads)
         fields = {"step": step, "wall_time": time.time(), "is_baseline": is_baseline}
+        fields["since"] = compared.since
         writer.record(
             step, metadata.EPOCH_TAG, _epoch_record(len(self._probes), snapshot, series, fields)
         )
@@ -67,28 +78,24 @@ class TabRecords:
             heat = self._monitor.sheet.laid(heat)
             data = pack(_quantized("heat", heat.reshape(len(heat), -1)), step=step)
             writer.record(step, metadata.heat_tag(method), data)
-        found = snapshot.measures
-        if self._layers:
-            heads = [
-                pack({**_quantized("heads", heads), "others": np.float32(others)}, step=step)
-                for heads, others in zip(*self._heads(found), strict=True)
-            ]
-            writer.blobs(step, metadata.HEADS_TAG, heads)
+        if heads:
+            write_layers(writer, step, metadata.HEADS_TAG, heads, compared, rows=self._rows)
         if ROLLOUT in self._monitor.methods:
+            tag = metadata.tokens_tag(ROLLOUT)
             tokens = [
-                pack(_quantized("tokens", self._token_sheets(rows)), step=step)
-                for rows in found["tokens"]
+                _quantized("tokens", self._token_sheets(rows))
+                for rows in snapshot.measures["tokens"]
             ]
-            writer.blobs(step, metadata.tokens_tag(ROLLOUT), tokens)
+            write_blobs(writer, step, tag, tokens, self._unchanged[tag])
 
     def write_full(self, writer, step):
         """Writes every head's whole map of the chosen probes."""
-        blobs = [
-            pack(_quantized("full", self._token_sheets(layer)), step=step)
+        maps = [
+            _quantized("full", self._token_sheets(layer))
             for probe in self._full_probes
             for layer in self._monitor.full_maps(probe)
         ]
-        writer.blobs(step, metadata.FULL_TAG, blobs)
+        write_blobs(writer, step, metadata.FULL_TAG, maps, self._unchanged[metadata.FULL_TAG])
 
     def size_lines(self, epochs, every_epochs):
         """Returns what is to be told before the training, see `sizes.size_lines`."""
@@ -102,7 +109,7 @@ class TabRecords:
         )
 
     def _heads(self, found):
-        """Returns what is logged of layers and heads: `(heads, others)`, arrays `[probes, ...]`.
+        """Returns what is logged of layers and heads, a dict of arrays `[probes, heads, ...]`.
 
         Spatial gates follow the attention layers, each as a layer of one head.
         """
@@ -116,7 +123,21 @@ class TabRecords:
             heads.append(maps @ self._head_cells.means())
             others.append(np.zeros(maps.shape[:2]))
         heads = self._sheets(np.concatenate(heads, axis=1), self._head_cells)
-        return heads, np.concatenate(others, axis=1)
+        others = np.float32(np.concatenate(others, axis=1))
+        return {**_quantized("heads", heads), "others": others}
+
+    @property
+    def _rows(self):
+        """The rows of each layer among those of all heads, a list of slices."""
+        ends = itertools.accumulate(layer["heads"] for layer in self._layers)
+        return [
+            slice(end - layer["heads"], end) for layer, end in zip(self._layers, ends, strict=True)
+        ]
+
+    def _compared(self, step, heads):
+        """Returns the layers' `Comparison` with what was written before, all probes together."""
+        parts = [[array[:, rows] for array in heads.values()] for rows in self._rows]
+        return self._unchanged[metadata.HEADS_TAG].compare(step, parts)
 
     def _sheets(self, values, cells):
         """Returns values `[..., cells]` of `Cells` in the order of the sheet's cells."""

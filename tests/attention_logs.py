@@ -4,6 +4,7 @@ The maps are softmaxes of seeded logits: one spot for each probe, layer and head
 over the epochs and grows sharper, on noise.
 """
 
+import collections
 import dataclasses
 import io
 import itertools
@@ -17,7 +18,8 @@ from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.util import tensor_util
 
 from keras_attnviz.tb_plugin import metadata
-from keras_attnviz.tb_plugin.packing import pack, quantize
+from keras_attnviz.tb_plugin.packing import pack, quantize, unpack
+from keras_attnviz.unchanged import Unchanged, write_blobs, write_layers
 
 RUN = "attention"
 _numbers = itertools.count()
@@ -79,6 +81,8 @@ class MadeUpTraining:
         methods: texts.
         full_probes: indices of the probes whose whole maps are logged, each second epoch.
         with_tokens: whether maps from every patch to every patch are logged.
+        frozen: how many layers, from the bottom, attend as before training at each step. With some,
+            what has not changed is logged once; of all layers, the maps from patches are among it.
         seed: integer.
     """
 
@@ -90,6 +94,7 @@ class MadeUpTraining:
     methods: tuple = ("rollout", "last layer")
     full_probes: tuple = ()
     with_tokens: bool = True
+    frozen: int = 0
     seed: int = 0
 
     def write(self, file, steps, *, start=True):
@@ -100,19 +105,45 @@ class MadeUpTraining:
         pictures = [self.picture(probe) for probe in range(len(self.names))]
         setup = json.dumps(self.setup()).encode()
         file.blobs(steps[0], metadata.SETUP_TAG, [setup, *pictures])
+        unchanged = collections.defaultdict(Unchanged)
         for step in steps:
-            file.record(step, metadata.EPOCH_TAG, self.epoch(step))
+            compared = self._compared(unchanged, step)
+            since = {} if compared is None else {"since": compared.since}
+            file.record(step, metadata.EPOCH_TAG, self.epoch(step, **since))
             for method in self.methods:
                 file.record(step, metadata.heat_tag(method), self.heat(step, method))
             probes = range(len(self.names))
-            file.blobs(step, metadata.HEADS_TAG, [self.head_maps(step, p) for p in probes])
+            if compared is None:
+                file.blobs(step, metadata.HEADS_TAG, [self.head_maps(step, p) for p in probes])
+            else:
+                arrays, rows = self._heads(step), self._rows()
+                write_layers(file, step, metadata.HEADS_TAG, arrays, compared, rows=rows)
             for method in self.methods if self.with_tokens else ():
                 maps = [self.token_maps(step, p, method) for p in probes]
-                file.blobs(step, metadata.tokens_tag(method), maps)
+                self._blobs(file, step, metadata.tokens_tag(method), maps, unchanged)
             if self.full_probes and step % 2 == 0:
                 chosen = itertools.product(self.full_probes, range(self.layers))
                 maps = [self.full_maps(step, *probe_and_layer) for probe_and_layer in chosen]
-                file.blobs(step, metadata.FULL_TAG, maps)
+                self._blobs(file, step, metadata.FULL_TAG, maps, unchanged)
+
+    def _blobs(self, file, step, tag, blobs, unchanged):
+        if self.frozen:
+            write_blobs(file, step, tag, [unpack(each)[0] for each in blobs], unchanged[tag])
+        else:
+            file.blobs(step, tag, blobs)
+
+    def _compared(self, unchanged, step):
+        if not self.frozen:
+            return None
+        parts = [[a[:, rows] for a in self._heads(step).values()] for rows in self._rows()]
+        return unchanged[metadata.HEADS_TAG].compare(step, parts)
+
+    def _heads(self, step):
+        blobs = [unpack(self.head_maps(step, probe))[0] for probe in range(len(self.names))]
+        return {name: np.stack([blob[name] for blob in blobs]) for name in blobs[0]}
+
+    def _rows(self):
+        return [slice(i * self.heads, (i + 1) * self.heads) for i in range(self.layers)]
 
     def setup(self):
         """Returns the setup, a dict."""
@@ -134,7 +165,10 @@ class MadeUpTraining:
             "suffix": 0,
             "readout": "class token",
             "uniform": 1 / (1 + self.cells),
-            "layers": [{"path": f"vit/block_{index}", **layer} for index in range(self.layers)],
+            "layers": [
+                {**layer, "path": f"vit/block_{index}", "trainable": index >= self.frozen}
+                for index in range(self.layers)
+            ],
             "methods": list(self.methods),
             "rollout": {
                 "head_fusion": "mean",
@@ -163,7 +197,7 @@ class MadeUpTraining:
         Image.fromarray(pixels).save(data, "png")
         return data.getvalue()
 
-    def epoch(self, step):
+    def epoch(self, step, **fields):
         """Returns the packed record of predictions and metrics."""
         count = len(self.names)
         random = self._random(step, 1)
@@ -178,7 +212,8 @@ class MadeUpTraining:
             "series/entropy": random.uniform(0, 1, (self.layers, self.heads)).astype(np.float32),
         }
         baseline = step < 0
-        return pack(arrays, step=step, wall_time=1.8e9 + 60 * step, is_baseline=baseline)
+        time_of_step = 1.8e9 + 60 * step
+        return pack(arrays, step=step, wall_time=time_of_step, is_baseline=baseline, **fields)
 
     def heat(self, step, method):
         """Returns the packed heatmaps of all probes."""
@@ -188,18 +223,22 @@ class MadeUpTraining:
     def head_maps(self, step, probe):
         """Returns one probe's packed maps of all layers and heads."""
         count = self.layers * self.heads
-        codes, highest = quantize(self.attention(count, step, 3, probe))
+        frozen = self.frozen * self.heads
+        maps = [self.attention(count, at, 3, probe) for at in (-1, step)]
+        codes, highest = quantize(np.concatenate([maps[0][:frozen], maps[1][frozen:]]))
         others = np.full(count, 0.1, np.float32)
         return pack({"heads": codes, "heads/highest": highest, "others": others}, step=step)
 
     def token_maps(self, step, probe, method):
         """Returns one probe's packed maps from every patch."""
         number = self.methods.index(method)
-        return _quantized("tokens", self.attention(self.cells, step, 4, probe, number), step=step)
+        at = -1 if self.frozen == self.layers else step
+        return _quantized("tokens", self.attention(self.cells, at, 4, probe, number), step=step)
 
     def full_maps(self, step, probe, layer):
         """Returns one probe's packed maps from every patch, in each head of a layer."""
-        maps = self.attention(self.heads * self.cells, step, 5, probe, layer)
+        at = -1 if layer < self.frozen else step
+        maps = self.attention(self.heads * self.cells, at, 5, probe, layer)
         return _quantized("full", maps.reshape(self.heads, self.cells, -1), step=step)
 
     def attention(self, count, step, *what):

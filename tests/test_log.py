@@ -64,7 +64,7 @@ def within_quantization(found, expected):
 
 def test_setup(log, fitted):
     setup = log.setup
-    assert (setup["version"], setup["grid"], setup["prefix"]) == (1, [6, 6], 1)
+    assert (setup["version"], setup["grid"], setup["prefix"]) == (2, [6, 6], 1)
     assert [probe["name"] for probe in setup["probes"]] == log.probes == NAMES
     assert [probe["label"] for probe in setup["probes"]] == [0, 1, 1]
     assert setup["class_names"] == ["face", "other"]
@@ -246,9 +246,9 @@ def test_a_damaged_record_is_named_and_left_out(tmp_path):
 
 def test_a_newer_format_is_refused(tmp_path):
     writer = AttentionWriter(str(tmp_path), first_step=0)
-    writer.blobs(0, metadata.SETUP_TAG, [json.dumps({"version": 2}).encode()])
+    writer.blobs(0, metadata.SETUP_TAG, [json.dumps({"version": 3}).encode()])
     writer.close()
-    with pytest.raises(ValueError, match=r"has format 2, and this .* reads up to format 1; update"):
+    with pytest.raises(ValueError, match=r"has format 3, and this .* reads up to format 2; update"):
         read_log(tmp_path)
 
 

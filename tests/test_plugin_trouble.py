@@ -389,8 +389,8 @@ def test_a_newer_format_is_said_and_other_runs_are_shown(folder, opened, where):
     write_log(folder.parent, range(3), run="older")
     if where == "resumed":
         write_log(folder.parent, range(3))
-    with EventFile(folder, version=1 if where == "setup" else 2) as file:
-        content = b"something else" if where == "metadata" else b'{"version": 2}'
+    with EventFile(folder, version=1 if where == "setup" else 3) as file:
+        content = b"something else" if where == "metadata" else b'{"version": 3}'
         file.blobs(3, metadata.SETUP_TAG, [content])
         file.record(3, metadata.EPOCH_TAG, b"KAT2")
     tab = opened()
@@ -398,7 +398,7 @@ def test_a_newer_format_is_said_and_other_runs_are_shown(folder, opened, where):
     for route in ("setup", "epochs"):
         response = tab.get(route, run=RUN)
         assert response.status_code == 404
-        assert "the log has format 2, and this keras-attnviz reads up to format 1" in response.text
+        assert "the log has format 3, and this keras-attnviz reads up to format 2" in response.text
         assert "update the keras-attnviz that TensorBoard runs with" in response.text
     assert tab.json("setup", run="older")["problems"] == []
 

@@ -123,8 +123,9 @@ _PARTS = {
 
 def check_epoch(data, *, step, setup):
     """Raises an `UnreadableError` unless bytes are an epoch's record that fits step and setup."""
-    arrays = _record(data, step)
+    arrays, fields = _record(data, step)
     count = len(setup["probes"])
+    _check_since(fields, step, len(setup["layers"]))
     for name, dtype in _EPOCH_ARRAYS.items():
         _check_array(arrays, name, dtype, (count,))
     layers = len(setup["layers"])
@@ -146,7 +147,7 @@ def read_heat(data, *, step, setup):
     Raises:
         UnreadableError: it is no record, or doesn't fit the step and the setup.
     """
-    arrays = _record(data, step)
+    arrays, _ = _record(data, step)
     count, cells = len(setup["probes"]), setup["grid"][0] * setup["grid"][1]
     _check_array(arrays, "heat", "uint8", (count, cells))
     _check_array(arrays, "heat/highest", "float32", (count,))
@@ -168,7 +169,21 @@ def _record(data, step):
         raise UnreadableError("the step is no int32")
     if fields.get("step") != step:
         raise UnreadableError(f"the record says step {str(fields.get('step'))[:50]}")
-    return arrays
+    return arrays, fields
+
+
+def _check_since(fields, step, layers):
+    """Raises an `UnreadableError` unless an epoch's `since`, if any, has a step for each layer."""
+
+    def is_step(value):
+        is_integer = isinstance(value, int) and not isinstance(value, bool)
+        return is_integer and _STEPS.min <= value <= step
+
+    # Logs of version 1 have none.
+    if "since" in fields and not _is_list(fields["since"], is_step):
+        raise UnreadableError("`since` holds something else than steps up to the record's own")
+    if "since" in fields and len(fields["since"]) != layers:
+        raise UnreadableError(f"`since` is of {len(fields['since'])} layers, not {layers}")
 
 
 def _unpack(data):

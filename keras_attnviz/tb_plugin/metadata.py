@@ -4,7 +4,7 @@ PLUGIN_NAME = "attention"
 TAB_NAME = "Attention"
 
 # The first number changes when older readers can't make sense of a log any more.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 # What all tags begin with.
 TAGS = "attention_tab/"
@@ -14,6 +14,7 @@ HEADS_TAG = "attention_tab/heads"
 FULL_TAG = "attention_tab/full"
 _HEAT_TAG = "attention_tab/heat/"
 _TOKENS_TAG = "attention_tab/tokens/"
+_KEPT_TAG = "attention_tab/kept/"
 
 
 def heat_tag(method):
@@ -24,3 +25,8 @@ def heat_tag(method):
 def tokens_tag(method):
     """Returns the tag of a method's maps from every patch to every patch."""
     return _TOKENS_TAG + method
+
+
+def kept_tag(tag):
+    """Returns the tag of the blobs that those of a tag refer to where they have not changed."""
+    return _KEPT_TAG + tag.removeprefix(TAGS)

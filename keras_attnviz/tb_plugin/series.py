@@ -98,7 +98,9 @@ class AttentionLogs:
         return pack(arrays)
 
     def keys(self, run, kind, *, probe, method=None, layer=None):
-        """Returns `{"steps": [...], "keys": [...]}` of one probe's blobs.
+        """Returns `{"steps": [...], "keys": [...]}` of one probe's blobs, and of those kept.
+
+        The latter stand under `kept`, in the same way.
 
         Args:
             run: text.
@@ -112,12 +114,12 @@ class AttentionLogs:
         index = _full_index(setup, probe, layer) if kind == "full" else probe
         tags = {"heads": metadata.HEADS_TAG, "full": metadata.FULL_TAG}
         tag = metadata.tokens_tag(method) if kind == "tokens" else tags[kind]
-        series = self._blobs(run, tag)
-        if not series:
+        found = self._keys(run, tag, index)
+        if found is None:
             raise errors.NotFoundError(f"The run {run!r} has nothing logged as {tag!r}.")
-        there = [datum for datum in series if index < len(datum.values)]
-        steps = [datum.step for datum in there]
-        return {"steps": steps, "keys": [datum.values[index].blob_key for datum in there]}
+        # Afterwards: of a log that grows, they stand before what refers to them.
+        kept = self._keys(run, metadata.kept_tag(tag), index)
+        return {**found, "kept": kept or {"steps": [], "keys": []}}
 
     def blobs(self, keys):
         """Returns the blobs of keys, a list of bytes; an empty one if it can't be read.
@@ -131,6 +133,15 @@ class AttentionLogs:
             blobs = list(readers.map(self._blob, keys))
         known = zip(blobs, are_pictures, strict=True)
         return [blob if is_picture or is_record(blob) else b"" for blob, is_picture in known]
+
+    def _keys(self, run, tag, index):
+        """Returns `{"steps": [...], "keys": [...]}` of one blob of a series, or None."""
+        series = self._blobs(run, tag)
+        if not series:
+            return None
+        there = [datum for datum in series if index < len(datum.values)]
+        keys = [datum.values[index].blob_key for datum in there]
+        return {"steps": [datum.step for datum in there], "keys": keys}
 
     def _setup(self, run):
         """Returns `(setup, blobs, problems)` of the last setup that can be read."""
@@ -288,8 +299,10 @@ def _is_picture(key):
 
 
 def _is_ours(tag):
-    names = (metadata.SETUP_TAG, metadata.HEADS_TAG, metadata.FULL_TAG)
-    return tag in names or tag.startswith(metadata.tokens_tag(""))
+    logged = (metadata.HEADS_TAG, metadata.FULL_TAG)
+    tokens = metadata.tokens_tag("")
+    names = (metadata.SETUP_TAG, *logged, *map(metadata.kept_tag, logged))
+    return tag in names or tag.startswith((tokens, metadata.kept_tag(tokens)))
 
 
 def _one_line(error):

@@ -1,0 +1,148 @@
+"""What has not changed in the log isn't written again: what that is, and how it is read."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_attnviz.tb_plugin.metadata import kept_tag
+from keras_attnviz.tb_plugin.packing import pack, unpack
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What a record's parts, layers for example, are the same as.
+
+    Args:
+        since: list of steps, since which each part has been the same.
+        is_kept: whether the parts are to be written as the kept ones, too.
+        kept: step of the kept parts that hold what has not changed, or None.
+        changed: list of the indices of the parts that have to be written.
+    """
+
+    since: list
+    is_kept: bool
+    kept: int | None
+    changed: list
+
+    def header(self, changed):
+        """Returns the header's fields of a blob that holds these parts alone, a dict."""
+        return {} if self.kept is None else {"layers": changed, "kept": self.kept}
+
+
+class Unchanged:
+    """Compares the parts of a tag's records over the steps of one log file, exactly.
+
+    What stays the same from one step to the next is kept, once; later records refer to it. So
+    there is at most one kept record for each change of what stays the same.
+    """
+
+    def __init__(self):
+        self._last = self._kept = self._kept_step = self._since = None
+
+    def compare(self, step, parts):
+        """Returns the `Comparison` of the parts that are to be written at a step.
+
+        Args:
+            step: integer, above those before.
+            parts: list of lists of arrays, as many as before.
+        """
+        parts = [[np.ascontiguousarray(array).tobytes() for array in part] for part in parts]
+        is_as_last, is_as_kept = (
+            [False] * len(parts)
+            if others is None
+            else [part == other for part, other in zip(parts, others, strict=True)]
+            for others in (self._last, self._kept)
+        )
+        since = [step if not same else self._since[i] for i, same in enumerate(is_as_last)]
+        is_kept = any(last and not kept for last, kept in zip(is_as_last, is_as_kept, strict=True))
+        if is_kept:
+            self._kept, self._kept_step = parts, step
+            is_as_kept = [True] * len(parts)
+        self._last, self._since = parts, since
+        changed = [i for i, same in enumerate(is_as_kept) if not same]
+        kept = self._kept_step if len(changed) < len(parts) else None
+        return Comparison(since, is_kept, kept, changed)
+
+
+def write_layers(writer, step, tag, arrays, compared, *, rows):
+    """Writes blobs of all layers, one a probe, each with the layers that have changed.
+
+    Args:
+        writer: `AttentionWriter`.
+        step: integer.
+        tag: text.
+        arrays: dict from name to array `[probes, rows of all layers, ...]`.
+        compared: the layers' `Comparison`.
+        rows: list of slices, each layer's rows.
+    """
+
+    def blobs(layers, fields):
+        taken = np.concatenate([np.arange(rows[i].stop)[rows[i]] for i in layers])
+        for probe in range(len(next(iter(arrays.values())))):
+            of_probe = {name: array[probe, taken] for name, array in arrays.items()}
+            yield pack(of_probe, step=step, **fields)
+
+    every_layer = range(len(rows))
+    if compared.is_kept:
+        writer.blobs(step, kept_tag(tag), list(blobs(every_layer, {})))
+    changed = compared.changed
+    if changed:
+        found = list(blobs(changed, compared.header(changed)))
+    else:
+        found = [_nothing(step, compared)] * len(next(iter(arrays.values())))
+    writer.blobs(step, tag, found)
+
+
+def write_blobs(writer, step, tag, arrays, unchanged):
+    """Writes blobs, of which those that have not changed hold no arrays.
+
+    Args:
+        writer: `AttentionWriter`.
+        step: integer.
+        tag: text.
+        arrays: list of dicts from name to array, one a blob.
+        unchanged: the tag's `Unchanged`.
+    """
+    compared = unchanged.compare(step, [list(each.values()) for each in arrays])
+    whole = {i: pack(each, step=step) for i, each in enumerate(arrays)}
+    if compared.is_kept:
+        writer.blobs(step, kept_tag(tag), list(whole.values()))
+    changed = set(compared.changed)
+    blobs = [whole[i] if i in changed else _nothing(step, compared) for i in whole]
+    writer.blobs(step, tag, blobs)
+
+
+def _nothing(step, compared):
+    return pack({}, step=step, **compared.header([]))
+
+
+def reference(data, *, layers):
+    """Returns what a blob refers to: `(kept, changed)`, or None where it is whole.
+
+    Args:
+        data: bytes, a packed record.
+        layers: how many layers it may hold.
+
+    Returns:
+        the step of the kept record, and a list of the layers that the blob holds itself.
+
+    Raises:
+        ValueError: the header holds something else.
+    """
+    _, fields = unpack(data)
+    if "layers" not in fields:
+        return None
+    kept, changed = fields.get("kept"), fields["layers"]
+    is_valid = isinstance(changed, list) and all(map(_is_integer, [kept, *changed]))
+    if not is_valid or any(not 0 <= layer < layers for layer in changed):
+        raise ValueError(
+            f"A record's header must name the step of a kept record and layers below {layers}. "
+            f"Received: kept={str(kept)[:50]}, layers={str(changed)[:50]}."
+        )
+    if len(set(changed)) < len(changed):
+        raise ValueError(f"A record's header names a layer twice: {str(changed)[:50]}.")
+    return kept, changed
+
+
+def _is_integer(value):
+    return isinstance(value, int) and not isinstance(value, bool)
