@@ -52,7 +52,7 @@ export async function fetchHeat(run, method, probe) {
   return unpack(await bytes("heat", query)).arrays;
 }
 
-/** Returns a map from step to blob key. */
+/** Returns `{keys, kept}`: a map from step to blob key, and a list of `{step, key}` by steps. */
 export async function fetchKeys(run, kind, probe, { method, layer }) {
   const query = [
     ["run", run],
@@ -61,8 +61,11 @@ export async function fetchKeys(run, kind, probe, { method, layer }) {
   ];
   if (kind === "tokens") query.push(["method", method]);
   if (kind === "full") query.push(["layer", layer]);
-  const { steps, keys } = await json("keys", query);
-  return new Map(steps.map((step, i) => [step, keys[i]]));
+  const { steps, keys, kept } = await json("keys", query);
+  return {
+    keys: new Map(steps.map((step, i) => [step, keys[i]])),
+    kept: kept.steps.map((step, i) => ({ step, key: kept.keys[i] })),
+  };
 }
 
 /** Returns the blobs of some keys, in their order. */

@@ -3,7 +3,7 @@
 import { el, keepFocus, setText } from "./dom.js";
 import { areAllGates, capitalized, isGate, layerName } from "./gates.js";
 import { HeadsLayout, headsOf } from "./heads_layout.js";
-import { drawHeads, headsPicture, mapsOf } from "./heads_paint.js";
+import { drawHeads, headsPicture, mapsOf, markOf } from "./heads_paint.js";
 import { inUnit, short } from "./paint.js";
 
 const LINE = 14; // pixels
@@ -31,8 +31,9 @@ export class HeadsGrid {
   }
 
   /**
-   * Draws a view: `{run, record, other, difference, look, aspect, selection, frozen, changed,
-   * measure, height, room, isLoading, message}`; until a record comes the old one stays, dimmed.
+   * Draws a view: `{run, record, other, difference, look, aspect, selection, frozen, unchanged,
+   * changed, measure, height, room, isLoading, message}`; until a record comes the old one stays,
+   * dimmed.
    */
   show(view) {
     this.scroller.classList.toggle("is-loading", Boolean(view.isLoading));
@@ -52,7 +53,7 @@ export class HeadsGrid {
 
   /** Returns what is said of one cell. */
   describe(layer, head) {
-    const { run, measure, maps, frozen, difference: isDifference } = this.view;
+    const { run, measure, maps, frozen, unchanged, difference: isDifference } = this.view;
     const isOfGate = isGate(run.setup.layers[layer]);
     const parts = [placeName(run, layer, head)];
     const map = maps?.[layer]?.[head === null ? 0 : head + 1];
@@ -67,6 +68,7 @@ export class HeadsGrid {
         parts.push(`${measure.title.toLowerCase()} ${short(value)} ${measure.unit}`.trim());
     }
     if (frozen[layer]) parts.push("frozen");
+    if (unchanged[layer]) parts.push(unchanged[layer]);
     return { title: parts.join(" · "), text: run.setup.layers[layer].path };
   }
 
@@ -119,7 +121,7 @@ export class HeadsGrid {
     const { path } = run.setup.layers[layer];
     const isOfGate = isGate(run.setup.layers[layer]);
     const mark = this._label("", "heads-layer", 0, layout.y(layer), layout.label - 6, layout.tall);
-    mark.append(el("span", { text: layout.names[layer], title: isOfGate ? path : null }));
+    mark.append(el("span", { text: layout.names[layer] }));
     const { grid } = (isOfGate && run.gates.get(path)) || {};
     if (grid && layout.tall >= 2 * LINE) {
       mark.append(el("small", { text: `${grid[0]} × ${grid[1]}` }));
@@ -132,7 +134,6 @@ export class HeadsGrid {
         role: "gridcell",
         class: "heads-cell",
         tabindex: -1,
-        "aria-label": placeName(run, layer, head),
         data: { layer, head: column ? head : "mean" },
       });
       place(cell, layout.x(column), layout.y(layer), layout.width, layout.tall + layout.bar);
@@ -146,12 +147,14 @@ export class HeadsGrid {
     return headsPicture(scale, color, this.layout, this.view);
   }
 
-  _mark({ selection, frozen, changed, best }) {
+  _mark(view) {
+    const { run, selection, frozen, unchanged, changed, best } = view;
     const { layer: chosen, head: chosenHead } = selection;
     const signature = JSON.stringify([
       chosen,
       chosenHead,
       frozen,
+      unchanged,
       changed,
       best?.layer,
       best?.head,
@@ -164,12 +167,13 @@ export class HeadsGrid {
       const layer = Number(row.dataset.layer);
       row.classList.toggle("is-frozen", Boolean(frozen[layer]));
       row.classList.toggle("is-changed", layer === changed);
-      setText(
-        row.firstChild.firstChild,
-        `${layer === changed ? "◆ " : ""}${this.layout.names[layer]}`,
-      );
+      const name = row.firstChild.firstChild;
+      setText(name, `${markOf(view, layer)}${this.layout.names[layer]}`);
+      name.title = titleOf(run.setup.layers[layer], unchanged[layer]);
       for (const cell of row.querySelectorAll("button")) {
         const head = cell.dataset.head === "mean" ? null : Number(cell.dataset.head);
+        const words = [placeName(run, layer, head), unchanged[layer]];
+        cell.setAttribute("aria-label", words.filter(Boolean).join(", "));
         const isChosen = layer === selection.layer && head === selection.head;
         cell.setAttribute("aria-selected", String(isChosen));
         cell.classList.toggle(
@@ -227,6 +231,11 @@ function placeName(run, layer, head) {
   const name = capitalized(layerName(run, layer));
   if (isGate(run.setup.layers[layer])) return name;
   return `${name}, ${head === null ? "mean of heads" : `head ${head + 1}`}`;
+}
+
+/** Returns what the pointer is told of a layer's name. */
+function titleOf(layer, unchanged) {
+  return [isGate(layer) ? layer.path : null, unchanged].filter(Boolean).join(" · ");
 }
 
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -96,6 +96,12 @@ function shareOf({ low, high }, value) {
   return Math.min(1, Math.max(0, (value - low) / (high - low)));
 }
 
+/** Returns what stands before a layer's name: whether it changed most, or not at all. */
+export function markOf({ changed, unchanged }, layer) {
+  if (layer === changed) return "◆ ";
+  return unchanged[layer] ? "= " : "";
+}
+
 /** Returns a canvas of a view with its numbers, drawn `scale` times as fine. */
 export function headsPicture(scale, color, layout, view) {
   const canvas = document.createElement("canvas");
@@ -117,8 +123,7 @@ export function headsPicture(scale, color, layout, view) {
   context.textAlign = "right";
   const right = layout.label - 6;
   layout.names.forEach((name, layer) => {
-    const mark = layer === view.changed ? "◆ " : "";
-    context.fillText(`${mark}${name}`, right, layout.y(layer) + layout.tall / 2, right);
+    context.fillText(`${markOf(view, layer)}${name}`, right, layout.y(layer) + layout.tall / 2, right);
   });
   return canvas;
 }

@@ -1,6 +1,7 @@
 /** Which map is asked for, and its values: from a series, a read-out's heads, or a token's row. */
 
 import { dequantizeMean, dequantizeRow } from "./format.js";
+import { keptAt, recordAt, sourceOf } from "./whole.js";
 
 /** Returns the method whose map is shown: where a patch asks, one that tells of every patch. */
 export function methodFor({ methods, token_methods: ofTokens = methods }, { method, layer, patch }) {
@@ -63,13 +64,15 @@ function keysEntry(run, { probe, method, layer, patch }) {
 
 /** Returns the keys that a selection needs at some steps, as far as they are known. */
 export function keysOf(run, selection, steps) {
-  const keys = keysEntry(run, selection)?.value;
-  return steps.map((step) => keys?.get(step)).filter(Boolean);
+  const value = keysEntry(run, selection)?.value;
+  if (!value) return [];
+  const keys = steps.flatMap((step) => [keptAt(value, step)?.key, value.keys.get(step)]);
+  return [...new Set(keys.filter(Boolean))];
 }
 
 /** Returns the step nearest to `step` at which what a selection needs was logged, or null. */
 export function nearestLogged(run, selection, step) {
-  const steps = [...(keysEntry(run, selection)?.value?.keys() ?? [])];
+  const steps = [...(keysEntry(run, selection)?.value?.keys.keys() ?? [])];
   if (!steps.length) return null;
   return steps.reduce((best, each) =>
     Math.abs(each - step) < Math.abs(best - step) ? each : best,
@@ -91,8 +94,9 @@ export function geometry(finest, grid) {
 }
 
 /** Returns the values of a layer's head, or of the mean of its heads, and the share of others. */
-export function headsOf(run, { arrays }, layer, head) {
-  const [begin, end] = [run.firstHeads[layer], run.firstHeads[layer + 1]];
+export function headsOf(run, record, layer, head) {
+  const { arrays, begin } = sourceOf(run, record, layer);
+  const end = begin + run.setup.layers[layer].heads;
   const heads = arrays.heads;
   const highest = arrays["heads/highest"];
   if (head !== null && head < end - begin) {
@@ -136,13 +140,10 @@ function fromHeat(run, entry, step) {
 }
 
 function fromBlob(run, entry, step, read) {
-  if (!entry.value) return { map: null, promise: entry.promise, missing: null };
-  const key = entry.value.get(step);
-  if (!key) return { map: null, promise: null, missing: entry.value.size ? "step" : "all" };
-  const failure = run.blobs.failure(key);
-  if (failure) return { map: null, promise: null, missing: "readable", failure };
-  const record = run.blobs.peek(key);
-  if (!record) return { map: null, promise: run.blobs.get(key), missing: null };
+  const { record, promise, isMissing, failure } = recordAt(run, entry, step);
+  if (isMissing) return { map: null, promise, missing: entry.value.keys.size ? "step" : "all" };
+  if (failure) return { map: null, promise, missing: "readable", failure };
+  if (!record) return { map: null, promise, missing: null };
   return { map: { others: NaN, ...read(record) }, promise: null, missing: null };
 }
 

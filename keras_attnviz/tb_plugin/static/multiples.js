@@ -6,7 +6,9 @@ import { HeadsGrid } from "./heads.js";
 import { DIFFERENCE_MAP, short } from "./paint.js";
 import { aspectOf } from "./picture.js";
 import { hasDrift, measureAt, measures, mostChanged } from "./series.js";
+import { epochName } from "./timeline.js";
 import { readoutOf, selectionFor } from "./views.js";
+import { recordAt } from "./whole.js";
 
 const REST = 2; // the small multiples rest this many times as long as they took,
 const REST_MS = 45; // but not longer
@@ -123,6 +125,7 @@ export class Multiples {
       aspect: aspectOf(side),
       selection: selectionFor(shown.selection, side),
       frozen: side.run.setup.layers.map(({ trainable }) => trainable === false),
+      unchanged: isDifference ? [] : unchangedTexts(side.run, side.step),
       changed: changed?.layer ?? null,
       best: measure?.best ?? null,
       measure,
@@ -154,15 +157,20 @@ export class Multiples {
     this.changed = button("most-changed");
     this.best = button("best-head");
     this.frozen = el("span", { class: "muted", id: "frozen-note", text: "gray: frozen" });
+    this.unchanged = el("span", {
+      class: "muted",
+      id: "unchanged-note",
+      text: "=: the same as at the epoch logged before",
+    });
     this.gridNote = el("span", { class: "muted", id: "grid-note" });
     this.changed.addEventListener("click", () =>
       this.change({ layer: this.changedLayer, head: null }),
     );
     this.best.addEventListener("click", () => this.change(this.bestPlace));
-    container.append(this.changed, this.best, this.frozen, this.gridNote);
+    container.append(this.changed, this.best, this.frozen, this.unchanged, this.gridNote);
   }
 
-  _tell({ a: { run }, selection, scale, gateLimit }, { changed, measure }, isComparable, records) {
+  _tell({ a: { run, step }, selection, scale, gateLimit }, { changed, measure }, isComparable, records) {
     const from = selection.patch ? `, from the ${readoutOf(run)}` : "";
     setText(this.gridTitle, `${titleOf(run)}${from}`);
     this.side.setAttribute("aria-label", titleOf(run));
@@ -197,6 +205,7 @@ export class Multiples {
       );
     }
     this.frozen.hidden = run.setup.layers.every(({ trainable }) => trainable !== false);
+    this.unchanged.hidden = run.unchangedSince(step).every((since) => since === null);
     let note = "";
     const isHybrid = !areAllGates(run) && run.setup.layers.some(isGate);
     if (isHybrid && scale === "fixed") {
@@ -217,14 +226,15 @@ function titleOf(run) {
 
 function headsRecord(run, probe, step) {
   if (!run.setup.layers.length) return { record: null, promise: null };
-  const keys = run.keys("heads", probe);
-  if (!keys.value) return { record: null, promise: keys.promise };
-  const key = keys.value.get(step);
-  if (!key) return { record: null, promise: null, isMissing: true };
-  const failure = run.blobs.failure(key);
-  if (failure) return { record: null, promise: null, failure };
-  const record = run.blobs.peek(key);
-  return { record, promise: record ? null : run.blobs.get(key) };
+  return recordAt(run, run.keys("heads", probe), step);
+}
+
+/** Returns for each layer since when it has not changed, in words, or null. */
+function unchangedTexts(run, step) {
+  return run.unchangedSince(step).map((since) => {
+    if (since === null) return null;
+    return `unchanged since ${run.isBaseline(since) ? "before training" : epochName(run, since)}`;
+  });
 }
 
 function sameHeads(a, b) {

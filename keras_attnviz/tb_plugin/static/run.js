@@ -61,6 +61,12 @@ export class Run {
     return Boolean(this.epochs[this.indices.get(step)]?.fields.is_baseline);
   }
 
+  /** Returns for each layer since which earlier step it is the same, null where it is not. */
+  unchangedSince(step) {
+    const since = this.epochs[this.indices.get(step)]?.fields.since;
+    return this.setup.layers.map((_, layer) => (since?.[layer] < step ? since[layer] : null));
+  }
+
   /** Returns the step that was logged at `step` or, of those that were, lies nearest. */
   nearest(step) {
     let best = this.lastStep;
@@ -100,11 +106,11 @@ export class Run {
     });
   }
 
-  /** Returns `{value, promise}` of the map from steps to blob keys. */
+  /** Returns `{value, promise}` of the blobs' keys, see `fetchKeys`. */
   keys(kind, probe, { method, layer } = {}) {
     return this._remember(`keys ${kind} ${probe} ${method} ${layer}`, () =>
       fetchKeys(this.name, kind, probe, { method, layer }).catch((error) => {
-        if (error.status === 404) return new Map();
+        if (error.status === 404) return { keys: new Map(), kept: [] };
         throw error;
       }),
     );
