@@ -160,7 +160,8 @@ export class Multiples {
     this.unchanged = el("span", {
       class: "muted",
       id: "unchanged-note",
-      text: "=: the same as at the epoch logged before",
+      text: "=: unchanged",
+      title: "The same for all probes as at the epoch logged before",
     });
     this.gridNote = el("span", { class: "muted", id: "grid-note" });
     this.changed.addEventListener("click", () =>
