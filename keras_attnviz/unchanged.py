@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_attnviz.tb_plugin.metadata import kept_tag
-from keras_attnviz.tb_plugin.packing import pack, unpack
+from keras_attnviz.tb_plugin.packing import PackingError, pack, unpack
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +127,7 @@ def reference(data, *, layers):
         the step of the kept record, and a list of the layers that the blob holds itself.
 
     Raises:
-        ValueError: the header holds something else.
+        PackingError: the header holds something else, or the bytes are no record.
     """
     _, fields = unpack(data)
     if "layers" not in fields:
@@ -135,12 +135,12 @@ def reference(data, *, layers):
     kept, changed = fields.get("kept"), fields["layers"]
     is_valid = isinstance(changed, list) and all(map(_is_integer, [kept, *changed]))
     if not is_valid or any(not 0 <= layer < layers for layer in changed):
-        raise ValueError(
+        raise PackingError(
             f"A record's header must name the step of a kept record and layers below {layers}. "
             f"Received: kept={str(kept)[:50]}, layers={str(changed)[:50]}."
         )
     if len(set(changed)) < len(changed):
-        raise ValueError(f"A record's header names a layer twice: {str(changed)[:50]}.")
+        raise PackingError(f"A record's header names a layer twice: {str(changed)[:50]}.")
     return kept, changed
 
 

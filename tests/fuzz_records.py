@@ -19,9 +19,10 @@ with atheris.instrument_imports(include=["keras_attnviz"]):
         read_setup,
     )
     from keras_attnviz.tb_plugin.packing import PackingError, pack, quantize, unpack
+    from keras_attnviz.unchanged import reference
 
 SETUP = {
-    "version": 1,
+    "version": 2,
     "grid": [1, 2],
     "head_grid": [1, 2],
     "token_grid": [1, 2],
@@ -40,6 +41,7 @@ def read(data):
         lambda: read_setup(data),
         lambda: read_heat(data, step=0, setup=SETUP),
         lambda: check_epoch(data, step=0, setup=SETUP),
+        lambda: reference(data, layers=1),
     )
     for each in reads:
         with contextlib.suppress(PackingError, UnreadableError):

@@ -1,6 +1,7 @@
 """Event files of any content: they are read, or refused with a `ValueError`."""
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import shutil
@@ -21,10 +22,13 @@ from keras_attnviz.tb_plugin.packing import PackingError, pack, unpack
 pytestmark = pytest.mark.one_stack
 
 TRAINING = MadeUpTraining(
-    names=("a", "b"), layers=2, grid=(2, 2), methods=("rollout",), full_probes=(1,)
+    names=("a", "b"), layers=3, grid=(2, 2), methods=("rollout",), full_probes=(1,), frozen=2
 )
-STEPS = (-1, 0)
+ALL_FROZEN = dataclasses.replace(TRAINING, frozen=3)
+STEPS = (-1, 0, 1, 2)
 TAGS = (
+    *map(metadata.kept_tag, (metadata.HEADS_TAG, metadata.tokens_tag("rollout"))),
+    metadata.kept_tag(metadata.FULL_TAG),
     metadata.EPOCH_TAG,
     metadata.heat_tag("rollout"),
     metadata.HEADS_TAG,
@@ -68,6 +72,7 @@ def read_all(folder):
         calls += [lambda s=s: log.series(s["name"]) for s in log.setup["series"]]
         for step, probe in itertools.product([*log.steps.tolist(), 7], range(len(probes))):
             calls += [lambda at=(step, probe): log.heads(*at)]
+            calls += [lambda at=step: log.unchanged_since(at)]
             for method in [*log.setup["methods"], "rollout"]:
                 calls += [lambda at=(step, probe, method): log.token_maps(*at)]
             for layer in range(len(layers)):
@@ -144,6 +149,10 @@ def packed(header, tail):
     return b"KATN" + len(text).to_bytes(4, "little") + text + tail
 
 
+REFERRING = {
+    "layers": st.one_of(st.lists(st.integers(-1, 3), max_size=4), hostile_json()),
+    "kept": st.one_of(st.integers(-1, 3), hostile_json()),
+}
 HEADERS = st.fixed_dictionaries(
     {
         "step": st.one_of(st.integers(-1, 1), hostile_json()),
@@ -162,8 +171,10 @@ HEADERS = st.fixed_dictionaries(
                 ),
             ),
         ),
-    }
+    },
+    optional={**REFERRING, "since": hostile_json()},
 )
+REFERENCES = st.fixed_dictionaries(REFERRING)
 DATA = st.one_of(
     st.binary(max_size=40),
     st.builds(packed, HEADERS, st.binary(max_size=40)),
@@ -172,6 +183,13 @@ DATA = st.one_of(
     mutated(TRAINING.heat(0, "rollout")),
     mutated(TRAINING.head_maps(0, 0)),
     mutated(pack({})),
+    st.builds(lambda fields: pack({}, **fields), REFERENCES),
+    st.builds(
+        lambda fields, probe: pack(unpack(TRAINING.head_maps(0, probe))[0], **fields),
+        REFERENCES,
+        st.integers(0, 1),
+    ),
+    st.builds(lambda since: TRAINING.epoch(0, since=since), hostile_json()),
 )
 
 
@@ -197,13 +215,14 @@ def test_a_record_is_unpacked_or_is_none(data):
         ),
         min_size=1,
         max_size=4,
-    )
+    ),
+    training=st.sampled_from([TRAINING, ALL_FROZEN]),
 )
 @counted
-def test_tensors_that_claim_anything(folder, records):
+def test_tensors_that_claim_anything(folder, records, training):
     shutil.rmtree(folder, ignore_errors=True)
     with EventFile(folder) as file:
-        TRAINING.write(file, STEPS)
+        training.write(file, STEPS)
         for step, tag, texts, shape, dtype in records:
             tensor = tensor_pb2.TensorProto(dtype=dtype, string_val=texts)
             for size in shape:

@@ -14,7 +14,9 @@ from keras_attnviz.tb_plugin import metadata
 
 pytestmark = pytest.mark.one_stack
 
-TRAINING = MadeUpTraining(names=("a", "b"), grid=(2, 2), methods=("rollout",), full_probes=(1,))
+TRAINING = MadeUpTraining(
+    names=("a", "b"), grid=(2, 2), methods=("rollout",), full_probes=(1,), frozen=1
+)
 ROUTES = ("runs", "setup", "epochs", "heat", "keys", "blobs", "index.js", "style.css", "")
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "X", "get")
 NAMES = ("run", "method", "probe", "kind", "layer", "key", "x", "", "RUN", "run[]", "__proto__")
@@ -47,7 +49,7 @@ HEADERS = st.dictionaries(
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("logs")
-    write_log(folder, (-1, 0), names=("a", "b"), grid=(2, 2), full_probes=(1,))
+    write_log(folder, (-1, 0), names=("a", "b"), grid=(2, 2), full_probes=(1,), frozen=1)
     with slow_loader(folder) as source:
         yield Tab(source)
 
