@@ -174,8 +174,8 @@ def test_what_is_frozen_is_kept_once(tmp_path):
 # A real fit.
 
 
-def fit(faces, folder, *, trainable, epochs=4, first=0, model=None, **options):
-    """Returns the model of a fit in which its Transformer's last blocks are trained, or none."""
+def fit(faces, folder, *, trainable=0, epochs=4, first=0, model=None, callback=None, **options):
+    """Returns model and callback of a fit that trains a Transformer's last blocks, or none."""
     images, labels = faces
     probes = ProbeSet(images[[0, 100]], labels=labels[[0, 100]], names=["a", "b"])
     if model is None:
@@ -187,11 +187,11 @@ def fit(faces, folder, *, trainable, epochs=4, first=0, model=None, **options):
         for layer in blocks[3 - trainable :]:
             layer.trainable = True
         model.compile("adam", "sparse_categorical_crossentropy")
-    callback = AttentionRolloutCallback(probes, folder, **options)
+    callback = callback or AttentionRolloutCallback(probes, folder, **options)
     model.fit(
         *faces, initial_epoch=first, epochs=epochs, verbose=0, shuffle=False, callbacks=[callback]
     )
-    return model
+    return model, callback
 
 
 def tab_bytes(folder):
@@ -248,10 +248,12 @@ def test_a_fit_is_read_back_in_whole(fits, trainable):
             assert same.all() == (since[layer] == -1)
 
 
-def test_a_training_that_goes_on_begins_anew(faces, tmp_path):
-    model = fit(faces, tmp_path, trainable=1, epochs=4)
+@pytest.mark.parametrize("is_new", [True, False], ids=["a new callback", "the same callback"])
+def test_a_training_that_goes_on_begins_anew(faces, tmp_path, is_new):
+    model, callback = fit(faces, tmp_path, trainable=1, epochs=4)
     whole = read_log(tmp_path)
-    fit(faces, tmp_path, trainable=1, model=model, first=2, epochs=5)
+    again = None if is_new else callback
+    fit(faces, tmp_path, model=model, first=2, epochs=5, callback=again)
     log = read_log(tmp_path)
     assert log.problems == []
     assert log.steps.tolist() == [-1, 0, 1, 2, 3, 4]
@@ -313,6 +315,11 @@ def kept_is(data):
     return lambda records: records[0].update({KEPT: [data] * 3})
 
 
+def refers_to_a_later_one(records):
+    records[9] = {KEPT: records[0][KEPT]}
+    header(3, layers=[2], kept=9)(records)
+
+
 MISSING = r"at step 3 refers to one of attention_tab/kept/heads at step {}, which the log does not"
 UNFIT = r"A record of 'heads' doesn't fit the log's setup"
 NAMES = "header must name the step of a kept record and layers below 3"
@@ -326,6 +333,7 @@ OWN = {"heads": np.zeros((2, 12), np.uint8)}
         (lambda records: records[0][KEPT].clear(), MISSING.format(0)),
         (header(3, layers=[2], kept=1), MISSING.format(1)),
         (header(3, layers=[2], kept=9), MISSING.format(9)),
+        (refers_to_a_later_one, MISSING.format(9)),
         (kept_is(pack({}, layers=[], kept=0)), MISSING.format(0)),
         (kept_is(pack({})), UNFIT),
         (kept_is(MadeUpTraining(layers=2).head_maps(0, 0)), UNFIT),
