@@ -11,6 +11,7 @@ from fuzzing import fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
 from plugin_server import LOADERS, Tab
+from tensorflow import keras
 
 from keras_attnviz import AttentionRolloutCallback, ProbeSet, read_log
 from keras_attnviz.tb_plugin import metadata
@@ -174,7 +175,9 @@ def test_what_is_frozen_is_kept_once(tmp_path):
 # A real fit.
 
 
-def fit(faces, folder, *, trainable=0, epochs=4, first=0, model=None, callback=None, **options):
+def fit(
+    faces, folder, *, trainable=0, epochs=4, first=0, model=None, callback=None, more=(), **options
+):
     """Returns model and callback of a fit that trains a Transformer's last blocks, or none."""
     images, labels = faces
     probes = ProbeSet(images[[0, 100]], labels=labels[[0, 100]], names=["a", "b"])
@@ -188,8 +191,9 @@ def fit(faces, folder, *, trainable=0, epochs=4, first=0, model=None, callback=N
             layer.trainable = True
         model.compile("adam", "sparse_categorical_crossentropy")
     callback = callback or AttentionRolloutCallback(probes, folder, **options)
+    callbacks = [*more, callback]
     model.fit(
-        *faces, initial_epoch=first, epochs=epochs, verbose=0, shuffle=False, callbacks=[callback]
+        *faces, initial_epoch=first, epochs=epochs, verbose=0, shuffle=False, callbacks=callbacks
     )
     return model, callback
 
@@ -261,6 +265,22 @@ def test_a_training_that_goes_on_begins_anew(faces, tmp_path, is_new):
     assert [log.unchanged_since(step)[0] for step in log.steps] == [-1, -1, -1, 2, 2, 2]
     for step in log.steps:
         np.testing.assert_array_equal(log.heads(step, 0)[1], whole.heads(-1, 0)[1])
+
+
+def test_a_file_after_one_that_is_gone_stands_by_itself(faces, tmp_path):
+    def remove(epoch, _):
+        if epoch == 2:
+            (path,) = (tmp_path / "attention").glob("*tfevents*")
+            path.unlink()
+
+    more = [keras.callbacks.LambdaCallback(on_epoch_begin=remove)]
+    with pytest.warns(RuntimeWarning, match="step 2 could not be logged|missing steps: 2"):
+        fit(faces, tmp_path, trainable=1, epochs=6, more=more)
+    log = read_log(tmp_path)
+    assert log.steps.tolist() == [3, 4, 5]
+    for step in log.steps:
+        assert log.unchanged_since(step) == [3, 3, step]
+        np.testing.assert_array_equal(log.heads(step, 0)[1], log.heads(3, 0)[1])
 
 
 @pytest.mark.parametrize("loader", LOADERS)
