@@ -229,7 +229,7 @@ def test_a_file_that_was_cut_off_gives_what_is_whole(fitted, tmp_path):
     data = file.read_bytes()
     run = tmp_path / "attention"
     run.mkdir()
-    (run / file.name).write_bytes(data[: int(len(data) * 0.8)])
+    (run / file.name).write_bytes(data[: int(len(data) * 0.7)])
     log = read_log(tmp_path)
     assert log.steps.tolist() == [-1, 0, 1]
 
