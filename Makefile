@@ -86,6 +86,7 @@ SOAK_EPOCHS ?= 1000
 soak: $(VENV)/installed-soak ## Long runs: a fit of SOAK_EPOCHS=1000 epochs, FUZZ_FACTOR=50 times as many inputs
 	$(BIN)/python benchmarks/soak.py --epochs $(SOAK_EPOCHS)
 	FUZZ_FACTOR=$(FUZZ_FACTOR) $(BIN)/python -m pytest tests/test_fuzz_*.py
+	FUZZ_FACTOR=10 $(BIN)/python -m pytest tests/test_fixed_pass.py -k Sequences
 	$(BIN)/python tests/fuzz_records.py -max_total_time=$(FUZZ_SECONDS) -max_len=4096
 
 .PHONY: check

@@ -8,6 +8,8 @@ LARGE = 5e6  # bytes each logged epoch, of which nobody needs to be told below
 def epoch_bytes(monitor, probes):
     """Returns how many bytes the records of an epoch take, but for their headers and the metrics.
 
+    What frozen layers show is written once; of later epochs this is the most.
+
     Args:
         monitor: the `ProbeMonitor`, with details.
         probes: number of probes.
@@ -48,7 +50,7 @@ def size_lines(monitor, *, probes, every_epochs, full_probes, full_every_epochs,
     if each > LARGE:
         total = _total(each, None if epochs is None else 1 + math.ceil(epochs / every_epochs))
         lines.append(
-            f"Attention tab: {each / 1e6:.1f} MB each logged epoch for {probes} probes{total}. "
+            f"Attention tab: up to {each / 1e6:.1f} MB each logged epoch for {probes} probes{total}. "
             "Fewer probes or a larger `every_epochs` make it less, `attention_tab=False` leaves "
             "it out."
         )
@@ -56,7 +58,7 @@ def size_lines(monitor, *, probes, every_epochs, full_probes, full_every_epochs,
         each = full_bytes(monitor, full_probes)
         total = _total(each, None if epochs is None else 1 + epochs // full_every_epochs)
         lines.append(
-            f"Whole attention of {full_probes} probes: {each / 1e6:.1f} MB, before the training "
+            f"Whole attention of {full_probes} probes: up to {each / 1e6:.1f} MB, before the training "
             f"and after every {full_every_epochs} epochs{total}."
         )
     return lines

@@ -40,7 +40,7 @@ def test_the_sizes_are_those_of_what_is_logged(faces, tmp_path, capsys):
     assert array_bytes(blob for blobs in record.values() for blob in blobs) == expected
     assert full_bytes(callback._monitor, 2) == array_bytes(full) == 2 * 12 * 36 * 40
     told = capsys.readouterr().out
-    assert "Whole attention of 2 probes: 0.0 MB, before the training" in told
+    assert "Whole attention of 2 probes: up to 0.0 MB, before the training" in told
     assert "Attention tab" not in told
 
 
@@ -49,7 +49,7 @@ def test_much_is_told_once_before_the_training(faces, tmp_path, capsys):
     begun(images, tmp_path, every_epochs=4)
     # 2,600 probes of 2,048 bytes; the baseline and after epochs 4, 8 and 10.
     assert capsys.readouterr().out == (
-        "Attention tab: 5.3 MB each logged epoch for 2600 probes, 21.3 MB in all. Fewer probes or "
+        "Attention tab: up to 5.3 MB each logged epoch for 2600 probes, 21.3 MB in all. Fewer probes or "
         "a larger `every_epochs` make it less, `attention_tab=False` leaves it out.\n"
     )
     begun(images, tmp_path, epochs=None)
