@@ -50,16 +50,16 @@ def size_lines(monitor, *, probes, every_epochs, full_probes, full_every_epochs,
     if each > LARGE:
         total = _total(each, None if epochs is None else 1 + math.ceil(epochs / every_epochs))
         lines.append(
-            f"Attention tab: up to {each / 1e6:.1f} MB each logged epoch for {probes} probes{total}. "
-            "Fewer probes or a larger `every_epochs` make it less, `attention_tab=False` leaves "
+            f"Attention tab: up to {each / 1e6:.1f} MB each logged epoch for {probes} probes{total}"
+            ". Fewer probes or a larger `every_epochs` make it less, `attention_tab=False` leaves "
             "it out."
         )
     if full_probes:
         each = full_bytes(monitor, full_probes)
         total = _total(each, None if epochs is None else 1 + epochs // full_every_epochs)
         lines.append(
-            f"Whole attention of {full_probes} probes: up to {each / 1e6:.1f} MB, before the training "
-            f"and after every {full_every_epochs} epochs{total}."
+            f"Whole attention of {full_probes} probes: up to {each / 1e6:.1f} MB, before the "
+            f"training and after every {full_every_epochs} epochs{total}."
         )
     return lines
 

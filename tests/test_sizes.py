@@ -49,8 +49,8 @@ def test_much_is_told_once_before_the_training(faces, tmp_path, capsys):
     begun(images, tmp_path, every_epochs=4)
     # 2,600 probes of 2,048 bytes; the baseline and after epochs 4, 8 and 10.
     assert capsys.readouterr().out == (
-        "Attention tab: up to 5.3 MB each logged epoch for 2600 probes, 21.3 MB in all. Fewer probes or "
-        "a larger `every_epochs` make it less, `attention_tab=False` leaves it out.\n"
+        "Attention tab: up to 5.3 MB each logged epoch for 2600 probes, 21.3 MB in all. Fewer "
+        "probes or a larger `every_epochs` make it less, `attention_tab=False` leaves it out.\n"
     )
     begun(images, tmp_path, epochs=None)
     assert "for 2600 probes. Fewer" in capsys.readouterr().out
