@@ -10,8 +10,8 @@ _LONGEST = 4096
 class Fingerprints:
     """Weighted sums of the bits of variables: of each row of a matrix, or of a vector's values.
 
-    The bits of two neighbors of a row, one number of 64 bits, are multiplied with an odd random
-    number of their place and summed modulo 2^64. A change of any one value changes that, always.
+    The bits of each value of a row are multiplied with an odd random number of its place and summed
+    modulo 2^32, of values of 64 bits modulo 2^64. A change of any one value changes that, always.
     Of changes of several values of a row, two that swap places say, one in 2^30 is missed, and one
     in 250 where they are as simple as 1 and 2. Vectors of up to 4,096 values are kept as they are.
 
@@ -50,12 +50,18 @@ def _sums(variable):
     count = values.shape.num_elements()
     if count is None or (values.shape.rank < 2 and count <= _LONGEST):
         return bits
-    width = values.shape[-1]
-    rows = tf.reshape(bits, [-1, width])
-    if bits.dtype == tf.int32 and width % 2 == 0:
-        rows = tf.bitcast(tf.reshape(bits, [-1, width // 2, 2]), tf.int64)
-    rows = tf.cast(rows, tf.int64)
-    return tf.reduce_sum(rows * _odd_numbers(rows.shape[-1]), axis=1)
+    rows = tf.reshape(bits, [-1, values.shape[-1]])
+    return _weighted(rows, on_gpu="GPU" in variable.device)
+
+
+def _weighted(rows, *, on_gpu):
+    """Returns the weighted sums of the rows of an integer tensor, modulo 2^32 or 2^64."""
+    odd = _odd_numbers(rows.shape[-1])
+    if on_gpu:
+        # TensorFlow has no products of 32-bit integers there; it would fetch the weights.
+        return tf.reduce_sum(tf.cast(rows, tf.int64) * odd, axis=1)
+    # A matrix product reads each value once, three times as fast as a product and a sum.
+    return tf.matmul(rows, odd.astype(rows.dtype.as_numpy_dtype)[:, np.newaxis])[:, 0]
 
 
 def _odd_numbers(count):

@@ -36,15 +36,11 @@ class ProbeFaithfulness:
     """
 
     def __init__(self, monitor, every_epochs):
-        self._monitor, self._model = monitor, monitor.attention_model
+        self._monitor, self._model = monitor, None
         self._every_epochs = every_epochs
         if not monitor.has_classes:
             must = "None for a model that gives no class scores [batch, classes]"
             raise ValueError(message("faithfulness_every_epochs", must, "a number of epochs"))
-        specs = [tf.TensorSpec([1, *array.shape[1:]], array.dtype) for array in monitor.inputs]
-        heat = tf.TensorSpec([1, *monitor.grid], tf.float32)
-        classes = tf.TensorSpec([1], tf.int32)
-        self._measure = tf.function(self._measure_graph, input_signature=[specs, heat, classes])
 
     def is_due(self, step):
         """Returns whether this is a step to measure at."""
@@ -60,6 +56,8 @@ class ProbeFaithfulness:
 
     def scalars(self, snapshot):
         """Returns the means over probes, a dict from names to float."""
+        if self._model is not self._monitor.attention_model:
+            self._trace()
         classes = np.where(
             self._monitor.explained < 0, snapshot.classes, self._monitor.explained
         ).astype(np.int32)
@@ -74,6 +72,15 @@ class ProbeFaithfulness:
                 mean = np.mean([values[figure].numpy() for values in by_probe])
                 found[f"faithfulness/{figure}/{method}"] = float(mean)
         return found
+
+    def _trace(self):
+        """Makes the function for the model as the monitor has traced it last."""
+        monitor = self._monitor
+        self._model = monitor.attention_model
+        specs = [tf.TensorSpec([1, *array.shape[1:]], array.dtype) for array in monitor.inputs]
+        heat = tf.TensorSpec([1, *monitor.grid], tf.float32)
+        classes = tf.TensorSpec([1], tf.int32)
+        self._measure = tf.function(self._measure_graph, input_signature=[specs, heat, classes])
 
     def _measure_graph(self, inputs, heat, classes):
         """Returns the figures of one probe, a dict of tensors `[1]`."""

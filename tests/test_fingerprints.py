@@ -6,16 +6,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attnviz.fingerprints import Fingerprints, _odd_numbers
+from keras_attnviz.fingerprints import Fingerprints, _odd_numbers, _weighted
 
 
 def test_by_hand():
     odd = _odd_numbers(3)
     assert (odd % 2 == 1).all()
     rows = Fingerprints([tf.Variable([[1, 2, 3], [4, 5, 6]], dtype=tf.int32)])()
-    np.testing.assert_array_equal(rows[0], [[1, 2, 3], [4, 5, 6]] @ odd)
-    pairs = Fingerprints([tf.Variable([[1, 2, 3, 4]], dtype=tf.int32)])()
-    np.testing.assert_array_equal(pairs[0], [1 + (2 << 32), 3 + (4 << 32)] @ odd[:2])
+    sums = [[1, 2, 3], [4, 5, 6]] @ odd
+    np.testing.assert_array_equal(rows[0], sums.astype("int32"))
+    of_long = Fingerprints([tf.Variable([[1, 2, 3], [4, 5, 6]], dtype=tf.int64)])()
+    np.testing.assert_array_equal(of_long[0], sums)
+    # As on a GPU.
+    on_gpu = _weighted(tf.constant([[1, 2, 3], [4, 5, 6]]), on_gpu=True)
+    np.testing.assert_array_equal(on_gpu, sums)
     # The bits of 1.0 and -2.0.
     vector = Fingerprints([tf.Variable([1.0, -2.0])])()
     np.testing.assert_array_equal(vector[0], np.array([0x3F800000, 0xC0000000]).astype("int32"))

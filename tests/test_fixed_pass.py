@@ -17,6 +17,7 @@ from zoo import gated
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet
 from keras_attnviz.methods import explained
 from keras_attnviz.monitor import ProbeMonitor
+from keras_attnviz.probe_faithfulness import ProbeFaithfulness
 
 METHODS = ["rollout", "affinity"]
 
@@ -274,6 +275,8 @@ def test_lora_that_is_enabled_during_a_fit_is_seen(faces):
     callback = AttentionRolloutCallback(probes, "unused")
     monitor = ProbeMonitor(model, probes, **callback._monitor_options)
     before, trace = monitor.snapshot(), monitor.attention_model
+    faithfulness = ProbeFaithfulness(monitor, 1)
+    first = faithfulness.scalars(before)
     np.testing.assert_array_equal(monitor.snapshot().confidences, before.confidences)
     assert monitor.attention_model is trace
     dense = next(each for each in blocks_of(model)[0]._flatten_layers() if is_dense(each))
@@ -284,6 +287,7 @@ def test_lora_that_is_enabled_during_a_fit_is_seen(faces):
     afresh = ProbeMonitor(model, probes, **callback._monitor_options).snapshot()
     np.testing.assert_allclose(after.confidences, afresh.confidences, rtol=1e-6)
     assert_maps(after, afresh)
+    assert faithfulness.scalars(after) != pytest.approx(first, rel=1e-4)
     # Then it is trained.
     dense.lora_kernel_b.assign(-dense.lora_kernel_b)
     assert np.abs(monitor.snapshot().confidences - after.confidences).max() > 1e-4
