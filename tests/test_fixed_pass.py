@@ -85,6 +85,17 @@ def assert_same(found, expected):
             np.testing.assert_array_equal(values, other[name], err_msg=name)
 
 
+def assert_as_in_full(fixed):
+    """Holds what is given equal to a pass in full: bit by bit, where something is kept."""
+    found, expected = given(fixed), in_full(fixed)
+    if fixed.share < 1:
+        assert_same(found, expected)
+        return
+    for batch, other in zip(found, expected, strict=True):
+        for name, values in batch.items():
+            np.testing.assert_allclose(values, other[name], 1e-4, 1e-6, err_msg=name)
+
+
 def train(model, faces):
     model.fit(faces[0][:32], faces[1][:32], epochs=1, verbose=0)
 
@@ -125,17 +136,18 @@ def test_the_frozen_part_is_not_run_again(faces, batches, monkeypatch):
 
 def test_with_everything_trainable_there_is_no_split(batches):
     fixed = pass_of(AttentionModel(small_classifier()), batches)
-    assert_same(given(fixed), in_full(fixed))
+    given(fixed)
     assert fixed.share == 1
     assert fixed.kept == 0
     assert fixed.traces == 1
+    assert_as_in_full(fixed)
 
 
 def test_with_the_head_alone_trainable_little_is_left(batches):
     model = small_classifier()
     model.layers[0].trainable = False
     fixed = pass_of(AttentionModel(model), batches)
-    assert_same(given(fixed), in_full(fixed))
+    assert_as_in_full(fixed)
     given(fixed)
     assert fixed.share < 0.05
 
@@ -167,7 +179,7 @@ def test_layers_that_are_unfrozen_are_run_again(faces, batches):
     frozen(model, 1)
     model.compile("sgd", "sparse_categorical_crossentropy")
     train(model, faces)
-    assert_same(given(fixed), in_full(fixed))
+    assert_as_in_full(fixed)
     assert fixed.share > before
 
 
@@ -200,7 +212,7 @@ def test_what_takes_too_much_memory_is_not_kept(batches):
     short._head = None
     assert_same(given(short), in_full(short))
     none = pass_of(AttentionModel(model), batches, kept_bytes=10)
-    assert_same(given(none), in_full(none))
+    assert_as_in_full(none)
     assert none.kept == 0
 
 
@@ -213,7 +225,7 @@ def test_gradients_are_those_of_a_full_pass(faces, batches):
 
     fixed = attention_model.fixed_pass(compute, batches, methods=["relevance"])
     for _ in range(2):
-        assert_same(given(fixed), in_full(fixed))
+        assert_as_in_full(fixed)
         train(model, faces)
 
 
@@ -335,7 +347,7 @@ def test_whatever_a_fit_does_to_the_weights_is_seen(faces, batches, tmp_path, ca
 
     def look(epoch, logs):
         looks.append(epoch)
-        assert_same(given(fixed), in_full(fixed))
+        assert_as_in_full(fixed)
 
     callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=look, on_epoch_begin=look)]
     options = {"verbose": 0, "epochs": 2}
@@ -375,11 +387,11 @@ def test_copies_of_variables_on_several_devices(faces, batches):
     fixed = pass_of(AttentionModel(model), batches)
     given(fixed)
     train(model, faces)
-    assert_same(given(fixed), in_full(fixed))
+    assert_as_in_full(fixed)
     assert 0 < fixed.share < 0.6
     kernel = blocks_of(model)[0].weights[0]
     kernel.assign(kernel + 1.0)
-    assert_same(given(fixed), in_full(fixed))
+    assert_as_in_full(fixed)
 
 
 @pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
@@ -392,7 +404,7 @@ def test_in_mixed_precision(faces, batches, dtype):
     fixed = pass_of(AttentionModel(model), batches)
     given(fixed)
     train(model, faces)
-    assert_same(given(fixed), in_full(fixed))
+    assert_as_in_full(fixed)
     assert 0 < fixed.share < 0.6
 
 
@@ -436,12 +448,12 @@ class Changes(RuleBasedStateMachine):
 
     @rule()
     def look(self):
-        assert_same(given(self.fixed), in_full(self.fixed))
+        assert_as_in_full(self.fixed)
 
     @invariant()
     def nothing_is_stale(self):
         if self.fixed is not None:
-            assert_same(given(self.fixed), in_full(self.fixed))
+            assert_as_in_full(self.fixed)
 
 
 Changes.TestCase.settings = settings(
@@ -469,4 +481,4 @@ def test_one_tensor_under_two_names(batches):
     (found, _) = given(fixed)
     np.testing.assert_array_equal(found["first"], found["again"])
     np.testing.assert_array_equal(found["predictions"], found["predicted"])
-    assert_same(given(fixed), in_full(fixed))
+    assert_as_in_full(fixed)
