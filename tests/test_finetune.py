@@ -1,6 +1,7 @@
 """Class folders to a fine-tuned network: a real training, and everything that stops one early."""
 
 import csv
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_fine_tuning_learns_faces_and_leaves_a_model_a_history_and_logs(tmp_path
     assert tuned.validation_accuracy > 0.75
     said = capsys.readouterr().out
     assert "Training on 140 pictures (face: 70, other: 70), validating on 60." in said
-    assert "Probes: 0 of 2 attention layers are frozen; 100% of the operations" in said
+    assert re.search(r"Probes: 0 of \d+ attention layers are frozen; 100% of the operations", said)
     assert f"accuracy: {tuned.validation_accuracy:.3f} (always answering 'face': 0.500)" in said
 
     with open(tmp_path / "logs" / "history.csv", encoding="utf-8", newline="") as file:
