@@ -95,6 +95,8 @@ class ProbeLog:
     def _write_records(self, step, snapshot, *, baseline, last):
         """Writes what the Attention tab shows."""
         is_baseline = snapshot is baseline
+        if self._full_probes and (is_baseline or (step + 1) % self._full_every_epochs == 0):
+            self._records.write_full(self._writer, step)
         self._records.write(
             self._writer,
             step,
@@ -103,8 +105,6 @@ class ProbeLog:
             last=last,
             is_baseline=is_baseline,
         )
-        if self._full_probes and (is_baseline or (step + 1) % self._full_every_epochs == 0):
-            self._records.write_full(self._writer, step)
 
 
 class NoLog:

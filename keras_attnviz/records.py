@@ -71,9 +71,6 @@ class TabRecords:
         compared = self._compared(step, heads)
         fields = {"step": step, "wall_time": time.time(), "is_baseline": is_baseline}
         fields["since"] = compared.since
-        writer.record(
-            step, metadata.EPOCH_TAG, _epoch_record(len(self._probes), snapshot, series, fields)
-        )
         for method, heat in snapshot.heat.items():
             heat = self._monitor.sheet.laid(heat)
             data = pack(_quantized("heat", heat.reshape(len(heat), -1)), step=step)
@@ -87,6 +84,9 @@ class TabRecords:
                 for rows in snapshot.measures["tokens"]
             ]
             write_blobs(writer, step, tag, tokens, self._unchanged[tag])
+        # Last, because readers take a step that has it for one that has been logged.
+        record = _epoch_record(len(self._probes), snapshot, series, fields)
+        writer.record(step, metadata.EPOCH_TAG, record)
 
     def write_full(self, writer, step):
         """Writes every head's whole map of the chosen probes."""

@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import itertools
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -226,12 +228,24 @@ def test_a_resumed_training_supersedes_what_it_repeats(faces, tmp_path):
 
 def test_a_file_that_was_cut_off_gives_what_is_whole(fitted, tmp_path):
     (file,) = (fitted[0] / "attention").glob("*tfevents*")
-    data = file.read_bytes()
+    data, ends = file.read_bytes(), [0]
+    while ends[-1] < len(data):
+        (length,) = struct.unpack_from("<Q", data, ends[-1])
+        ends.append(ends[-1] + length + 16)
     run = tmp_path / "attention"
     run.mkdir()
-    (run / file.name).write_bytes(data[: int(len(data) * 0.7)])
-    log = read_log(tmp_path)
-    assert log.steps.tolist() == [-1, 0, 1]
+    counts = []
+    for end in ends[len(ends) // 2 :]:
+        (run / file.name).write_bytes(data[: end + 9])
+        log = read_log(tmp_path)
+        counts.append(len(log.steps))
+        assert log.steps.tolist() == [-1, 0, 1, 2][: counts[-1]]
+        assert len(log.heatmaps()) == counts[-1]
+        for step, probe in itertools.product(log.steps, range(3)):
+            assert len(log.heads(step, probe)) == len(log.setup["layers"])
+            assert np.isfinite(log.token_maps(step, probe)).all()
+    assert counts == sorted(counts)
+    assert set(counts) == {2, 3, 4}
 
 
 def test_a_damaged_record_is_named_and_left_out(tmp_path):

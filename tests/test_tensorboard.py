@@ -74,7 +74,7 @@ def test_every_picture_is_served(ask):
     for entry in series:
         query = dict(urllib.parse.parse_qsl(entry["query"]))
         png = ask("plugin/images/individualImage", **query)
-        assert Image.open(io.BytesIO(png)).size == (518, 690)
+        assert Image.open(io.BytesIO(png)).size == (454, 607)
 
 
 def test_scalars_are_served(ask):
