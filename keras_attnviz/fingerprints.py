@@ -3,17 +3,14 @@
 import numpy as np
 import tensorflow as tf
 
-# Vectors of more values are summed too.
-_LONGEST = 4096
-
 
 class Fingerprints:
-    """Weighted sums of the bits of variables: of each row of a matrix, or of a vector's values.
+    """64 bits for each variable, of all bits of its values and their places.
 
-    The bits of each value of a row are multiplied with an odd random number of its place and summed
-    modulo 2^32, of values of 64 bits modulo 2^64. A change of any one value changes that, always.
-    Of changes of several values of a row, two that swap places say, one in 2^30 is missed, and one
-    in 250 where they are as simple as 1 and 2. Vectors of up to 4,096 values are kept as they are.
+    They are TensorFlow's FarmHash, which runs on the CPU: one change in 2^64 is missed. Variables
+    on a GPU stay there: of each row, the bits of its values are multiplied with odd random numbers
+    and summed modulo 2^64, and the hash is that of the sums. A change of one value of a row always
+    changes its sum; of changes of several values, about one in 2^32 is missed.
 
     Args:
         variables: list of TensorFlow variables; texts are not taken.
@@ -27,11 +24,11 @@ class Fingerprints:
         for variable in self._variables:
             if not has_fingerprint(variable):
                 raise TypeError(f"no fingerprint of a variable of {variable.dtype.name}")
-        self._sums = tf.function(lambda: [_sums(variable) for variable in self._variables])
+        self._hashes = tf.function(lambda: [_hash(variable) for variable in self._variables])
 
     def __call__(self):
-        """Returns the fingerprints as they are now, a list of integer arrays."""
-        return [each.numpy() for each in self._sums()]
+        """Returns the fingerprints as they are now, a list of uint8 arrays `[8]`."""
+        return [each.numpy() for each in self._hashes()]
 
     def are_equal(self, some, others):
         """Tells whether two fingerprints are the same."""
@@ -39,43 +36,33 @@ class Fingerprints:
 
 
 def has_fingerprint(variable):
-    """Tells whether a variable's values are bits that can be summed."""
+    """Tells whether a variable's values are bits that can be hashed."""
     return variable.dtype not in (tf.string, tf.resource, tf.variant)
 
 
-def _sums(variable):
-    """Returns a variable's fingerprint, a tensor of integers."""
+def _hash(variable):
+    """Returns a variable's fingerprint, a uint8 tensor `[8]`."""
     values = tf.convert_to_tensor(variable)
+    if "GPU" in variable.device:
+        # There is no hash on a GPU; it would fetch the weights.
+        values = weighted_sums(values)
+    return tf.fingerprint(tf.reshape(values, [1, -1]))[0]
+
+
+def weighted_sums(values):
+    """Returns the weighted sums of the bits of each row of a tensor, an int64 tensor `[rows]`."""
     bits = _bits(values)
-    count = values.shape.num_elements()
-    if count is None or (values.shape.rank < 2 and count <= _LONGEST):
-        return bits
-    rows = tf.reshape(bits, [-1, values.shape[-1]])
-    return _weighted(rows, on_gpu="GPU" in variable.device)
-
-
-def _weighted(rows, *, on_gpu):
-    """Returns the weighted sums of the rows of an integer tensor, modulo 2^32 or 2^64."""
-    odd = _odd_numbers(rows.shape[-1])
-    if on_gpu:
-        # TensorFlow has no products of 32-bit integers there; it would fetch the weights.
-        return tf.reduce_sum(tf.cast(rows, tf.int64) * odd, axis=1)
-    # A matrix product reads each value once, three times as fast as a product and a sum.
-    return tf.matmul(rows, odd.astype(rows.dtype.as_numpy_dtype)[:, np.newaxis])[:, 0]
-
-
-def _odd_numbers(count):
-    """Returns odd random numbers, the same at each call, an int64 array `[count]`."""
-    return np.random.default_rng(0).integers(-(2**63), 2**63, count) | 1
+    width = values.shape[-1] if values.shape.rank else 1
+    rows = tf.reshape(bits, [-1, width * bits.shape[-1]])
+    odd = np.random.default_rng(0).integers(-(2**63), 2**63, rows.shape[-1]) | 1
+    return tf.reduce_sum(tf.cast(rows, tf.int64) * odd, axis=1)
 
 
 def _bits(values):
+    """Returns a tensor's bits as int32, up to 32 of them in each, with an axis more."""
     if values.dtype == tf.bool:
-        return tf.cast(values, tf.int32)
-    if values.dtype.size == 8:
-        return tf.bitcast(values, tf.int64)
-    if values.dtype.size == 4:
-        return tf.bitcast(values, tf.int32)
-    if values.dtype.size == 2:
-        return tf.cast(tf.bitcast(values, tf.uint16), tf.int32)
-    return tf.cast(tf.bitcast(values, tf.uint8), tf.int32)
+        return tf.cast(values, tf.int32)[..., tf.newaxis]
+    if values.dtype.size > 4:
+        return tf.reshape(tf.bitcast(values, tf.int32), [*values.shape, -1])
+    integer = {4: tf.int32, 2: tf.uint16, 1: tf.uint8}[values.dtype.size]
+    return tf.cast(tf.bitcast(values, integer), tf.int32)[..., tf.newaxis]

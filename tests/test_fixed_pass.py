@@ -152,7 +152,7 @@ def test_with_the_head_alone_trainable_little_is_left(batches):
     assert fixed.share < 0.05
 
 
-@pytest.mark.parametrize("change", ["set_weights", "one_value", "assign"])
+@pytest.mark.parametrize("change", ["set_weights", "one_value", "assign", "negate"])
 def test_other_values_of_frozen_variables_are_noticed(batches, change, caplog):
     model = frozen(small_classifier(), 2)
     fixed = pass_of(AttentionModel(model), batches)
@@ -160,6 +160,8 @@ def test_other_values_of_frozen_variables_are_noticed(batches, change, caplog):
     kernel = max(blocks_of(model)[0].weights, key=lambda each: np.prod(each.shape))
     if change == "set_weights":
         model.set_weights([1.5 * weights for weights in model.get_weights()])
+    elif change == "negate":
+        kernel.assign(-kernel)
     else:
         values = tf.convert_to_tensor(kernel).numpy()
         values.flat[values.size // 2] += 1.0
@@ -438,8 +440,13 @@ class Changes(RuleBasedStateMachine):
         values.flat[which % values.size] = value
         variable.assign(values)
 
-    @rule(factor=st.sampled_from([0.5, 0.99, 1.01]))
-    def average(self, factor):
+    @rule(which=st.integers(0, 10**6), change=st.sampled_from([np.negative, np.flip, np.square]))
+    def change_one_variable(self, which, change):
+        variable = self.model.weights[which % len(self.model.weights)]
+        variable.assign(change(tf.convert_to_tensor(variable).numpy()))
+
+    @rule(factor=st.sampled_from([-1.0, 0.5, 0.99, 1.01]))
+    def scale(self, factor):
         self.model.set_weights([factor * weights for weights in self.model.get_weights()])
 
     @rule()
