@@ -1,13 +1,12 @@
 """What the pass over the probes costs when part of a model is frozen, in times the forward pass."""
 
-import tempfile
-
+import epochs
 import models
 import numpy as np
 import tensorflow as tf
 from timing import interleaved, median_ratio
 
-from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet
+from keras_attnviz import AttentionModel
 from keras_attnviz.methods import explained
 
 SIZE, ROUNDS = 224, 15
@@ -50,23 +49,15 @@ def _of_model(model, images):
     batch = tf.constant(images)
     of_probes = probe_pass(model, images)
     of_probes()
-    with tempfile.TemporaryDirectory() as log_dir:
-        callback = AttentionRolloutCallback(ProbeSet(images), log_dir)
-        callback.set_params({"epochs": 1000})
-        callback.set_model(model)
-        model.stop_training = False  # as `fit` does
-        callback.on_train_begin()
-        callback.on_epoch_begin(0)
-        epochs = iter(range(1000))
+    with epochs.begun(model, images) as end_epoch:
         functions = {
             "forward": lambda: forward(batch).numpy(),
             "probe pass": lambda: [each.numpy() for each in of_probes()[0].values()],
-            "on_epoch_end": lambda: callback.on_epoch_end(next(epochs), {}),
+            "on_epoch_end": end_epoch,
         }
         if of_probes.share < 1:
             functions["fingerprint"] = of_probes.fingerprint
         seconds = interleaved(functions, rounds=ROUNDS)
-        callback.on_train_end()
     ratios = {n: median_ratio(seconds, n, "forward") for n in functions if n != "forward"}
     return {
         **ratios,

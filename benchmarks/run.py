@@ -1,22 +1,20 @@
 """Measures speed and memory as ratios within one run; prints a table and writes it as JSON."""
 
-import datetime
-import json
 import pathlib
-import platform
-import tempfile
 
 import demo_share
+import epochs
 import fixed
 import methods
 import models
 import numpy as np
 import tab
 import tensorflow as tf
+from figures import publish, row
 from timing import interleaved, median_ratio, printed_by
 from vit_keras import visualize
 
-from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet, attention_rollout
+from keras_attnviz import AttentionModel, attention_rollout
 
 HERE = pathlib.Path(__file__).parent
 LAYERS, HEADS = 12, 12
@@ -34,23 +32,15 @@ def probe_pass():
         predictions, attentions = attention_model(batch)
         return predictions, attention_model.heatmap(attentions)
 
-    with tempfile.TemporaryDirectory() as log_dir:
-        callback = AttentionRolloutCallback(ProbeSet(images.numpy()), log_dir)
-        callback.set_params({"epochs": 1000})
-        callback.set_model(model)
-        model.stop_training = False  # as `fit` does
-        callback.on_train_begin()
-        callback.on_epoch_begin(0)
-        epochs = iter(range(1000))
+    with epochs.begun(model, images.numpy()) as end_epoch:
         fast = interleaved(
             {
                 "forward": lambda: forward(images).numpy(),
                 "probe": lambda: probe(images)[1].numpy(),
-                "epoch": lambda: callback.on_epoch_end(next(epochs), {}),
+                "epoch": end_epoch,
             },
             rounds=15,
         )
-        callback.on_train_end()
     slow = interleaved(
         {
             "probe": lambda: probe(images)[1].numpy(),
@@ -169,12 +159,6 @@ def explanation_methods():
     ]
 
 
-def row(what, ratio, limit=None, *, at_least=False):
-    """Returns a table row; `limit` is the figure to be held."""
-    held = None if limit is None else (ratio >= limit if at_least else ratio <= limit)
-    return {"what": what, "value": ratio, "limit": limit, "held": held}
-
-
 def seconds_row(what, values):
     return {"what": f"{what} (s)", "value": float(np.median(values))}
 
@@ -182,20 +166,7 @@ def seconds_row(what, values):
 def main():
     rows = [*probe_pass(), *frozen_models(), *explanation_methods(), *token_counts()]
     rows += [*memory(), *attention_tab()]
-    for entry in rows:
-        limit = entry.get("limit")
-        verdict = "" if limit is None else f"{limit:>6g}  {'held' if entry['held'] else 'MISSED'}"
-        print(f"{entry['what']:<62} {entry['value']:>9.3f}  {verdict}".rstrip())
-    now = datetime.datetime.now().astimezone()
-    results = HERE / "results" / f"{now:%Y%m%d-%H%M%S}.json"
-    results.parent.mkdir(exist_ok=True)
-    machine = {
-        "processor": platform.processor() or platform.machine(),
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-    }
-    results.write_text(json.dumps({"time": now.isoformat(), **machine, "rows": rows}, indent=1))
-    print(f"written to {results}")
+    publish(rows)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,8 @@
 `python benchmarks/run_peers.py PYTHON`: PYTHON is the interpreter that has torch and transformers.
 """
 
-import datetime
 import json
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
@@ -14,6 +12,7 @@ import sys
 import models
 import numpy as np
 import tensorflow as tf
+from figures import publish, row
 from fixed import ROUNDS, freeze_below, probe_pass
 from timing import interleaved, median_ratio
 
@@ -63,29 +62,12 @@ def ours():
         if of_probes.share < 1
     ]
     rows.append(row("Keras: forward pass, 8 images (s)", statistics.median(seconds["forward"])))
-    return rows, {"tensorflow": tf.__version__}
-
-
-def row(what, value):
-    return {"what": what, "value": value}
+    return rows
 
 
 def main(python):
-    (their_rows, their_versions), (our_rows, our_versions) = theirs(python), ours()
-    rows = [*their_rows, *our_rows]
-    for entry in rows:
-        print(f"{entry['what']:<70} {entry['value']:>9.3f}")
-    now = datetime.datetime.now().astimezone()
-    results = HERE / "results" / f"{now:%Y%m%d-%H%M%S}-peers.json"
-    results.parent.mkdir(exist_ok=True)
-    machine = {
-        "processor": platform.processor() or platform.machine(),
-        "python": platform.python_version(),
-        **their_versions,
-        **our_versions,
-    }
-    results.write_text(json.dumps({"time": now.isoformat(), **machine, "rows": rows}, indent=1))
-    print(f"written to {results}")
+    (their_rows, their_versions), our_rows = theirs(python), ours()
+    publish([*their_rows, *our_rows], suffix="-peers", **their_versions)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,22 @@
+"""The callback in a fit that has begun, whose epochs end one after the other when asked."""
+
+import contextlib
+import itertools
+import tempfile
+
+from keras_attnviz import AttentionRolloutCallback, ProbeSet
+
+
+@contextlib.contextmanager
+def begun(model, images, **options):
+    """Yields a function that runs `on_epoch_end` of the next epoch; `options` as the callback's."""
+    with tempfile.TemporaryDirectory() as log_dir:
+        callback = AttentionRolloutCallback(ProbeSet(images), log_dir, **options)
+        callback.set_params({"epochs": 1000})
+        callback.set_model(model)
+        model.stop_training = False  # as `fit` does
+        callback.on_train_begin()
+        callback.on_epoch_begin(0)
+        epochs = itertools.count()
+        yield lambda: callback.on_epoch_end(next(epochs), {})
+        callback.on_train_end()

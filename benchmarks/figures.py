@@ -1,0 +1,35 @@
+"""Rows of figures: printed as a table, and written as JSON with time and machine."""
+
+import datetime
+import json
+import pathlib
+import platform
+
+import tensorflow as tf
+
+FOLDER = pathlib.Path(__file__).parent / "results"
+
+
+def row(what, value, limit=None, *, at_least=False):
+    """Returns a row; `limit` is the figure to be held."""
+    held = None if limit is None else (value >= limit if at_least else value <= limit)
+    return {"what": what, "value": value, "limit": limit, "held": held}
+
+
+def publish(rows, *, suffix="", **versions):
+    """Prints rows and writes them; `versions` are of further libraries."""
+    for entry in rows:
+        limit = entry.get("limit")
+        verdict = "" if limit is None else f"{limit:>6g}  {'held' if entry['held'] else 'MISSED'}"
+        print(f"{entry['what']:<70} {entry['value']:>9.3f}  {verdict}".rstrip())
+    now = datetime.datetime.now().astimezone()
+    machine = {
+        "processor": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        **versions,
+    }
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{now:%Y%m%d-%H%M%S}{suffix}.json"
+    path.write_text(json.dumps({"time": now.isoformat(), **machine, "rows": rows}, indent=1))
+    print(f"written to {path}")
