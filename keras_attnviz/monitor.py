@@ -11,13 +11,12 @@ from keras_attnviz.classes import class_probabilities, classes_to_explain
 from keras_attnviz.gate_measures import GateMeasures
 from keras_attnviz.gate_measures import scalar_names as gate_scalar_names
 from keras_attnviz.health import (
-    health_measures,
     layer_health,
     localization_measures,
     scalar_names,
 )
 from keras_attnviz.measures import Measures
-from keras_attnviz.methods import DEFAULT, GATES, chosen_methods, explained, times_uniform
+from keras_attnviz.methods import DEFAULT, GATES, chosen_methods
 from keras_attnviz.metrics import frame_importance
 from keras_attnviz.probe_fit import (
     check_class_names,
@@ -26,6 +25,7 @@ from keras_attnviz.probe_fit import (
     input_options,
     place_of,
 )
+from keras_attnviz.probe_graph import ProbeGraph
 from keras_attnviz.rollout import FUSIONS, check_start_layer
 from keras_attnviz.sheet import Sheet
 from keras_attnviz.snapshots import Snapshot, entropy_name, frame_names
@@ -237,10 +237,13 @@ class ProbeMonitor:
         self._heads = np.cumsum([0, *(found.heads for found in maps)])
         self.inputs = self.attention_model.signature.arrays(self._probes.inputs, name="probes")
         specs = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in self.inputs]
-        self._pass = self.attention_model.fixed_pass(
-            self._measured, self._batches(), methods=list(self.methods)
+        graph = ProbeGraph(
+            self.attention_model, self.measures, self.gates, self.methods, details=self._details
         )
-        self._full = tf.function(self._full_graph, input_signature=[specs])
+        self._pass = self.attention_model.fixed_pass(
+            graph, self._batches(), methods=list(self.methods)
+        )
+        self._full = tf.function(graph.full_maps, input_signature=[specs])
 
     def _batches(self):
         """Returns the probes in batches: flat lists of arrays, and their classes."""
@@ -249,37 +252,6 @@ class ProbeMonitor:
             for start in range(0, len(self.explained), self._batch_size)
         ]
         return [([array[part] for array in self.inputs], self.explained[part]) for part in parts]
-
-    def _measured(self, evidence):
-        """Returns predictions, heatmaps by each method, and measures, a dict of tensors."""
-        model = self.attention_model
-        found = {"predictions": evidence.predictions}
-        for method, options in self.methods.items():
-            values = explained(method, evidence, model, options)
-            found[f"heat/{method}"] = times_uniform(method, values, model.layout)
-        if model.gates:
-            found |= self.gates.measured(evidence.gates)
-        if self.gates.spatial:
-            found[f"heat/{GATES}"] = tf.reduce_mean(found["gate_maps"], axis=1)
-        if self.measures is not None:
-            found |= self._of_maps(evidence.attentions)
-        return found
-
-    def _of_maps(self, attentions):
-        """Returns what is measured of attention maps, a dict of tensors."""
-        found = {
-            "entropy": self.measures.entropy(attentions),
-            **health_measures(self.attention_model, attentions, self.measures.received(attentions)),
-        }
-        if self._details:
-            found["heads"], found["others"] = self.measures.heads(attentions)
-            found["distance"] = self.measures.distance(attentions)
-            found["tokens"] = self.measures.tokens(attentions)
-        return found
-
-    def _full_graph(self, inputs):
-        _, attentions = self.attention_model(self.attention_model.signature.pack(inputs))
-        return [self.measures.full(attentions, layer) for layer in range(len(attentions))]
 
 
 def _variables_of(model):
