@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import tensorflow as tf
+
 from keras_attnviz import graph
 
 
@@ -27,7 +29,8 @@ def split(operations, fetches, *, inputs, changing):
     """Returns the `Split` of a function whose inputs stay the same.
 
     What depends on neither inputs nor changing tensors, a frozen weight or a constant, is read
-    again in the second part rather than kept. Stateful random operations change too.
+    again in the second part rather than kept. Operations that keep a state, random ones and Python's
+    say, change too, but for those that read a variable; so do those that run functions with any.
 
     Args:
         operations: all operations of a graph, in their order.
@@ -35,8 +38,8 @@ def split(operations, fetches, *, inputs, changing):
         inputs: list of symbolic tensors, the function's inputs.
         changing: list of symbolic tensors that may change: the handles of trained variables.
     """
-    random = [tensor for each in operations if _is_random(each) for tensor in each.outputs]
-    is_dirty = graph.Dependence(operations, [*changing, *random], by_shape=True)
+    stateful = [tensor for each in operations if _keeps_state(each) for tensor in each.outputs]
+    is_dirty = graph.Dependence(operations, [*changing, *stateful], by_shape=True)
     reads_inputs = graph.Dependence(operations, inputs, by_shape=True)
     dirty = [tensor for tensor in fetches if is_dirty.any(tensor)]
     seen, frontier, waiting = set(), {}, [tensor.op for tensor in dirty]
@@ -55,7 +58,10 @@ def split(operations, fetches, *, inputs, changing):
     return Split(clean, list(frontier.values()), dirty, len(seen) / max(1, len(whole)))
 
 
-def _is_random(operation):
-    return operation.op_def is not None and (
-        operation.op_def.is_stateful and "Random" in operation.type
-    )
+def _keeps_state(operation):
+    """Tells whether an operation may give something else at each run, a variable's value aside."""
+    definition = operation.op_def
+    if definition is None or not definition.is_stateful:
+        return definition is None
+    runs_functions = any(each.type in ("func", "list(func)") for each in definition.attr)
+    return runs_functions or all(tensor.dtype != tf.resource for tensor in operation.inputs)

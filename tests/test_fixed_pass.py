@@ -265,10 +265,28 @@ def test_what_is_frozen_is_told(faces):
     assert 20 < int(share) < 70
 
 
-def test_random_operations_are_run_again(batches):
+def random_number(shape):
+    return np.random.default_rng().normal(size=shape).astype("float32")
+
+
+RANDOM = {
+    "normal": tf.random.normal,
+    "truncated_normal": tf.random.truncated_normal,
+    "categorical": lambda shape: tf.random.categorical(tf.zeros([shape[0], 99]), 32, tf.int32),
+    "NumPy": lambda shape: tf.numpy_function(random_number, [shape], tf.float32),
+    "Python": lambda shape: tf.py_function(random_number, [shape], tf.float32),
+    "condition": lambda shape: tf.cond(
+        shape[0] > 0, lambda: tf.random.normal(shape), lambda: tf.zeros(shape)
+    ),
+}
+
+
+@pytest.mark.parametrize("noise", RANDOM.values(), ids=RANDOM)
+def test_random_operations_are_run_again(batches, noise):
     class Noise(keras.layers.Layer):
         def call(self, inputs):
-            return inputs + tf.random.normal(tf.shape(inputs))
+            numbers = tf.cast(noise(tf.shape(inputs)), tf.float32)
+            return inputs + tf.ensure_shape(numbers, inputs.shape)
 
     backbone = small_classifier().layers[0]
     model = keras.Sequential([backbone, Noise(), keras.layers.Dense(2)])
