@@ -178,8 +178,10 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._has_begun, self._epoch = False, None
         self._budget.restart()
         before = self._monitor
-        if before is not None and before.model is not self.model:
-            self._course.forget()
+        if before is not None:
+            before.forget()
+            if before.model is not self.model:
+                self._course.forget()
         self._monitor = ProbeMonitor(self.model, self.probes, **self._monitor_options)
         self._agreement = Agreement(self.model.distribute_strategy)
         self._run = self._new_run()
@@ -226,6 +228,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             self._run.log_epoch(self._epoch)
         self._budget.tell(self._run.say)
         self._run.end()
+        self._monitor.forget()
 
     def plan_line(self):
         """Returns how many attention layers are frozen and what share of the probes' pass remains.

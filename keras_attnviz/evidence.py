@@ -167,7 +167,8 @@ class EvidenceSource:
         with self._trace.as_default():
             fetches = compute(evidence)
         given = [[*inputs, *([classes] * len(feeds))] for inputs, classes in batches]
-        return FixedPass(model, self._trace, fetches, feeds=feeds, batches=given)
+        maps = [site.weights for site in self._sites]
+        return FixedPass(model, self._trace, fetches, feeds=feeds, batches=given, watched=maps)
 
     def _gradients(self, needs, asked):
         """Returns a list of gradients for each of the needs that are of classes, in their order."""

@@ -51,18 +51,19 @@ def _hash(variable):
 
 def weighted_sums(values):
     """Returns the weighted sums of the bits of each row of a tensor, an int64 tensor `[rows]`."""
-    bits = _bits(values)
     width = values.shape[-1] if values.shape.rank else 1
-    rows = tf.reshape(bits, [-1, width * bits.shape[-1]])
-    odd = np.random.default_rng(0).integers(-(2**63), 2**63, rows.shape[-1]) | 1
-    return tf.reduce_sum(tf.cast(rows, tf.int64) * odd, axis=1)
+    # Before they are integers: on a GPU, TensorFlow fetches those of 32 bits to reshape them.
+    bits = _bits(tf.reshape(values, [-1, width or 1]))
+    odd = np.random.default_rng(0).integers(-(2**63), 2**63, bits.shape[-1]) | 1
+    return tf.reduce_sum(bits * odd, axis=1)
 
 
-def _bits(values):
-    """Returns a tensor's bits as int32, up to 32 of them in each, with an axis more."""
-    if values.dtype == tf.bool:
-        return tf.cast(values, tf.int32)[..., tf.newaxis]
-    if values.dtype.size > 4:
-        return tf.reshape(tf.bitcast(values, tf.int32), [*values.shape, -1])
-    integer = {4: tf.int32, 2: tf.uint16, 1: tf.uint8}[values.dtype.size]
-    return tf.cast(tf.bitcast(values, integer), tf.int32)[..., tf.newaxis]
+def _bits(rows):
+    """Returns the bits of a matrix as an int64 matrix, up to 32 of them in each number."""
+    if rows.dtype == tf.bool:
+        return tf.cast(rows, tf.int64)
+    if rows.dtype.size > 4:
+        bits = tf.cast(tf.bitcast(rows, tf.int32), tf.int64)
+        return tf.reshape(bits, [-1, bits.shape[1] * bits.shape[2]])
+    integer = {4: tf.int32, 2: tf.uint16, 1: tf.uint8}[rows.dtype.size]
+    return tf.cast(tf.bitcast(rows, integer), tf.int64)

@@ -36,25 +36,27 @@ class FixedPass:
         trace: its `Trace`.
         fetches: dict from name to symbolic tensor.
         feeds: list of symbolic tensors that are given beside the model's inputs.
+        watched: list of symbolic tensors of which `frozen` tells.
         batches: list of flat lists of arrays, the model's inputs and then the feeds.
         kept_bytes: how much may be kept, in bytes; batches beyond that are computed in full.
 
     Attributes:
         share: share of the operations that are run again at each call, in [0, 1].
+        frozen: for each of the watched tensors whether training can't change it.
         kept: how many bytes are kept.
         traces: how many functions have been traced so far.
     """
 
-    def __init__(self, model, trace, fetches, *, feeds, batches, kept_bytes=KEPT_BYTES):
+    def __init__(self, model, trace, fetches, *, feeds, batches, watched=(), kept_bytes=KEPT_BYTES):
         self._model, self._trace, self._limit = model, trace, kept_bytes
         self._names, self._fetches = list(fetches), list(fetches.values())
-        self._feeds, self._batches = feeds, batches
-        self.share, self.kept, self.traces = 1.0, 0, 0
+        self._feeds, self._batches, self._watched = feeds, batches, watched
+        self.share, self.frozen, self.kept, self.traces = 1.0, [], 0, 0
         self._whole = self._undivided = self._trained = self._split = None
-        self._forget()
+        self.forget()
 
     def look(self):
-        """Looks at what training can change now, and sets `share`; computes nothing."""
+        """Looks at what training can change now, and sets `share` and `frozen`; runs nothing."""
         # Looking at variables must not wait for another worker.
         with own_variables(self._model):
             trained = self._trained_handles()
@@ -69,9 +71,13 @@ class FixedPass:
         prints = self.fingerprint()
         if self._prints is not None and not self._fingerprints.are_equal(prints, self._prints):
             _log.debug("Frozen variables have other values: the probes are run in full again.")
-            self._forget()
+            self.forget()
         self._prints = prints
         return [self._of_batch(number) for number in range(len(self._batches))]
+
+    def forget(self):
+        """Lets go of what is kept; the next call computes it anew."""
+        self._kept, self._prints, self.kept = {}, None, 0
 
     def fingerprint(self):
         """Returns the `Fingerprints` of the frozen variables as they are now."""
@@ -120,7 +126,7 @@ class FixedPass:
     def _plan(self, trained):
         """Divides the function for the variables that can change now."""
         self._trained, self._split = trained, None
-        self._forget()
+        self.forget()
         captures = self._trace.captures()
         parts = [part for v in self._model.variables for part in parts_of(v)]
         known = {id(part.handle) for part in parts if has_fingerprint(part)}
@@ -136,6 +142,7 @@ class FixedPass:
             changing=changing,
         )
         self.share = found.share
+        self.frozen = [not found.changes.any(tensor) for tensor in self._watched]
         if found.share > _WORTH or self._size(found) > self._limit:
             self.share = 1.0
             return
@@ -163,13 +170,10 @@ class FixedPass:
     def _trained_handles(self):
         """Returns the handles of all variables that training can change, a frozen set of ids."""
         layers = [self._model, *all_layers(self._model)]
-        return frozenset(
-            id(part.handle)
-            for layer in layers
-            if layer.trainable
-            for variable in own_variables_of(layer)
-            for part in parts_of(variable)
-        )
+        variables = [v for each in layers if each.trainable for v in own_variables_of(each)]
+        # In Keras 2 also those of modules that are no layers.
+        variables += self._model.trainable_variables
+        return frozenset(id(part.handle) for v in variables for part in parts_of(v))
 
     def _all_inputs(self):
         return [*self._trace.inputs, *self._feeds]
@@ -177,9 +181,6 @@ class FixedPass:
     def _function(self, feeds, fetches):
         self.traces += 1
         return to_the_bit(self._trace.cut(feeds, fetches))
-
-    def _forget(self):
-        self._kept, self._prints, self.kept = {}, None, 0
 
 
 def own_variables_of(layer):

@@ -110,11 +110,7 @@ class ProbeMonitor:
                 was traced anew, but doesn't have the same attention maps and gates any more.
         """
         if _variables_of(self.model) != self._variables:
-            before = self.identity()
-            self._trace()
-            if self.identity() != before:
-                must = "a model with the attention maps and gates that it was traced with"
-                raise ValueError(message("model", must, self.described()))
+            self._trace_anew()
         batches = self._pass()
         found = {
             name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]
@@ -182,13 +178,16 @@ class ProbeMonitor:
     def plan_line(self):
         """Returns what is frozen and how much of the pass over the probes is left, one line."""
         self._pass.look()
-        maps = self.attention_model.maps
-        frozen = sum(not found.trainable for found in maps)
-        layers = f"{frozen} of {len(maps)} attention layers are frozen; " if maps else ""
+        frozen = self._pass.frozen
+        layers = f"{sum(frozen)} of {len(frozen)} attention layers are frozen; " if frozen else ""
         return (
             f"Probes: {layers}{self._pass.share:.0%} of the operations of their pass are run again "
             "at each epoch."
         )
+
+    def forget(self):
+        """Lets go of the tensors that are kept for the next snapshot."""
+        self._pass.forget()
 
     def by_layer(self, heads):
         """Returns an array `[heads of all layers, ...]` as a list of one array a layer."""
@@ -244,6 +243,20 @@ class ProbeMonitor:
             graph, self._batches(), methods=list(self.methods)
         )
         self._full = tf.function(graph.full_maps, input_signature=[specs])
+
+    def _trace_anew(self):
+        """Traces a model whose variables were exchanged; where that fails, nothing is changed."""
+        state, identity = dict(vars(self)), self.identity()
+        self.forget()
+        try:
+            self._trace()
+            if self.identity() != identity:
+                must = "a model with the attention maps and gates that it was traced with"
+                raise ValueError(message("model", must, self.described()))
+        except BaseException:
+            # What was traced before is not of the model as it is: it is tried again next time.
+            vars(self).update(state)
+            raise
 
     def _batches(self):
         """Returns the probes in batches: flat lists of arrays, and their classes."""

@@ -200,5 +200,9 @@ def drawn_panels(step, snapshot, probes, colors, *, moment, sheet=_NO_SHEET):
             "description": as_markdown(f"{probes.names[index]}. Step {step}, {caption}."),
         }
 
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+    try:
         yield pool.map(drawn, range(len(tags)))
+    finally:
+        # Where writing has failed, what isn't drawn yet need not be.
+        pool.shutdown(cancel_futures=True)

@@ -60,17 +60,22 @@ class ProbeLog:
             baseline: the `Snapshot` before training, which may be this one, or None.
             last: the `Snapshot` that was logged before this one, or None.
         """
-        writer = self._writer
+        writer, records = self._writer, self._records
         with drawn_panels(
             step, snapshot, self._probes, self._colors, moment=moment, sheet=self._sheet
         ) as panels:
             named = {f"attention/{name}": value for name, value in scalars.items()}
             writer.scalars(step, named)
             self._write_histograms(step, snapshot)
-            if self._records is not None:
-                self._write_records(step, snapshot, baseline=baseline, last=last)
+            if records is not None:
+                is_due = snapshot is baseline or (step + 1) % self._full_every_epochs == 0
+                if self._full_probes and is_due:
+                    records.write_full(writer, step)
+                since = records.write_maps(writer, step, snapshot)
             for panel in panels:
                 writer.image(step, **panel)
+        if records is not None:
+            records.write_epoch(writer, step, snapshot, since=since, baseline=baseline, last=last)
         writer.flush()
 
     def write_text(self, step, tag, text):
@@ -91,20 +96,6 @@ class ProbeLog:
             values = snapshot.measures.get(f"gate_profile/{index}")
             if values is not None:
                 self._writer.histogram(step, f"attention/gate/{tag}", values)
-
-    def _write_records(self, step, snapshot, *, baseline, last):
-        """Writes what the Attention tab shows."""
-        is_baseline = snapshot is baseline
-        if self._full_probes and (is_baseline or (step + 1) % self._full_every_epochs == 0):
-            self._records.write_full(self._writer, step)
-        self._records.write(
-            self._writer,
-            step,
-            snapshot,
-            baseline=baseline,
-            last=last,
-            is_baseline=is_baseline,
-        )
 
 
 class NoLog:

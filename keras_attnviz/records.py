@@ -55,22 +55,19 @@ class TabRecords:
         setup = json.dumps(self._setup(), allow_nan=False).encode()
         writer.blobs(step, metadata.SETUP_TAG, [setup, *pictures])
 
-    def write(self, writer, step, snapshot, *, baseline, last, is_baseline=False):
-        """Writes one snapshot.
+    def write_maps(self, writer, step, snapshot):
+        """Writes what a snapshot shows: heatmaps, heads and token maps.
 
         Args:
             writer: `AttentionWriter`.
             step: integer.
             snapshot: `Snapshot`, with details.
-            baseline: the `Snapshot` before training, or None where it isn't known.
-            last: the one logged before, or None.
-            is_baseline: whether the snapshot is the baseline.
+
+        Returns:
+            for each layer the step since which its maps have been the same, a list.
         """
-        series = self._series.values(snapshot, baseline=baseline, last=last)
         heads = self._heads(snapshot.measures) if self._layers else {}
         compared = self._compared(step, heads)
-        fields = {"step": step, "wall_time": time.time(), "is_baseline": is_baseline}
-        fields["since"] = compared.since
         for method, heat in snapshot.heat.items():
             heat = self._monitor.sheet.laid(heat)
             data = pack(_quantized("heat", heat.reshape(len(heat), -1)), step=step)
@@ -84,8 +81,24 @@ class TabRecords:
                 for rows in snapshot.measures["tokens"]
             ]
             write_blobs(writer, step, tag, tokens, self._unchanged[tag])
-        # Last, because readers take a step that has it for one that has been logged.
-        record = _epoch_record(len(self._probes), snapshot, series, fields)
+        return compared.since
+
+    def write_epoch(self, writer, step, snapshot, *, since, baseline, last):
+        """Writes predictions and metrics of a snapshot.
+
+        That is to be done last, because readers take a step that has them for one that was logged.
+
+        Args:
+            writer: `AttentionWriter`.
+            step: integer.
+            snapshot: `Snapshot`, with details.
+            since: what `write_maps` has returned.
+            baseline: the `Snapshot` before training, which may be this one, or None.
+            last: the one logged before, or None.
+        """
+        series = self._series.values(snapshot, baseline=baseline, last=last)
+        fields = {"step": step, "wall_time": time.time(), "is_baseline": snapshot is baseline}
+        record = _epoch_record(len(self._probes), snapshot, series, {**fields, "since": since})
         writer.record(step, metadata.EPOCH_TAG, record)
 
     def write_full(self, writer, step):

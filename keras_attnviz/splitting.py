@@ -17,20 +17,22 @@ class Split:
         dirty: list of the fetched tensors that depend on a changing tensor.
         share: share of the operations on the way to the fetched tensors that belong to the second
             part.
+        changes: the `Dependence` on changing tensors.
     """
 
     clean: list
     frontier: list
     dirty: list
     share: float
+    changes: graph.Dependence
 
 
 def split(operations, fetches, *, inputs, changing):
     """Returns the `Split` of a function whose inputs stay the same.
 
     What depends on neither inputs nor changing tensors, a frozen weight or a constant, is read
-    again in the second part rather than kept. Operations that keep a state, random ones and Python's
-    say, change too, but for those that read a variable; so do those that run functions with any.
+    again in the second part rather than kept. Operations that keep a state change too, random ones
+    and those of Python say, but for those that read a variable; so do those that run functions.
 
     Args:
         operations: all operations of a graph, in their order.
@@ -55,7 +57,8 @@ def split(operations, fetches, *, inputs, changing):
                 frontier[tensor.name] = tensor
     clean = [tensor for tensor in fetches if not is_dirty.any(tensor)]
     whole = graph.needed_operations([tensor.op for tensor in fetches])
-    return Split(clean, list(frontier.values()), dirty, len(seen) / max(1, len(whole)))
+    share = len(seen) / max(1, len(whole))
+    return Split(clean, list(frontier.values()), dirty, share, is_dirty)
 
 
 def _keeps_state(operation):

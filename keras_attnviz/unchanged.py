@@ -1,6 +1,7 @@
 """What has not changed in the log isn't written again: what that is, and how it is read."""
 
 import dataclasses
+import hashlib
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Comparison:
 
 
 class Unchanged:
-    """Compares the parts of a tag's records over the steps of one log file, exactly.
+    """Compares the parts of a tag's records over the steps of one log file, by 128-bit digests.
 
     What stays the same from one step to the next is kept, once; later records refer to it. So
     there is at most one kept record for each change of what stays the same.
@@ -46,7 +47,7 @@ class Unchanged:
             step: integer, above those before.
             parts: list of lists of arrays, as many as before.
         """
-        parts = [[np.ascontiguousarray(array).tobytes() for array in part] for part in parts]
+        parts = [[_digest(array) for array in part] for part in parts]
         is_as_last, is_as_kept = (
             [False] * len(parts)
             if others is None
@@ -104,12 +105,15 @@ def write_blobs(writer, step, tag, arrays, unchanged):
         unchanged: the tag's `Unchanged`.
     """
     compared = unchanged.compare(step, [list(each.values()) for each in arrays])
-    whole = {i: pack(each, step=step) for i, each in enumerate(arrays)}
     if compared.is_kept:
-        writer.blobs(step, kept_tag(tag), list(whole.values()))
-    changed = set(compared.changed)
-    blobs = [whole[i] if i in changed else _nothing(step, compared) for i in whole]
+        writer.blobs(step, kept_tag(tag), [pack(each, step=step) for each in arrays])
+    changed, nothing = set(compared.changed), _nothing(step, compared)
+    blobs = [pack(a, step=step) if i in changed else nothing for i, a in enumerate(arrays)]
     writer.blobs(step, tag, blobs)
+
+
+def _digest(array):
+    return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).digest()
 
 
 def _nothing(step, compared):

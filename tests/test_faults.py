@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from conftest import small_classifier
 from event_files import scalars_of
+from PIL import Image
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorflow import keras
 
@@ -95,6 +96,23 @@ def test_a_disk_that_is_full_for_a_while(data, small_disk):
         assert [step for step in steps if step != 1] == [-1, 0, 3, 4]
     for step in log.steps:
         assert all(np.isfinite(log.heads(step, probe)[0]).all() for probe in range(3))
+
+
+def test_pictures_that_can_not_be_drawn(data, tmp_path, monkeypatch):
+    save = Image.Image.save
+
+    def out_of_memory(*arguments, **options):
+        raise MemoryError("no memory for a picture")
+
+    begin = [
+        at_begin_of(1, lambda: monkeypatch.setattr(Image.Image, "save", out_of_memory)),
+        at_begin_of(2, lambda: monkeypatch.setattr(Image.Image, "save", save)),
+    ]
+    history, told = fit(data, [*begin, attention(data, tmp_path)])
+    assert len(history["loss"]) == 4
+    assert "The attention at step 1 could not be logged: MemoryError" in told[0]
+    assert told[-1].endswith("missing steps: 1.")
+    assert read_log(tmp_path).steps.tolist() == [-1, 0, 2, 3]
 
 
 def test_a_disk_that_becomes_read_only(data, small_disk):

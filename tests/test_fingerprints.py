@@ -98,6 +98,15 @@ def test_values_that_are_simple_and_swap_places_show(kind, values):
 
 
 @both
+def test_a_variable_of_any_shape(kind):
+    variable = tf.Variable([[1.0, 2.0]], shape=tf.TensorShape(None))
+    fingerprints = kind([variable])
+    before = fingerprints()
+    variable.assign([[1.0, 3.0]])
+    assert not fingerprints.are_equal(before, fingerprints())
+
+
+@both
 def test_a_variable_without_values(kind):
     assert list(changes(kind, np.zeros((0, 4), "float32"), [np.zeros((0, 4), "float32")])) == [
         False

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import small_classifier
+from conftest import KERAS_3, small_classifier
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -202,6 +202,30 @@ def test_moving_averages_of_trainable_layers_may_change(faces, batches):
     assert np.abs(after[0]["gate"] - before[0]["gate"]).max() > 0
 
 
+@pytest.mark.skipif(KERAS_3, reason="Keras 3 doesn't know modules")
+def test_variables_of_modules_that_are_no_layers_are_trained(faces, batches):
+    class Scaled(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.model = small_classifier()
+            self.scale = tf.Module()
+            self.scale.factor = tf.Variable(1.0)
+
+        def call(self, images):
+            return self.scale.factor * self.model(images)
+
+    model = Scaled()
+    model(faces[0][:1])
+    model.model.trainable = False
+    fixed = pass_of(AttentionModel(model, self_check=False), batches)
+    given(fixed)
+    kept = dict(fixed._kept)
+    model.scale.factor.assign(2.0)
+    assert_as_in_full(fixed)
+    assert fixed.share < 0.1
+    assert fixed._kept[0] is kept[0]
+
+
 def test_what_takes_too_much_memory_is_not_kept(batches):
     model = frozen(small_classifier(), 2)
     fixed = pass_of(AttentionModel(model), batches)
@@ -263,6 +287,30 @@ def test_what_is_frozen_is_told(faces):
     line = line_of(frozen(small_classifier(), 2))
     share = re.fullmatch(r"Probes: 2 of 3 attention layers are frozen; (\d+)% of .*", line)[1]
     assert 20 < int(share) < 70
+
+
+def test_what_is_frozen_is_told_as_it_is_now(faces):
+    model = frozen(small_classifier(), 2)
+    callback = AttentionRolloutCallback(ProbeSet(faces[0][:2]), "unused")
+    monitor = ProbeMonitor(model, callback.probes, **callback._monitor_options)
+    assert "2 of 3 attention layers are frozen" in monitor.plan_line()
+    model.trainable = True
+    for layer in model._flatten_layers():
+        layer.trainable = True
+    assert "0 of 3 attention layers are frozen; 100%" in monitor.plan_line()
+
+
+def test_nothing_is_kept_after_a_fit(faces, tmp_path):
+    model = frozen(small_classifier(), 2)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    callback = AttentionRolloutCallback(ProbeSet(faces[0][:2]), tmp_path)
+    held = []
+    look = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: held.append(callback._monitor._pass.kept)
+    )
+    model.fit(*faces, epochs=1, verbose=0, callbacks=[callback, look])
+    assert held[0] > 0
+    assert callback._monitor._pass.kept == 0
 
 
 def random_number(shape):
@@ -329,9 +377,38 @@ def test_another_model_during_a_fit_is_no_step_of_the_log(faces):
     model = small_classifier()
     callback = AttentionRolloutCallback(ProbeSet(faces[0][:2]), "unused")
     monitor = ProbeMonitor(model, callback.probes, **callback._monitor_options)
+    before = monitor.snapshot()
     monitor.model = small_classifier(layers=2)
-    with pytest.raises(ValueError, match="`model` must be a model with the attention maps"):
+    for _ in range(2):
+        with pytest.raises(ValueError, match="`model` must be a model with the attention maps"):
+            monitor.snapshot()
+    monitor.model = model
+    assert_maps(monitor.snapshot(), before)
+
+
+def test_a_trace_that_fails_once_is_tried_again(faces, monkeypatch):
+    models = []
+    for _ in range(2):
+        keras.backend.clear_session()  # so that their layers have the same names
+        models.append(small_classifier())
+    callback = AttentionRolloutCallback(ProbeSet(faces[0][:2]), "unused")
+    monitor = ProbeMonitor(models[0], callback.probes, **callback._monitor_options)
+    monitor.snapshot()
+    monitor.model = models[1]
+    wrap, failed = tf.compat.v1.wrap_function, []
+
+    def fail_once(*arguments, **options):
+        if not failed:
+            failed.append(True)
+            raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+        return wrap(*arguments, **options)
+
+    monkeypatch.setattr(tf.compat.v1, "wrap_function", fail_once)
+    with pytest.raises(tf.errors.ResourceExhaustedError):
         monitor.snapshot()
+    afresh = ProbeMonitor(monitor.model, callback.probes, **callback._monitor_options)
+    found = monitor.snapshot()
+    np.testing.assert_allclose(found.confidences, afresh.snapshot().confidences, rtol=1e-6)
 
 
 def is_dense(layer):

@@ -14,7 +14,9 @@ from keras_attnviz.tb_plugin import metadata
 pytestmark = [pytest.mark.one_stack, pytest.mark.slow]
 
 GRID = (3, 4)
-SOME, ALL, DAMAGED = (f"{name}/attention" for name in ("some", "whole", "damaged"))
+SOME, ALL, DAMAGED, TRAINED = (
+    f"{name}/attention" for name in ("some", "whole", "damaged", "trained")
+)
 PLAIN = {"display": "patches", "opacity": 1}
 CELL = ".heads-cell[data-layer='{}'][data-head='{}']"
 
@@ -43,12 +45,14 @@ def log_dir(tmp_path_factory):
         MadeUpTraining(layers=3, frozen=3).write(file, range(-1, 6))
     with EventFile(folder / DAMAGED) as file:
         some.write(Damaged(file), range(-1, 4))
+    with EventFile(folder / TRAINED) as file:
+        MadeUpTraining(layers=4, heads=3).write(file, range(-1, 6))
     return folder
 
 
 @pytest.fixture(scope="module")
 def address(log_dir):
-    with tensorboard(log_dir, runs={SOME: 5, ALL: 5, DAMAGED: 3}) as address:
+    with tensorboard(log_dir, runs={SOME: 5, ALL: 5, DAMAGED: 3, TRAINED: 5}) as address:
         yield address
 
 
@@ -101,6 +105,14 @@ def test_layers_say_since_when_they_are_unchanged(page, address):
     expect(tab.find(CELL.format(0, "1")).first).to_have_attribute("aria-label", "Layer 1, head 2")
     expect(label).to_have_text("2")
     expect(tab.find("#unchanged-note")).to_be_hidden()
+
+
+def test_beside_a_trained_run_the_marks_are_explained_too(page, address):
+    tab = TabPage(page, address, run=TRAINED).shows(run=TRAINED, step=5)
+    note = tab.find("#unchanged-note")
+    expect(note).to_be_hidden()
+    tab.pick("#compare", f"run:{SOME}").shows(run=SOME, step=5, pane="b")
+    expect(note).to_be_visible()
 
 
 def test_a_kept_record_that_can_not_be_read_is_told(page, address):

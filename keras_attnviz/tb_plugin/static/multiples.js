@@ -171,7 +171,8 @@ export class Multiples {
     container.append(this.changed, this.best, this.frozen, this.unchanged, this.gridNote);
   }
 
-  _tell({ a: { run, step }, selection, scale, gateLimit }, { changed, measure }, isComparable, records) {
+  _tell({ a, b, selection, scale, gateLimit }, { changed, measure }, isComparable, records) {
+    const { run } = a;
     const from = selection.patch ? `, from the ${readoutOf(run)}` : "";
     setText(this.gridTitle, `${titleOf(run)}${from}`);
     this.side.setAttribute("aria-label", titleOf(run));
@@ -205,8 +206,12 @@ export class Multiples {
         `○ highest ${measure.title.toLowerCase()}: ${place} (${short(best.value)})`,
       );
     }
-    this.frozen.hidden = run.setup.layers.every(({ trainable }) => trainable !== false);
-    this.unchanged.hidden = run.unchangedSince(step).every((since) => since === null);
+    const sides = b ? [a, b] : [a];
+    const isFrozen = ({ trainable }) => trainable === false;
+    this.frozen.hidden = !sides.some((side) => side.run.setup.layers.some(isFrozen));
+    this.unchanged.hidden = !sides.some(({ run, step }) =>
+      run.unchangedSince(step).some((since) => since !== null),
+    );
     let note = "";
     const isHybrid = !areAllGates(run) && run.setup.layers.some(isGate);
     if (isHybrid && scale === "fixed") {
