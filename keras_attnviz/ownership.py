@@ -19,6 +19,9 @@ import numpy as np
 _NEGLIGIBLE = 1e-6
 # How far two gradients may be from proportional; half precision needs this much.
 _TOLERANCE = 0.03
+# The same for slots, whose numbers are a further test, in shares of the usual strength: half
+# precision gives weak positions the errors of strong ones.
+_OF_USUAL = 0.05
 # Slots are coded by digits, so that half precision tells them apart.
 _BASE = 8
 
@@ -110,7 +113,7 @@ def slot_owners(gradient, slots):
     power = 1
     while power < slots:
         digits = numbers // power % _BASE
-        quotient = _quotient(gradient(1 + digits / _BASE), base)
+        quotient = _quotient(gradient(1 + digits / _BASE), base, of_usual=_OF_USUAL)
         if quotient is None:
             return None
         found = (quotient - 1) * _BASE
@@ -127,12 +130,17 @@ def _has_gradient(base):
     return strength > _NEGLIGIBLE * strength.max(initial=0)
 
 
-def _quotient(gradient, base):
-    """Returns what `base` was multiplied by at each position, or None where it was not."""
+def _quotient(gradient, base, *, of_usual=0.0):
+    """Returns what `base` was multiplied by at each position, or None where it was not.
+
+    Errors of the share `of_usual` of the usual strength count as rounding.
+    """
     strength = np.sum(base * base, axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         quotient = np.where(_has_gradient(base), np.sum(gradient * base, axis=-1) / strength, 1)
     rest = np.linalg.norm(gradient - quotient[:, np.newaxis] * base, axis=-1)
-    is_multiple = rest <= _TOLERANCE * np.linalg.norm(gradient, axis=-1)
+    strength = np.linalg.norm(gradient, axis=-1)
+    usual = np.sqrt(np.mean(strength * strength))
+    is_multiple = rest <= np.maximum(_TOLERANCE * strength, of_usual * usual)
     is_multiple |= ~_has_gradient(base)
     return quotient if is_multiple.all() and np.isfinite(quotient).all() else None

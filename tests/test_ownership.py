@@ -83,6 +83,19 @@ def test_one_position_of_two_slots_is_enough_to_find_no_owners():
     assert slot_owners(gradient, 12) is None
 
 
+def test_weak_positions_may_have_the_rounding_of_strong_ones():
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(40, 64))
+    vectors *= (
+        np.tile([1, 0.25], 20)[:, np.newaxis] / np.linalg.norm(vectors, axis=1)[:, np.newaxis]
+    )
+
+    def gradient(factors):
+        return factors[:, np.newaxis] * vectors + 0.0009 * random.normal(size=vectors.shape)
+
+    np.testing.assert_array_equal(slot_owners(gradient, 40), np.arange(40))
+
+
 def test_gradients_that_are_proportional_by_other_numbers_have_no_owner():
     # One channel is always proportional; a position of two slots gives a number between.
     halves = np.array([[1.0, 1.0], [1.0, 0.0]])

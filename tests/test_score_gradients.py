@@ -179,6 +179,11 @@ def test_axes_are_taken_in_the_given_order(order):
 
 
 def test_gradients_of_channels_first_positions():
+    try:
+        tf.nn.conv2d(tf.zeros([1, 1, 2, 2]), tf.zeros([1, 1, 1, 1]), 1, "VALID", data_format="NCHW")
+    except tf.errors.UnimplementedError:
+        pytest.skip("TensorFlow's convolutions are channels-last alone on this processor.")
+
     def channels_first(tokens):
         grid = tf.reshape(tokens, [-1, HEIGHT, WIDTH, WIDE])
         grid = tf.transpose(grid, [0, 3, 1, 2])
