@@ -213,8 +213,9 @@ class ProbeMonitor:
 
     def _trace(self):
         """Traces the model as it is now, and finds what is measured in it."""
-        self._variables = _variables_of(self.model)
         self.attention_model = AttentionModel(self.model, **self._options_given)
+        # Not before: a model that isn't built has none.
+        self._variables = _variables_of(self.model)
         maps, layout = self.attention_model.maps, self.attention_model.layout
         self.layers = tuple(found.layer for found in maps)
         self.methods = _methods_of(self.attention_model, self._methods_given)

@@ -160,7 +160,7 @@ class CountedCalls(keras.layers.Layer):
 def test_the_model_is_traced_once_for_a_whole_fit(faces, probes, tmp_path, self_check, calls):
     def calls_in_fit(callbacks):
         model = keras.Sequential([small_vit(), CountedCalls(), keras.layers.Dense(2, "softmax")])
-        model.compile("adam", "sparse_categorical_crossentropy")
+        model.compile("sgd", "sparse_categorical_crossentropy")
         CountedCalls.calls = 0
         model.fit(*faces, epochs=4, verbose=0, callbacks=callbacks)
         return CountedCalls.calls
@@ -269,10 +269,10 @@ def test_layers_can_be_kept_out_of_the_logs(faces, probes, tmp_path):
 def test_a_second_phase_goes_on_in_the_same_log(faces, probes, tmp_path):
     model = small_classifier()
     model.layers[0].trainable = False
-    model.compile("adam", "sparse_categorical_crossentropy")
+    model.compile("sgd", "sparse_categorical_crossentropy")
     callback, _ = fit(faces, tmp_path, probes, epochs=2, model=model)
     model.layers[0].trainable = True
-    model.compile("adam", "sparse_categorical_crossentropy")
+    model.compile("sgd", "sparse_categorical_crossentropy")
     model.fit(*faces, initial_epoch=2, epochs=4, verbose=0, callbacks=[callback])
     series = scalars_of(tmp_path / "attention")
     assert list(series[DRIFT]) == [-1, 0, 1, 2, 3]
@@ -543,13 +543,13 @@ def test_bad_arguments_are_refused_at_once(probes, tmp_path, options, error, tex
 
 def three_classes():
     model = keras.Sequential([small_vit(), keras.layers.Dense(3, "softmax")])
-    model.compile("adam", "sparse_categorical_crossentropy")
+    model.compile("sgd", "sparse_categorical_crossentropy")
     return model
 
 
 def no_attention():
     model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
-    model.compile("adam", "sparse_categorical_crossentropy")
+    model.compile("sgd", "sparse_categorical_crossentropy")
     return model
 
 

@@ -100,7 +100,7 @@ def test_arguments_out_of_range_are_refused(arguments, error, match):
 def saved(tmp_path_factory, weight_file):
     """A classifier after a training step, and its file."""
     model = classifier(weight_file, trainable_blocks=1)
-    model.compile("adam", "sparse_categorical_crossentropy")
+    model.compile("sgd", "sparse_categorical_crossentropy")
     model.fit(PIXELS, np.array([0, 1, 0]), verbose=0)
     path = tmp_path_factory.mktemp("saved models") / "modèle.keras"
     save_classifier(model, path, architecture=SMALL, class_names=NAMES)
@@ -169,7 +169,7 @@ def test_keras_itself_loads_the_file(saved):
     model, path = saved
     loaded = keras.models.load_model(path, safe_mode=False)
     np.testing.assert_array_equal(loaded(PIXELS), model(PIXELS))
-    loaded.compile("adam", "sparse_categorical_crossentropy")
+    loaded.compile("sgd", "sparse_categorical_crossentropy")
     loaded.fit(PIXELS, np.array([0, 1, 0]), verbose=0)
 
 

@@ -37,7 +37,7 @@ def frozen(model, count):
         layer.trainable = True
     backbone.layers[-1].trainable = count < 3
     # Keras 2 trains what was trainable when the model was compiled.
-    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
+    model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy")
     return model
 
 

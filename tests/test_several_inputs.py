@@ -28,11 +28,11 @@ def model_of(structure, *, outputs=1):
     inputs = structure(image, table)
     if outputs == 1:
         model = keras.Model(inputs, classes)
-        model.compile("adam", "sparse_categorical_crossentropy")
+        model.compile("sgd", "sparse_categorical_crossentropy")
         return model
     amount = layers.Dense(1, name="amount")(joined)
     model = keras.Model(inputs, {"classes": classes, "amount": amount})
-    model.compile("adam", {"classes": "sparse_categorical_crossentropy", "amount": "mse"})
+    model.compile("sgd", {"classes": "sparse_categorical_crossentropy", "amount": "mse"})
     return model
 
 
@@ -123,7 +123,7 @@ class Classifier(keras.Model):
 def test_a_subclassed_model_of_a_dict_is_described_by_the_probes(data, tmp_path):
     images, tables, labels = data
     model = Classifier()
-    model.compile("adam", "sparse_categorical_crossentropy")
+    model.compile("sgd", "sparse_categorical_crossentropy")
     probes = ProbeSet(as_dict(images[:3], tables[:3]), class_names=CLASS_NAMES)
     callback = AttentionRolloutCallback(probes, tmp_path)
     model.fit(as_dict(images, tables), labels, verbose=0, callbacks=[callback])
@@ -219,7 +219,7 @@ def test_values_that_a_model_asks_for_are_those_of_the_probes(data, tmp_path):
     tokens = encoder(Year(name="lookup")([patches(image, 16), year]))
     scores = layers.Dense(3, "softmax")(layers.GlobalAveragePooling1D()(tokens))
     model = keras.Model({"image": image, "year": year}, scores)
-    model.compile("adam", "sparse_categorical_crossentropy")
+    model.compile("sgd", "sparse_categorical_crossentropy")
     inputs = {"image": images, "year": np.full((24, 1), 2010)}
     callback = AttentionRolloutCallback({key: a[:2] for key, a in inputs.items()}, tmp_path)
     model.fit(inputs, labels, verbose=0, callbacks=[callback])

@@ -189,7 +189,7 @@ def fit(
             layer.trainable = False
         for layer in blocks[3 - trainable :]:
             layer.trainable = True
-        model.compile("adam", "sparse_categorical_crossentropy")
+        model.compile("sgd", "sparse_categorical_crossentropy")
     callback = callback or AttentionRolloutCallback(probes, folder, **options)
     callbacks = [*more, callback]
     model.fit(

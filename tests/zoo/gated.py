@@ -80,7 +80,7 @@ def head(images, features, classes=2):
 
 def compiled(model):
     """Returns a classifier, ready to be trained."""
-    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
+    model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy")
     model.optimizer.build(model.trainable_variables)
     return model
 
