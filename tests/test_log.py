@@ -245,7 +245,7 @@ def test_a_file_that_was_cut_off_gives_what_is_whole(fitted, tmp_path):
             assert len(log.heads(step, probe)) == len(log.setup["layers"])
             assert np.isfinite(log.token_maps(step, probe)).all()
     assert counts == sorted(counts)
-    assert set(counts) == {2, 3, 4}
+    assert {2, 3, 4} <= set(counts)
 
 
 def test_a_damaged_record_is_named_and_left_out(tmp_path):
