@@ -135,9 +135,9 @@ def _quotient(gradient, base, *, of_usual=0.0):
 
     Errors of the share `of_usual` of the usual strength count as rounding.
     """
-    strength = np.sum(base * base, axis=-1)
+    squares = np.sum(base * base, axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        quotient = np.where(_has_gradient(base), np.sum(gradient * base, axis=-1) / strength, 1)
+        quotient = np.where(_has_gradient(base), np.sum(gradient * base, axis=-1) / squares, 1)
     rest = np.linalg.norm(gradient - quotient[:, np.newaxis] * base, axis=-1)
     strength = np.linalg.norm(gradient, axis=-1)
     usual = np.sqrt(np.mean(strength * strength))
