@@ -102,8 +102,9 @@ def small_classifier(**options):
     )
     # A step of Adam is traced for as long as all the rest of a small model's training.
     optimizer = keras.optimizers.SGD(0.01)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    # Otherwise the first step makes the optimizer's variables, and for that is traced twice.
+    accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=[accuracy])
+    # A first step that makes variables, of the optimizer or of a metric by name, is traced twice.
     model.optimizer.build(model.trainable_variables)
     return model
 
