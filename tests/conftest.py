@@ -77,7 +77,7 @@ def interruptible():
     signal.signal(signal.SIGINT, before)
 
 
-def small_vit(*, image_size=24, patch_size=4, include_top=False, activation="linear", layers=3):
+def small_vit(*, image_size=24, patch_size=4, include_top=False, activation="linear", layers=2):
     """Returns a small vit-keras model, or one like it, with seeded random weights."""
     keras.utils.set_random_seed(7)
     build_model = vit.build_model if HAS_VIT_KERAS else plain_vit.build_model

@@ -25,7 +25,7 @@ from keras_attnviz import (
 from keras_attnviz.health import SCALARS
 from keras_attnviz.metrics import attention_entropy, jensen_shannon_divergence
 
-LAYER_TAGS = [f"attention/entropy/layer_{layer}" for layer in range(3)]
+LAYER_TAGS = [f"attention/entropy/layer_{layer}" for layer in range(2)]
 DRIFT, CHANGE = "attention/drift_from_baseline", "attention/drift_from_last"
 AGREEMENT = "attention/agreement/affinity"
 HEALTH = [f"attention/{name}" for name in SCALARS]
@@ -121,7 +121,9 @@ def test_pictures_show_probe_and_rollout_on_one_scale(learned, probes):
         np.testing.assert_array_equal(panel[50:274, :224], picture)
         expected = render.overlay(picture, heatmaps[index], limit=4.0)
         difference = np.abs(panel[50:274, 230:].astype(int) - expected)
-        assert difference.max() <= 1
+        # Where a value is on the edge between two colors of the map it may get the other.
+        assert difference.max() <= 3
+        assert difference.mean() < 0.05
 
 
 def test_scalars_are_in_the_history(learned):
@@ -405,7 +407,7 @@ def test_a_diverged_model_is_not_called_right(faces, probes, tmp_path):
 
 @pytest.mark.one_stack
 def test_methods_and_the_class_that_they_explain(faces, probes, tmp_path):
-    methods = {"relevance": {}, "value_rollout": {"start_layer": -2}}
+    methods = {"relevance": {}, "value_rollout": {"start_layer": -1}}
     callback, history = fit(
         faces, tmp_path, probes, epochs=1, methods=methods, explained_class="label"
     )
@@ -417,7 +419,7 @@ def test_methods_and_the_class_that_they_explain(faces, probes, tmp_path):
     expected /= expected.mean(axis=(1, 2), keepdims=True)
     bound = expected.max(axis=(1, 2), keepdims=True) / 200
     assert (np.abs(log.heatmaps("relevance")[-1] - expected) < bound).all()
-    expected = 37 * np.asarray(model.explain(probes.images, "value_rollout", start_layer=-2))
+    expected = 37 * np.asarray(model.explain(probes.images, "value_rollout", start_layer=-1))
     bound = expected.max(axis=(1, 2), keepdims=True) / 200
     assert (np.abs(log.heatmaps("value_rollout")[-1] - expected) < bound).all()
     agreement = scalars_of(tmp_path / "attention")["attention/agreement/value_rollout"][0]
@@ -563,7 +565,7 @@ def no_attention():
             {},
             r"`probes` must be of shape \(None, 32, 32, 3\).*Resize the images to that",
         ),
-        (small_classifier, {"start_layer": 3}, r"`start_layer` must be an integer in \[-3, 3\)"),
+        (small_classifier, {"start_layer": 2}, r"`start_layer` must be an integer in \[-2, 2\)"),
         (small_classifier, {"layers": ["conv"]}, r"`layers` must be"),
     ],
 )

@@ -22,6 +22,11 @@ from keras_attnviz.probe_faithfulness import ProbeFaithfulness
 METHODS = ["rollout", "affinity"]
 
 
+def classifier():
+    """Returns a small classifier of three blocks: one to train above two that are frozen."""
+    return small_classifier(layers=3)
+
+
 def blocks_of(model):
     """Returns the layers of a small classifier that are frozen and unfrozen, bottom first."""
     backbone = model.layers[0]
@@ -101,7 +106,7 @@ def train(model, faces):
 
 
 def test_a_frozen_backbone_is_run_once_and_nothing_differs(faces, batches):
-    model = frozen(small_classifier(), 2)
+    model = frozen(classifier(), 2)
     attention_model = AttentionModel(model)
     fixed = pass_of(attention_model, batches)
     before = given(fixed)
@@ -123,7 +128,7 @@ def test_a_frozen_backbone_is_run_once_and_nothing_differs(faces, batches):
 
 
 def test_the_frozen_part_is_not_run_again(faces, batches, monkeypatch):
-    model = frozen(small_classifier(), 2)
+    model = frozen(classifier(), 2)
     fixed = pass_of(AttentionModel(model), batches)
     given(fixed)
     calls = []
@@ -135,7 +140,7 @@ def test_the_frozen_part_is_not_run_again(faces, batches, monkeypatch):
 
 
 def test_with_everything_trainable_there_is_no_split(batches):
-    fixed = pass_of(AttentionModel(small_classifier()), batches)
+    fixed = pass_of(AttentionModel(classifier()), batches)
     given(fixed)
     assert fixed.share == 1
     assert fixed.kept == 0
@@ -144,7 +149,7 @@ def test_with_everything_trainable_there_is_no_split(batches):
 
 
 def test_with_the_head_alone_trainable_little_is_left(batches):
-    model = small_classifier()
+    model = classifier()
     model.layers[0].trainable = False
     fixed = pass_of(AttentionModel(model), batches)
     assert_as_in_full(fixed)
@@ -154,7 +159,7 @@ def test_with_the_head_alone_trainable_little_is_left(batches):
 
 @pytest.mark.parametrize("change", ["set_weights", "one_value", "assign", "negate"])
 def test_other_values_of_frozen_variables_are_noticed(batches, change, caplog):
-    model = frozen(small_classifier(), 2)
+    model = frozen(classifier(), 2)
     fixed = pass_of(AttentionModel(model), batches)
     before = given(fixed)
     kernel = max(blocks_of(model)[0].weights, key=lambda each: np.prod(each.shape))
@@ -174,7 +179,7 @@ def test_other_values_of_frozen_variables_are_noticed(batches, change, caplog):
 
 
 def test_layers_that_are_unfrozen_are_run_again(faces, batches):
-    model = frozen(small_classifier(), 3)
+    model = frozen(classifier(), 3)
     fixed = pass_of(AttentionModel(model), batches)
     given(fixed)
     before = fixed.share
@@ -207,7 +212,7 @@ def test_variables_of_modules_that_are_no_layers_are_trained(faces, batches):
     class Scaled(keras.Model):
         def __init__(self):
             super().__init__()
-            self.model = small_classifier()
+            self.model = classifier()
             self.scale = tf.Module()
             self.scale.factor = tf.Variable(1.0)
 
@@ -227,7 +232,7 @@ def test_variables_of_modules_that_are_no_layers_are_trained(faces, batches):
 
 
 def test_what_takes_too_much_memory_is_not_kept(batches):
-    model = frozen(small_classifier(), 2)
+    model = frozen(classifier(), 2)
     fixed = pass_of(AttentionModel(model), batches)
     given(fixed)
     everything = fixed.kept
@@ -243,7 +248,7 @@ def test_what_takes_too_much_memory_is_not_kept(batches):
 
 
 def test_gradients_are_those_of_a_full_pass(faces, batches):
-    model = frozen(small_classifier(), 2)
+    model = frozen(classifier(), 2)
     attention_model = AttentionModel(model)
 
     def compute(evidence):
@@ -257,7 +262,7 @@ def test_gradients_are_those_of_a_full_pass(faces, batches):
 
 def test_a_fit_logs_the_same_with_and_without(faces, tmp_path, monkeypatch):
     def history(log_dir):
-        model = frozen(small_classifier(), 2)
+        model = frozen(classifier(), 2)
         model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
         for layer in model._flatten_layers():
             if isinstance(layer, keras.layers.Dropout):
@@ -280,17 +285,17 @@ def test_what_is_frozen_is_told(faces):
             callback.plan_line()
         return ProbeMonitor(model, callback.probes, **callback._monitor_options).plan_line()
 
-    assert line_of(small_classifier()) == (
+    assert line_of(classifier()) == (
         "Probes: 0 of 3 attention layers are frozen; 100% of the operations of their pass are run "
         "again at each epoch."
     )
-    line = line_of(frozen(small_classifier(), 2))
+    line = line_of(frozen(classifier(), 2))
     share = re.fullmatch(r"Probes: 2 of 3 attention layers are frozen; (\d+)% of .*", line)[1]
     assert 20 < int(share) < 70
 
 
 def test_what_is_frozen_is_told_as_it_is_now(faces):
-    model = frozen(small_classifier(), 2)
+    model = frozen(classifier(), 2)
     callback = AttentionRolloutCallback(ProbeSet(faces[0][:2]), "unused")
     monitor = ProbeMonitor(model, callback.probes, **callback._monitor_options)
     assert "2 of 3 attention layers are frozen" in monitor.plan_line()
@@ -301,7 +306,7 @@ def test_what_is_frozen_is_told_as_it_is_now(faces):
 
 
 def test_nothing_is_kept_after_a_fit(faces, tmp_path):
-    model = frozen(small_classifier(), 2)
+    model = frozen(classifier(), 2)
     model.compile("sgd", "sparse_categorical_crossentropy")
     callback = AttentionRolloutCallback(ProbeSet(faces[0][:2]), tmp_path)
     held = []
@@ -336,7 +341,7 @@ def test_random_operations_are_run_again(batches, noise):
             numbers = tf.cast(noise(tf.shape(inputs)), tf.float32)
             return inputs + tf.ensure_shape(numbers, inputs.shape)
 
-    backbone = small_classifier().layers[0]
+    backbone = classifier().layers[0]
     model = keras.Sequential([backbone, Noise(), keras.layers.Dense(2)])
     model(batches[0][0][0])
     model.trainable = False
@@ -350,7 +355,7 @@ def test_random_operations_are_run_again(batches, noise):
 
 @pytest.mark.skipif(not hasattr(keras.layers.Dense, "enable_lora"), reason="no LoRA")
 def test_lora_that_is_enabled_during_a_fit_is_seen(faces):
-    model = frozen(small_classifier(), 0)
+    model = frozen(classifier(), 0)
     probes = ProbeSet(faces[0][:2])
     callback = AttentionRolloutCallback(probes, "unused")
     monitor = ProbeMonitor(model, probes, **callback._monitor_options)
@@ -374,7 +379,7 @@ def test_lora_that_is_enabled_during_a_fit_is_seen(faces):
 
 
 def test_another_model_during_a_fit_is_no_step_of_the_log(faces):
-    model = small_classifier()
+    model = classifier()
     callback = AttentionRolloutCallback(ProbeSet(faces[0][:2]), "unused")
     monitor = ProbeMonitor(model, callback.probes, **callback._monitor_options)
     before = monitor.snapshot()
@@ -390,7 +395,7 @@ def test_a_trace_that_fails_once_is_tried_again(faces, monkeypatch):
     models = []
     for _ in range(2):
         keras.backend.clear_session()  # so that their layers have the same names
-        models.append(small_classifier())
+        models.append(classifier())
     callback = AttentionRolloutCallback(ProbeSet(faces[0][:2]), "unused")
     monitor = ProbeMonitor(models[0], callback.probes, **callback._monitor_options)
     monitor.snapshot()
@@ -437,7 +442,7 @@ class Averages(keras.callbacks.Callback):
 
 @pytest.mark.parametrize("case", ["averages", "restored", "phases"])
 def test_whatever_a_fit_does_to_the_weights_is_seen(faces, batches, tmp_path, case):
-    model = frozen(small_classifier(), 2)
+    model = frozen(classifier(), 2)
     fixed = pass_of(AttentionModel(model), batches)
     given(fixed)
     looks = []
@@ -480,7 +485,7 @@ def interrupt_at(epoch):
 def test_copies_of_variables_on_several_devices(faces, batches):
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
-        model = frozen(small_classifier(), 2)
+        model = frozen(classifier(), 2)
     fixed = pass_of(AttentionModel(model), batches)
     given(fixed)
     train(model, faces)
@@ -495,7 +500,7 @@ def test_copies_of_variables_on_several_devices(faces, batches):
 def test_in_mixed_precision(faces, batches, dtype):
     keras.mixed_precision.set_global_policy(dtype)
     try:
-        model = frozen(small_classifier(), 2)
+        model = frozen(classifier(), 2)
     finally:
         keras.mixed_precision.set_global_policy("float32")
     fixed = pass_of(AttentionModel(model), batches)
@@ -514,7 +519,7 @@ class Changes(RuleBasedStateMachine):
     def begin(self):
         cls = type(self)
         if cls.model is None:
-            cls.model = small_classifier()
+            cls.model = classifier()
             images = np.random.default_rng(0).random((2, 24, 24, 3)).astype("float32")
             cls.fixed = pass_of(AttentionModel(cls.model), [([images], np.full(2, -1, np.int32))])
             cls.start = cls.model.get_weights()
@@ -569,7 +574,7 @@ TestSequencesOfChanges = pytest.mark.one_stack(Changes.TestCase)
 
 
 def test_one_tensor_under_two_names(batches):
-    model = frozen(small_classifier(), 2)
+    model = frozen(classifier(), 2)
 
     def compute(evidence):
         return {

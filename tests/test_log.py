@@ -43,7 +43,7 @@ def fitted(faces, tmp_path_factory):
     """The folder, the model after training, and the probes."""
     folder = tmp_path_factory.mktemp("logs")
     probes = probes_of(faces)
-    model = small_classifier()
+    model = small_classifier(layers=3)
     callback = AttentionRolloutCallback(
         probes, folder, full_probes=["third", 0], full_every_epochs=2
     )

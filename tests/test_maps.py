@@ -12,7 +12,7 @@ def trainable(model):
 
 
 def test_maps_that_no_trained_weight_reaches_are_not_trainable():
-    model = small_vit()
+    model = small_vit(layers=3)
     assert trainable(model) == [True, True, True]
     model.trainable = False
     assert trainable(model) == [False, False, False]
@@ -23,7 +23,7 @@ def test_maps_that_no_trained_weight_reaches_are_not_trainable():
 
 
 def test_a_trained_patch_embedding_changes_all_maps():
-    model = small_vit()
+    model = small_vit(layers=3)
     for layer in model.layers:
         layer.trainable = isinstance(layer, keras.layers.Conv2D)
     assert trainable(model) == [True, True, True]

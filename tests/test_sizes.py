@@ -16,7 +16,7 @@ def begun(images, folder, *, epochs=10, **options):
     """Returns a callback whose training has begun."""
     callback = AttentionRolloutCallback(ProbeSet(images), folder, **options)
     callback.set_params({"epochs": epochs})
-    callback.set_model(small_classifier())
+    callback.set_model(small_classifier(layers=3))
     callback.on_train_begin()
     return callback
 
@@ -28,7 +28,7 @@ def array_bytes(blobs):
 
 def test_the_sizes_are_those_of_what_is_logged(faces, tmp_path, capsys):
     callback = AttentionRolloutCallback(faces[0][:3], tmp_path, full_probes=[0, -1])
-    small_classifier().fit(*faces, epochs=1, verbose=0, callbacks=[callback])
+    small_classifier(layers=3).fit(*faces, epochs=1, verbose=0, callbacks=[callback])
     # Of 36 patches a probe has two methods' heatmaps, 12 heads and as many maps as patches, rows of
     # bytes with a float each, and a float more for a head.
     expected = 3 * (2 * (36 + 4) + 12 * (36 + 8) + 36 * (36 + 4))

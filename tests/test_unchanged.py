@@ -182,7 +182,7 @@ def fit(
     images, labels = faces
     probes = ProbeSet(images[[0, 100]], labels=labels[[0, 100]], names=["a", "b"])
     if model is None:
-        model = small_classifier()
+        model = small_classifier(layers=3)
         blocks = [layer for layer in model.layers[0].layers if "block" in layer.name]
         assert len(blocks) == 3
         for layer in model.layers[0].layers:
