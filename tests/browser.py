@@ -37,20 +37,25 @@ def _executable(playwright):
     return next((path for path in found if path), None)
 
 
+@pytest.fixture(scope="session")
+def context(chromium):
+    """A browser's memory: its pages read TensorBoard's own program from the cache."""
+    return chromium.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+
+
 @pytest.fixture
-def page(chromium):
+def page(context):
     """A new page of 1280 x 800 pixels; what goes wrong on it fails the test at its end.
 
     That is: errors on the console, uncaught exceptions, and requests that leave this machine.
     """
-    context = chromium.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
     page = context.new_page()
     wrong = []
     page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("request", lambda request: _is_local(request.url) or wrong.append(request.url))
     yield page
-    context.close()
+    page.close()
     assert wrong == []
 
 

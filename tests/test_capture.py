@@ -128,6 +128,7 @@ def test_rollout_equals_float64():
     np.testing.assert_allclose(heatmaps, expected[:, 0, 1:].reshape(3, 6, 4), rtol=1e-5)
 
 
+@pytest.mark.one_stack
 def test_rollout_takes_the_options():
     model = small_vit()
     attention_model = AttentionModel(model)
@@ -242,6 +243,7 @@ def test_losses_are_given_back_after_an_error():
     assert loss.numpy() > 0
 
 
+@pytest.mark.one_stack
 def test_layers_by_index_and_by_path():
     model = small_vit(layers=3)
     last = AttentionModel(model, layers=[-1])
@@ -253,6 +255,7 @@ def test_layers_by_index_and_by_path():
     np.testing.assert_array_equal(last(pixels)[1][0], attentions[2])
 
 
+@pytest.mark.one_stack
 def test_layout_given():
     layout = TokenLayout(1, (4, 9), (0,))
     attention_model = AttentionModel(small_vit(), layout=layout, self_check=False)
@@ -318,6 +321,7 @@ def siamese():
     return keras.Model(inputs, tower(inputs) + tower(-inputs))
 
 
+@pytest.mark.one_stack
 def test_one_call_of_two_can_be_chosen():
     model = siamese()
     attention_model = AttentionModel(model, layers=[0, 1])

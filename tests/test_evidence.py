@@ -157,6 +157,7 @@ def test_classes_that_the_model_hasnt_are_refused(classes, kind, text):
         AttentionModel(model).explain(images(), "relevance", classes=classes)
 
 
+@pytest.mark.one_stack
 def test_a_model_without_classes_is_refused():
     features = small_vit()  # [batch, tokens' width] is no map of classes, but passes for one.
     assert (

@@ -106,6 +106,7 @@ def test_other_methods(method, options, tmp_path):
     np.testing.assert_allclose(found.attention, expected, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.one_stack
 @pytest.mark.parametrize("input_range", [(0, 255), (0, 1), (-1, 1)])
 def test_pixels_come_in_the_range_that_the_model_takes(input_range, tmp_path):
     seen = []

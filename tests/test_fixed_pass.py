@@ -127,6 +127,7 @@ def test_a_frozen_backbone_is_run_once_and_nothing_differs(faces, batches):
     np.testing.assert_allclose(after[0]["map/2"], maps[2], rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.one_stack
 def test_the_frozen_part_is_not_run_again(faces, batches, monkeypatch):
     model = frozen(classifier(), 2)
     fixed = pass_of(AttentionModel(model), batches)
@@ -231,6 +232,7 @@ def test_variables_of_modules_that_are_no_layers_are_trained(faces, batches):
     assert fixed._kept[0] is kept[0]
 
 
+@pytest.mark.one_stack
 def test_what_takes_too_much_memory_is_not_kept(batches):
     model = frozen(classifier(), 2)
     fixed = pass_of(AttentionModel(model), batches)
@@ -278,6 +280,7 @@ def test_a_fit_logs_the_same_with_and_without(faces, tmp_path, monkeypatch):
         np.testing.assert_allclose(values, whole[name], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.one_stack
 def test_what_is_frozen_is_told(faces):
     def line_of(model):
         callback = AttentionRolloutCallback(ProbeSet(faces[0][:2]), "unused")
@@ -294,6 +297,7 @@ def test_what_is_frozen_is_told(faces):
     assert 20 < int(share) < 70
 
 
+@pytest.mark.one_stack
 def test_what_is_frozen_is_told_as_it_is_now(faces):
     model = frozen(classifier(), 2)
     callback = AttentionRolloutCallback(ProbeSet(faces[0][:2]), "unused")
@@ -305,6 +309,7 @@ def test_what_is_frozen_is_told_as_it_is_now(faces):
     assert "0 of 3 attention layers are frozen; 100%" in monitor.plan_line()
 
 
+@pytest.mark.one_stack
 def test_nothing_is_kept_after_a_fit(faces, tmp_path):
     model = frozen(classifier(), 2)
     model.compile("sgd", "sparse_categorical_crossentropy")
@@ -378,6 +383,7 @@ def test_lora_that_is_enabled_during_a_fit_is_seen(faces):
     assert np.abs(monitor.snapshot().confidences - after.confidences).max() > 1e-4
 
 
+@pytest.mark.one_stack
 def test_another_model_during_a_fit_is_no_step_of_the_log(faces):
     model = classifier()
     callback = AttentionRolloutCallback(ProbeSet(faces[0][:2]), "unused")
@@ -391,6 +397,7 @@ def test_another_model_during_a_fit_is_no_step_of_the_log(faces):
     assert_maps(monitor.snapshot(), before)
 
 
+@pytest.mark.one_stack
 def test_a_trace_that_fails_once_is_tried_again(faces, monkeypatch):
     models = []
     for _ in range(2):
@@ -573,6 +580,7 @@ Changes.TestCase.settings = settings(
 TestSequencesOfChanges = pytest.mark.one_stack(Changes.TestCase)
 
 
+@pytest.mark.one_stack
 def test_one_tensor_under_two_names(batches):
     model = frozen(classifier(), 2)
 

@@ -12,7 +12,7 @@ from keras_attnviz.classifiers import build_classifier
 from keras_attnviz.explain import PictureModel, explain
 from keras_attnviz.picture_folder import explain_folder
 
-pytestmark = pytest.mark.vit_keras
+pytestmark = [pytest.mark.one_stack, pytest.mark.vit_keras]
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="an extra")
 

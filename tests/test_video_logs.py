@@ -187,6 +187,7 @@ def test_bars_are_as_high_as_the_shares():
     assert heights[3] <= 2
 
 
+@pytest.mark.one_stack
 def test_tubelets_share_a_frame_of_the_sheet(tmp_path):
     videos, labels = panned(8, frames=4)
     masks = np.zeros(videos.shape[:-1])[:2]
@@ -207,6 +208,7 @@ def test_tubelets_share_a_frame_of_the_sheet(tmp_path):
     np.testing.assert_allclose(log.series("localization_mass")[-1], half, rtol=0.02)
 
 
+@pytest.mark.one_stack
 def test_faithfulness_of_videos(tmp_path):
     videos, labels = panned(8)
     callback = AttentionRolloutCallback(
