@@ -71,8 +71,8 @@ test-tf-keras: .venv-tf-keras/installed chromium ## Run the tests on tf_keras, T
 	TF_USE_LEGACY_KERAS=1 .venv-tf-keras/bin/python -m pytest $(PARALLEL) -m "not one_stack"
 
 .PHONY: test-oldest
-test-oldest: .venv-oldest/installed chromium ## Run the tests on the oldest supported Keras 3
-	.venv-oldest/bin/python -m pytest $(PARALLEL) -m "not one_stack"
+test-oldest: .venv-oldest/installed chromium ## Run the tests but the slow ones on the oldest supported Keras 3
+	.venv-oldest/bin/python -m pytest $(PARALLEL) -m "not one_stack and not slow"
 
 .PHONY: quick
 quick: $(VENV)/installed-test chromium ## Run the tests but the slow ones
