@@ -1,13 +1,13 @@
 """The probe pass that computes once what training can't change, held against a full pass."""
 
 import logging
-import os
 import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import KERAS_3, small_classifier
+from fuzzing import FACTOR
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -571,10 +571,10 @@ class Changes(RuleBasedStateMachine):
 
 
 Changes.TestCase.settings = settings(
-    max_examples=40 * int(os.environ.get("FUZZ_FACTOR", 1)),
+    max_examples=40 * FACTOR,
     stateful_step_count=8,
     deadline=None,
-    derandomize=True,
+    derandomize=FACTOR == 1,
     suppress_health_check=list(HealthCheck),
 )
 TestSequencesOfChanges = pytest.mark.one_stack(Changes.TestCase)
