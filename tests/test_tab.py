@@ -48,7 +48,7 @@ def log_dir(faces, tmp_path_factory):
     probes = ProbeSet(
         images[chosen], labels=labels[chosen], names=NAMES, class_names=CLASSES, masks=masks
     )
-    model = small_classifier()
+    model = small_classifier(layers=3)
     options = {"full_probes": [0, 2], "full_every_epochs": 2}
     callback = AttentionRolloutCallback(probes, folder / "first", **options)
     model.fit(*faces, epochs=5, verbose=0, callbacks=[callback])
