@@ -53,7 +53,8 @@ chromium: ## Install Debian's Chromium, which the tests of web pages need, if it
 	else echo "Chromium isn't there, so the tests of web pages may be skipped. Install it, or run $(BIN)/playwright install chromium."; fi
 
 # One environment for each other stack of Keras, with the extra of its target's name. A test module
-# runs on every stack, but for what is marked `one_stack`.
+# runs on the newest Keras 3 and on tf.keras 2, but for what is marked `one_stack`; on the other two
+# stacks only what is marked `every_stack`.
 .venv-%/installed: setup.py pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.10 or 3.11 with venv is needed; name it: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv-$*
@@ -67,12 +68,12 @@ test-legacy: .venv-legacy/installed chromium ## Run the tests on tf.keras 2, Ten
 	.venv-legacy/bin/python -m pytest $(PARALLEL) -m "not one_stack"
 
 .PHONY: test-tf-keras
-test-tf-keras: .venv-tf-keras/installed chromium ## Run the tests on tf_keras, TensorFlow 2.21
-	TF_USE_LEGACY_KERAS=1 .venv-tf-keras/bin/python -m pytest $(PARALLEL) -m "not one_stack"
+test-tf-keras: .venv-tf-keras/installed chromium ## Run what differs by version on tf_keras, TensorFlow 2.21
+	TF_USE_LEGACY_KERAS=1 .venv-tf-keras/bin/python -m pytest $(PARALLEL) -m "every_stack and not one_stack"
 
 .PHONY: test-oldest
-test-oldest: .venv-oldest/installed chromium ## Run the tests but the slow ones on the oldest supported Keras 3
-	.venv-oldest/bin/python -m pytest $(PARALLEL) -m "not one_stack and not slow"
+test-oldest: .venv-oldest/installed chromium ## Run what differs by version on the oldest supported Keras 3
+	.venv-oldest/bin/python -m pytest $(PARALLEL) -m "every_stack and not one_stack and not slow"
 
 .PHONY: quick
 quick: $(VENV)/installed-test chromium ## Run the tests but the slow ones

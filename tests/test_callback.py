@@ -25,6 +25,8 @@ from keras_attnviz import (
 from keras_attnviz.health import SCALARS
 from keras_attnviz.metrics import attention_entropy, jensen_shannon_divergence
 
+pytestmark = pytest.mark.every_stack
+
 LAYER_TAGS = [f"attention/entropy/layer_{layer}" for layer in range(2)]
 DRIFT, CHANGE = "attention/drift_from_baseline", "attention/drift_from_last"
 AGREEMENT = "attention/agreement/affinity"

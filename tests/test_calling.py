@@ -8,6 +8,8 @@ from keras_attnviz import AttentionModel
 from keras_attnviz.calling import build, own_predictions, variables_kept
 from keras_attnviz.signature import InputSignature
 
+pytestmark = pytest.mark.every_stack
+
 
 class Counter(keras.layers.Layer):
     """Counts its calls; raises after the count where it is told to."""

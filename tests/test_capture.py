@@ -15,6 +15,8 @@ from vit_keras import visualize, vit
 
 from keras_attnviz import AttentionModel, TokenLayout, attention_rollout
 
+pytestmark = pytest.mark.every_stack
+
 
 def images_like(model, count=3, seed=0):
     shape = (count, *model.input_shape[1:])

@@ -19,7 +19,7 @@ from keras_attnviz.classifiers import (
 )
 from keras_attnviz.pretrained import build_vit
 
-pytestmark = pytest.mark.vit_keras
+pytestmark = [pytest.mark.every_stack, pytest.mark.vit_keras]
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 32, 40, 3)).astype("float32")
 NAMES = ("Äpfel", "pears, green")

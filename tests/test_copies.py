@@ -11,6 +11,8 @@ from keras_attnviz import AttentionModel
 from keras_attnviz.copies import Copies
 from keras_attnviz.placement import Placement, placed_rollout
 
+pytestmark = pytest.mark.every_stack
+
 # A class token in both of two groups, and one patch in each: rows and columns are class, patch.
 PLACEMENT = Placement(
     groups=2,

@@ -4,6 +4,8 @@ import tensorflow as tf
 
 from keras_attnviz.cutting import cut, unoptimized
 
+pytestmark = pytest.mark.every_stack
+
 
 class Whole:
     """A graph with a variable, a branch and an inner tensor, and functions cut out of it."""

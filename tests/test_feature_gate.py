@@ -17,6 +17,8 @@ from keras_attnviz import (
     SqueezeExcite,
 )
 
+pytestmark = pytest.mark.every_stack
+
 CHANNELS = 8
 LAYERS = {
     SqueezeExcite: {"ratio": 2, "use_bias": True},

@@ -17,7 +17,7 @@ from keras_attnviz.classifiers import load_classifier
 from keras_attnviz.finetune import fine_tune, read_data
 from keras_attnviz.images import read_image
 
-pytestmark = pytest.mark.vit_keras
+pytestmark = [pytest.mark.every_stack, pytest.mark.vit_keras]
 # Keras' CSVLogger stays open where a training fails.
 csv_stays_open = pytest.mark.filterwarnings(
     r"ignore:Exception ignored.*history\.csv:pytest.PytestUnraisableExceptionWarning"

@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from keras_attnviz.fingerprints import Fingerprints, weighted_sums
 
+pytestmark = pytest.mark.every_stack
+
 DTYPES = ["float32", "float64", "float16", "bfloat16", "complex128", "int64", "int8", "bool"]
 
 

@@ -19,6 +19,8 @@ from keras_attnviz.methods import explained
 from keras_attnviz.monitor import ProbeMonitor
 from keras_attnviz.probe_faithfulness import ProbeFaithfulness
 
+pytestmark = pytest.mark.every_stack
+
 METHODS = ["rollout", "affinity"]
 
 

@@ -18,6 +18,8 @@ from keras_attnviz import (
     SqueezeExcite,
 )
 
+pytestmark = pytest.mark.every_stack
+
 layers = keras.layers
 
 

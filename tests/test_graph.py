@@ -3,6 +3,8 @@ import tensorflow as tf
 
 from keras_attnviz import graph
 
+pytestmark = pytest.mark.every_stack
+
 
 def traced(function, *shapes):
     """Returns the inputs, what `function` gives for them, and all operations of the graph."""

@@ -14,6 +14,8 @@ from tensorflow import keras
 from keras_attnviz._keras_code import code_in
 from keras_attnviz.classifiers import build_classifier, load_classifier, save_classifier
 
+pytestmark = pytest.mark.every_stack
+
 MODULE = "module_of_a_hostile_file"
 IMAGES = np.zeros((1, 32, 32, 3), "float32")
 

@@ -8,6 +8,8 @@ from zoo.blocks import Take, classifier, encoder, patches
 
 from keras_attnviz import AttentionModel
 
+pytestmark = pytest.mark.every_stack
+
 layers = keras.layers
 
 

@@ -8,6 +8,8 @@ from test_rollout import oracle, random_attentions
 
 from keras_attnviz import AttentionRollout
 
+pytestmark = pytest.mark.every_stack
+
 layers = keras.layers
 ROWS, COLUMNS, WIDTH = 2, 3, 8
 

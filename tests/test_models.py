@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 
 # What Keras and keras-hub say of their own layers.
 pytestmark = [
+    pytest.mark.every_stack,
     pytest.mark.filterwarnings("ignore:Layer 'attn' .of type WindowAttention.:UserWarning"),
     pytest.mark.filterwarnings(r"ignore:Layer 'stage_\d' looks like it has unbuilt:UserWarning"),
     pytest.mark.filterwarnings(r"ignore:`build\(\)` was called on layer:UserWarning"),

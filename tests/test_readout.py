@@ -12,6 +12,8 @@ from keras_attnviz.readout import by_group, rows_read, symbolic_by_group
 from keras_attnviz.signature import InputSignature
 from keras_attnviz.trace import Trace
 
+pytestmark = pytest.mark.every_stack
+
 WIDE = 8
 PLAIN = (0, 1, 2, 3)
 

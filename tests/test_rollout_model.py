@@ -12,6 +12,8 @@ from test_several_inputs import as_dict, model_of
 
 from keras_attnviz import AttentionModel, RolloutModel, TokenLayout
 
+pytestmark = pytest.mark.every_stack
+
 layers = keras.layers
 
 # Reads SavedModels as a server does that has TensorFlow alone.

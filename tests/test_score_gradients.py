@@ -19,6 +19,8 @@ from traces import (
 
 from keras_attnviz.score_gradients import ScoreGradients
 
+pytestmark = pytest.mark.every_stack
+
 
 def score_gradients(trace, inputs, shape, index=0):
     return ScoreGradients(trace, trace.sites[index], shape, order=PLAIN, key_axes=1, inputs=inputs)

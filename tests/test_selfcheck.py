@@ -6,6 +6,8 @@ from tensorflow import keras
 from keras_attnviz import AttentionModel
 from keras_attnviz.selfcheck import check_capture
 
+pytestmark = pytest.mark.every_stack
+
 WIDE = 8
 
 

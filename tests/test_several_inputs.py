@@ -9,6 +9,8 @@ from zoo.blocks import LearnedTokens, Take, encoder, patches
 
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet
 
+pytestmark = pytest.mark.every_stack
+
 layers = keras.layers
 CLASS_NAMES = ["red", "green", "blue"]
 

@@ -8,7 +8,10 @@ from keras_attnviz.outputs import select_output
 from keras_attnviz.signature import InputSignature
 
 # Keras 3 doubts keys that are not the names of their inputs, which are what is tested here.
-pytestmark = pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict:UserWarning")
+pytestmark = [
+    pytest.mark.every_stack,
+    pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict:UserWarning"),
+]
 
 
 def image_input(shape=(24, 24, 3), name="image", dtype="float32"):

@@ -19,6 +19,8 @@ from zoo.family import KERAS_3, this_stack
 
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet, TokenLayout
 
+pytestmark = pytest.mark.every_stack
+
 layers = keras.layers
 needs_remat = pytest.mark.skipif(this_stack() != KERAS_3, reason="Keras has had remat since 3.9")
 
@@ -159,6 +161,7 @@ def test_lora(data, tmp_path):
     assert all(np.abs(layer.lora_kernel_b).max() > 0 for layer in products[:-1])
 
 
+@pytest.mark.slow
 @pytest.mark.keras3
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize:UserWarning")
 def test_int8(data, tmp_path):
@@ -260,6 +263,7 @@ def mirrored_fit(log_dir):
         assert not any(found.trainable for found in AttentionModel(model).maps)
 
 
+@pytest.mark.slow
 def test_mirrored_replicas(tmp_path):
     code = (
         f"import sys, pathlib; sys.path[:0] = {[str(pathlib.Path(__file__).parent)]!r}\n"

@@ -16,7 +16,7 @@ from worker_fit import KINDS, SECONDS
 
 from keras_attnviz import read_log
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.every_stack, pytest.mark.slow]
 KERAS_3 = hasattr(keras, "ops")
 # Keras 3 refuses both strategies for several workers.
 keras2 = pytest.mark.skipif(KERAS_3, reason="about what Keras 3 refuses")
