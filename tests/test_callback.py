@@ -67,7 +67,7 @@ def learned(faces, probes, tmp_path_factory):
 
 def test_the_model_learns_and_every_epoch_is_logged(learned):
     log_dir, _, history, _ = learned
-    assert history["accuracy"][-1] > 0.85
+    assert history["accuracy"][-1] > 0.8  # of as many of each class
     steps = list(range(-1, 12))
     images, scalars = images_of(log_dir / "attention"), scalars_of(log_dir / "attention")
     assert sorted(images) == [f"attention/probe_{index}" for index in range(4)]
