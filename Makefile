@@ -54,7 +54,7 @@ chromium: ## Install Debian's Chromium, which the tests of web pages need, if it
 
 # One environment for each other stack of Keras, with the extra of its target's name. A test module
 # runs on the newest Keras 3 and on tf.keras 2, but for what is marked `one_stack`; on the other two
-# stacks only what is marked `every_stack`.
+# stacks only what is marked `every_stack` and isn't slow.
 .venv-%/installed: setup.py pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.10 or 3.11 with venv is needed; name it: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv-$*
@@ -69,7 +69,7 @@ test-legacy: .venv-legacy/installed chromium ## Run the tests on tf.keras 2, Ten
 
 .PHONY: test-tf-keras
 test-tf-keras: .venv-tf-keras/installed chromium ## Run what differs by version on tf_keras, TensorFlow 2.21
-	TF_USE_LEGACY_KERAS=1 .venv-tf-keras/bin/python -m pytest $(PARALLEL) -m "every_stack and not one_stack"
+	TF_USE_LEGACY_KERAS=1 .venv-tf-keras/bin/python -m pytest $(PARALLEL) -m "every_stack and not one_stack and not slow"
 
 .PHONY: test-oldest
 test-oldest: .venv-oldest/installed chromium ## Run what differs by version on the oldest supported Keras 3
