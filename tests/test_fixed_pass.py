@@ -72,6 +72,13 @@ def batches(faces):
     return [([images[:3]], np.full(3, -1, np.int32)), ([images[100:102]], np.full(2, -1, np.int32))]
 
 
+@pytest.fixture(scope="module")
+def two_frozen(batches):
+    """A model with two frozen blocks, and its pass; a test may leave it with other weights."""
+    model = frozen(classifier(), 2)
+    return model, pass_of(AttentionModel(model), batches)
+
+
 def in_full(fixed):
     """Returns what a pass in full gives, computed by the same object's whole function."""
     return [
@@ -130,9 +137,8 @@ def test_a_frozen_backbone_is_run_once_and_nothing_differs(faces, batches):
 
 
 @pytest.mark.one_stack
-def test_the_frozen_part_is_not_run_again(faces, batches, monkeypatch):
-    model = frozen(classifier(), 2)
-    fixed = pass_of(AttentionModel(model), batches)
+def test_the_frozen_part_is_not_run_again(two_frozen, monkeypatch):
+    _, fixed = two_frozen
     given(fixed)
     calls = []
     head, tail = fixed._head, fixed._tail
@@ -161,9 +167,8 @@ def test_with_the_head_alone_trainable_little_is_left(batches):
 
 
 @pytest.mark.parametrize("change", ["set_weights", "one_value", "assign", "negate"])
-def test_other_values_of_frozen_variables_are_noticed(batches, change, caplog):
-    model = frozen(classifier(), 2)
-    fixed = pass_of(AttentionModel(model), batches)
+def test_other_values_of_frozen_variables_are_noticed(two_frozen, change, caplog):
+    model, fixed = two_frozen
     before = given(fixed)
     kernel = max(blocks_of(model)[0].weights, key=lambda each: np.prod(each.shape))
     if change == "set_weights":
