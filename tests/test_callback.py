@@ -27,7 +27,7 @@ from keras_attnviz.metrics import attention_entropy, jensen_shannon_divergence
 
 pytestmark = pytest.mark.every_stack
 
-LAYER_TAGS = [f"attention/entropy/layer_{layer}" for layer in range(2)]
+LAYER_TAGS = [f"attention/entropy/layer_{layer}" for layer in range(3)]
 DRIFT, CHANGE = "attention/drift_from_baseline", "attention/drift_from_last"
 AGREEMENT = "attention/agreement/affinity"
 HEALTH = [f"attention/{name}" for name in SCALARS]
@@ -58,7 +58,7 @@ def fit(faces, log_dir, probes, *, epochs=3, model=None, callbacks=(), initial_e
 def learned(faces, probes, tmp_path_factory):
     """A fit that learns, beside Keras' own callback with `update_freq`, and what it left."""
     log_dir = tmp_path_factory.mktemp("logs")
-    model = small_classifier()
+    model = small_classifier(layers=3)
     before = AttentionModel(model)(probes.images)
     board = keras.callbacks.TensorBoard(log_dir, update_freq=2)
     _, history = fit(faces, log_dir, probes, epochs=12, model=model, callbacks=[board])
@@ -67,7 +67,7 @@ def learned(faces, probes, tmp_path_factory):
 
 def test_the_model_learns_and_every_epoch_is_logged(learned):
     log_dir, _, history, _ = learned
-    assert history["accuracy"][-1] > 0.8  # of as many of each class
+    assert history["accuracy"][-1] > 0.85
     steps = list(range(-1, 12))
     images, scalars = images_of(log_dir / "attention"), scalars_of(log_dir / "attention")
     assert sorted(images) == [f"attention/probe_{index}" for index in range(4)]
@@ -123,9 +123,7 @@ def test_pictures_show_probe_and_rollout_on_one_scale(learned, probes):
         np.testing.assert_array_equal(panel[50:274, :224], picture)
         expected = render.overlay(picture, heatmaps[index], limit=4.0)
         difference = np.abs(panel[50:274, 230:].astype(int) - expected)
-        # Where a value is on the edge between two colors of the map it may get the other.
-        assert difference.max() <= 3
-        assert difference.mean() < 0.05
+        assert difference.max() <= 1
 
 
 def test_scalars_are_in_the_history(learned):
@@ -258,7 +256,8 @@ def test_drift_from_last_is_measured_against_the_last_logged_epoch(faces, probes
 
 @pytest.mark.one_stack
 def test_layers_can_be_kept_out_of_the_logs(faces, probes, tmp_path):
-    _, history = fit(faces, tmp_path, probes, epochs=1, per_layer_logs=False)
+    model = small_classifier(layers=3)
+    _, history = fit(faces, tmp_path, probes, epochs=1, model=model, per_layer_logs=False)
     ours = [name for name in history if name.startswith("attention")]
     assert ours == [
         "attention_entropy",
