@@ -1,7 +1,7 @@
 """What a user passes, in the order of the structure that a model takes."""
 
 from keras_attnviz._checks import message
-from keras_attnviz._nested import Shape, is_sequence, mapped, members, shape_of
+from keras_attnviz._structures import Shape, is_sequence, mapped, members, shape_of
 
 
 def arranged(structure, inputs, name):

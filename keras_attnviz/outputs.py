@@ -1,7 +1,7 @@
 """Which of the tensors that a model gives holds the predictions."""
 
 from keras_attnviz._checks import is_integer, message
-from keras_attnviz._nested import members
+from keras_attnviz._structures import members
 
 
 def select_output(outputs, output=None, names=None):
