@@ -9,10 +9,10 @@ import importlib
 from keras_attnviz._version import __version__
 
 _HOMES = {
-    "AttentionAlarm": "alarm",
+    "AttentionAlarm": "callbacks.attention_alarm",
     "AttentionModel": "capture",
     "AttentionRollout": "layers",
-    "AttentionRolloutCallback": "callback",
+    "AttentionRolloutCallback": "callbacks.attention_rollout_callback",
     "BottleneckAttention": "bottleneck_attention",
     "ConvBlockAttention": "block_attention",
     "EfficientChannelAttention": "channel_attention",

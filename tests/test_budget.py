@@ -1,6 +1,6 @@
 import pytest
 
-from keras_attnviz.budget import TimeBudget
+from keras_attnviz.callbacks.time_budget import TimeBudget
 
 pytestmark = pytest.mark.one_stack
 

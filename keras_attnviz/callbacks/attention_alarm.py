@@ -6,7 +6,7 @@ import warnings
 from tensorflow import keras
 
 from keras_attnviz._checks import message
-from keras_attnviz.callback import AttentionRolloutCallback
+from keras_attnviz.callbacks.attention_rollout_callback import AttentionRolloutCallback
 
 TAG = "attention/alarm"
 # What a condition reads from the logs, the first of these that is there; where it begins; and what

@@ -6,15 +6,15 @@ import time
 from tensorflow import keras
 
 from keras_attnviz._checks import check_count, message
-from keras_attnviz.budget import TimeBudget
+from keras_attnviz.callbacks.history import Course
+from keras_attnviz.callbacks.time_budget import TimeBudget
+from keras_attnviz.callbacks.training_run import ProbeRun
 from keras_attnviz.classes import classes_to_explain
-from keras_attnviz.course import Course
 from keras_attnviz.methods import chosen_methods
 from keras_attnviz.monitor import ProbeMonitor, check_options
 from keras_attnviz.panel import ColorScale
 from keras_attnviz.probe_faithfulness import ProbeFaithfulness
 from keras_attnviz.probe_log import NoLog, ProbeLog
-from keras_attnviz.probe_run import ProbeRun
 from keras_attnviz.probes import ProbeSet
 from keras_attnviz.records import chosen_probes
 from keras_attnviz.snapshots import overall

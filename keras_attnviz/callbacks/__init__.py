@@ -1,0 +1,1 @@
+"""Keras callbacks: what logs a training, and what warns and stops."""
