@@ -5,7 +5,7 @@ import tensorflow as tf
 from timing import interleaved, median_ratio
 
 from keras_attnviz import AttentionModel
-from keras_attnviz.evidence import VALUES
+from keras_attnviz.capture.evidence_source import VALUES
 from keras_attnviz.health import health_measures
 from keras_attnviz.measures import Measures
 from keras_attnviz.methods import METHODS, explained

@@ -10,7 +10,7 @@ from keras_attnviz._version import __version__
 
 _HOMES = {
     "AttentionAlarm": "callbacks.attention_alarm",
-    "AttentionModel": "capture",
+    "AttentionModel": "capture.attention_model",
     "AttentionRollout": "layers",
     "AttentionRolloutCallback": "callbacks.attention_rollout_callback",
     "BottleneckAttention": "bottleneck_attention",

@@ -1,6 +1,6 @@
 """The metrics that the Attention tab charts: what the setup says of each."""
 
-from keras_attnviz.gating import BRANCH
+from keras_attnviz.capture.gates import BRANCH
 
 _SHARE, _OPEN = [0.0, 1.0], [0.0, None]
 _HEADS, _LAYERS, _PROBES, _GATES = ["layer", "head"], ["layer"], ["probe"], ["gate"]

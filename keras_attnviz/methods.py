@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_attnviz._checks import check_choice, check_count, check_ratio, is_integer, message
 from keras_attnviz.affinity import affinity_refined
-from keras_attnviz.evidence import GRADIENTS, LAYER_GRADIENTS, VALUES
+from keras_attnviz.capture.evidence_source import GRADIENTS, LAYER_GRADIENTS, VALUES
 from keras_attnviz.flow import flow_through
 from keras_attnviz.placement import placed_rollout
 from keras_attnviz.relevance import placed_legrad, placed_relevance

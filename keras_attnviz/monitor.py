@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_attnviz._checks import check_choice, check_count, check_ratio, message
 from keras_attnviz.calling import parts_of
-from keras_attnviz.capture import AttentionModel
+from keras_attnviz.capture.attention_model import AttentionModel
 from keras_attnviz.cells import mask_shares
 from keras_attnviz.classes import class_probabilities, classes_to_explain
 from keras_attnviz.gate_measures import GateMeasures

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_attnviz._checks import check_choice
-from keras_attnviz.capture import AttentionModel
+from keras_attnviz.capture.attention_model import AttentionModel
 from keras_attnviz.methods import METHODS, explained
 from keras_attnviz.tokens import TokenLayout
 

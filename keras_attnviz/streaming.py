@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attnviz._checks import check_choice, check_count, message
-from keras_attnviz.capture import AttentionModel
+from keras_attnviz.capture.attention_model import AttentionModel
 from keras_attnviz.methods import METHODS
 from keras_attnviz.rows import ERROR, MASK, NAME, ImageRows, columns, further_spec
 from keras_attnviz.shards import Shards

@@ -4,10 +4,10 @@ import warnings
 
 import numpy as np
 
+from keras_attnviz.capture.gates import BRANCH
 from keras_attnviz.cells import mask_shares
 from keras_attnviz.charted import described, name_of
 from keras_attnviz.gate_measures import gate_drift
-from keras_attnviz.gating import BRANCH
 from keras_attnviz.localizing import localization
 from keras_attnviz.metrics import jensen_shannon_divergence
 

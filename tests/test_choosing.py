@@ -8,7 +8,7 @@ from zoo import several
 from zoo.blocks import encoder, patches
 
 from keras_attnviz import AttentionModel
-from keras_attnviz.choosing import choose
+from keras_attnviz.capture.layer_selection import choose
 
 pytestmark = pytest.mark.one_stack
 

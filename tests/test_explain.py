@@ -9,7 +9,7 @@ from small_vits import SMALL, weight_arrays, write_weights
 from tensorflow import keras
 from vit_keras import vit
 
-from keras_attnviz.capture import AttentionModel
+from keras_attnviz.capture.attention_model import AttentionModel
 from keras_attnviz.classifiers import build_classifier, save_classifier
 from keras_attnviz.explain import (
     Explanation,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_attnviz.capture.gates import BRANCH, CHANNEL, FULL, SPATIAL, Gate
 from keras_attnviz.gate_measures import (
     GateMeasures,
     gate_drift,
@@ -11,7 +12,6 @@ from keras_attnviz.gate_measures import (
     scalar_names,
     stages,
 )
-from keras_attnviz.gating import BRANCH, CHANNEL, FULL, SPATIAL, Gate
 
 pytestmark = pytest.mark.one_stack
 

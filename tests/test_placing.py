@@ -20,10 +20,10 @@ from zoo.several import Objects
 from zoo.weights import randomize
 
 from keras_attnviz import AttentionModel, TokenLayout
+from keras_attnviz.capture.trace import Trace
 from keras_attnviz.following import followers
 from keras_attnviz.placing import place_all
 from keras_attnviz.signature import InputSignature
-from keras_attnviz.trace import Trace
 
 layers = keras.layers
 

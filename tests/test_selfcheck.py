@@ -4,7 +4,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_attnviz import AttentionModel
-from keras_attnviz.selfcheck import check_capture
+from keras_attnviz.capture.self_check import check_capture
 
 pytestmark = pytest.mark.every_stack
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_attnviz.capture.attention_sites import find_attention
 from keras_attnviz.graph import Dependence
-from keras_attnviz.sites import find_attention
 
 SCORES, VALUES = (None, 2, 5, 5), (None, 2, 5, 8)
 

@@ -1,7 +1,7 @@
 import pytest
 
 from keras_attnviz import TokenLayout
-from keras_attnviz.maps import AttentionMap
+from keras_attnviz.capture.attention_map import AttentionMap
 from keras_attnviz.placing import LeftOut
 from keras_attnviz.summary import summary_lines
 

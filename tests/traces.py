@@ -4,8 +4,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from keras_attnviz.capture.trace import Trace
 from keras_attnviz.signature import InputSignature
-from keras_attnviz.trace import Trace
 
 HEIGHT, WIDTH, WIDE = 3, 2, 8
 PLAIN = (0, 1, 2, 3)

@@ -9,16 +9,16 @@ from tensorflow import keras
 from keras_attnviz import graph
 from keras_attnviz._checks import message
 from keras_attnviz.calling import build, own_predictions
-from keras_attnviz.evidence import GATES, EvidenceSource
-from keras_attnviz.finding import find_stack
-from keras_attnviz.gating import GateSource
+from keras_attnviz.capture.evidence_source import GATES, EvidenceSource
+from keras_attnviz.capture.gates import GateSource
+from keras_attnviz.capture.self_check import check_capture
+from keras_attnviz.capture.stack import find_stack
+from keras_attnviz.capture.trace import Trace
 from keras_attnviz.methods import check_method, explained, needs_of
 from keras_attnviz.placement import placed_rollout
-from keras_attnviz.selfcheck import check_capture
 from keras_attnviz.signature import InputSignature
 from keras_attnviz.summary import summary_lines
 from keras_attnviz.tokens import TokenLayout
-from keras_attnviz.trace import Trace
 
 
 class AttentionModel:

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_attnviz.sites import is_weight
+from keras_attnviz.capture.attention_sites import is_weight
 
 _MATRIX_PRODUCTS = frozenset(["BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"])
 _PRODUCTS = _MATRIX_PRODUCTS | frozenset(["Einsum", "MatMul"])

@@ -3,8 +3,8 @@
 import dataclasses
 
 from keras_attnviz._checks import message
-from keras_attnviz.choosing import check_one_stack, choose, warn_of_gaps
-from keras_attnviz.maps import describe
+from keras_attnviz.capture.attention_map import describe
+from keras_attnviz.capture.layer_selection import check_one_stack, choose, warn_of_gaps
 from keras_attnviz.placing import place_all
 from keras_attnviz.readout import find_readout
 from keras_attnviz.shared import with_shared_tokens
