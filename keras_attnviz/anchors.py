@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from keras_attnviz import graph
+from keras_attnviz.capture.graph import positions as graph
 from keras_attnviz.ownership import slot_owners
 from keras_attnviz.position_gradients import token_gradients
 

@@ -12,7 +12,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz import graph
+from keras_attnviz.capture.graph import positions as graph
 
 # Less than this share of the largest change is rounding.
 _NEGLIGIBLE = 1e-4

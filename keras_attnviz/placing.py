@@ -7,9 +7,9 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz import graph
 from keras_attnviz.anchors import Anchors
 from keras_attnviz.asking import asking_keys
+from keras_attnviz.capture.graph import positions as graph
 from keras_attnviz.following import alike, followers
 from keras_attnviz.ownership import slot_owners, split_axes
 from keras_attnviz.places import LeftOut, Place, Side, kind_of, patch_grid, plain_place

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz import graph
+from keras_attnviz.capture.graph import positions as graph
 
 
 class PositionGradients:

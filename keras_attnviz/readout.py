@@ -5,8 +5,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz import graph
 from keras_attnviz._checks import message
+from keras_attnviz.capture.graph import positions as graph
 from keras_attnviz.tokens import advice
 
 # A gradient weaker than this share of the strongest counts as none.

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attnviz.cutting import cut, unoptimized
+from keras_attnviz.capture.graph.subgraph import cut, unoptimized
 
 pytestmark = pytest.mark.every_stack
 

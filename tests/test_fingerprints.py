@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attnviz.fingerprints import Fingerprints, weighted_sums
+from keras_attnviz.capture.graph.fingerprints import Fingerprints, weighted_sums
 
 pytestmark = pytest.mark.every_stack
 

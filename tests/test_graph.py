@@ -1,7 +1,7 @@
 import pytest
 import tensorflow as tf
 
-from keras_attnviz import graph
+from keras_attnviz.capture.graph import positions as graph
 
 pytestmark = pytest.mark.every_stack
 

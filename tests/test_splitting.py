@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_attnviz.splitting import split
+from keras_attnviz.capture.graph.frozen_split import split
 
 
 def graph_of(build):

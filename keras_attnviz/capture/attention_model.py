@@ -6,11 +6,11 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_attnviz import graph
 from keras_attnviz._checks import message
 from keras_attnviz.calling import build, own_predictions
 from keras_attnviz.capture.evidence_source import GATES, EvidenceSource
 from keras_attnviz.capture.gates import GateSource
+from keras_attnviz.capture.graph import positions as graph
 from keras_attnviz.capture.self_check import check_capture
 from keras_attnviz.capture.stack import find_stack
 from keras_attnviz.capture.trace import Trace

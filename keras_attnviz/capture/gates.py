@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz import graph
+from keras_attnviz.capture.graph import positions as graph
 
 SPATIAL, CHANNEL, FULL, BRANCH = "spatial", "channel", "channel and spatial", "branch"
 # Where a hard sigmoid has reached 0 and 1, with room for slopes below the usual 1 / 6.

@@ -1,7 +1,7 @@
 """The scores that a model's head gives the tokens of each layer: its head put on every layer."""
 
-from keras_attnviz import graph
-from keras_attnviz.cutting import repeated
+from keras_attnviz.capture.graph import positions as graph
+from keras_attnviz.capture.graph.subgraph import repeated
 
 
 def logits_by_layer(trace, chosen):

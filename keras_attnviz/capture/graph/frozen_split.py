@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from keras_attnviz import graph
+from keras_attnviz.capture.graph import positions as graph
 
 
 @dataclasses.dataclass(frozen=True)

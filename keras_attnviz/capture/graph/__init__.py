@@ -1,0 +1,1 @@
+"""TensorFlow graphs: their operations, paths and parts; knows no attention."""
