@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz.position_gradients import gradients_at
+from keras_attnviz.capture.tokens.position_gradients import gradients_at
 
 # A gradient weaker than this share of the strongest counts as none.
 _NEGLIGIBLE = 1e-6

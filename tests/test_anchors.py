@@ -4,7 +4,7 @@ import numpy as np
 from tensorflow import keras
 from traces import HEIGHT, WIDTH, Attention, columns_first, traced
 
-from keras_attnviz.anchors import Anchors
+from keras_attnviz.capture.tokens.anchors import Anchors
 
 PATCHES = HEIGHT * WIDTH
 

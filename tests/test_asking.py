@@ -6,7 +6,7 @@ from tensorflow import keras
 from traces import HEIGHT, PLAIN, WIDE, WIDTH, Attention, traced
 
 from keras_attnviz.asking import asking_keys
-from keras_attnviz.score_gradients import ScoreGradients
+from keras_attnviz.capture.tokens.score_gradients import ScoreGradients
 
 REGISTERS = 2
 KEYS = REGISTERS + HEIGHT * WIDTH

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_attnviz.ownership import Axes, plain_axes, slot_owners, split_axes
+from keras_attnviz.capture.tokens.gradient_codes import Axes, plain_axes, slot_owners, split_axes
 
 CHANNELS = 16
 

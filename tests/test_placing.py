@@ -20,9 +20,9 @@ from zoo.several import Objects
 from zoo.weights import randomize
 
 from keras_attnviz import AttentionModel, TokenLayout
+from keras_attnviz.capture.tokens.locate import place_all
+from keras_attnviz.capture.tokens.repeated_blocks import followers
 from keras_attnviz.capture.trace import Trace
-from keras_attnviz.following import followers
-from keras_attnviz.placing import place_all
 from keras_attnviz.signature import InputSignature
 
 layers = keras.layers

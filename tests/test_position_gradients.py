@@ -12,7 +12,7 @@ from traces import (
     traced,
 )
 
-from keras_attnviz.position_gradients import PositionGradients, token_gradients
+from keras_attnviz.capture.tokens.position_gradients import PositionGradients, token_gradients
 
 
 @pytest.mark.parametrize("name", SIDES)

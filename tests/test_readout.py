@@ -6,10 +6,10 @@ from zoo import plain
 from zoo.blocks import LearnedTokens, classifier, encoder, patches
 
 from keras_attnviz import AttentionModel, TokenLayout
+from keras_attnviz.capture.tokens.gradient_codes import Axes, plain_axes
+from keras_attnviz.capture.tokens.locate import Place, Side
+from keras_attnviz.capture.tokens.readout import by_group, rows_read, symbolic_by_group
 from keras_attnviz.capture.trace import Trace
-from keras_attnviz.ownership import Axes, plain_axes
-from keras_attnviz.placing import Place, Side
-from keras_attnviz.readout import by_group, rows_read, symbolic_by_group
 from keras_attnviz.signature import InputSignature
 
 pytestmark = pytest.mark.every_stack

@@ -17,7 +17,7 @@ from traces import (
     traced,
 )
 
-from keras_attnviz.score_gradients import ScoreGradients
+from keras_attnviz.capture.tokens.score_gradients import ScoreGradients
 
 pytestmark = pytest.mark.every_stack
 

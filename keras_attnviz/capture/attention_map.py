@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from keras_attnviz.places import kind_over_frames
+from keras_attnviz.capture.tokens.geometry import kind_over_frames
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ from keras_attnviz._checks import message
 from keras_attnviz.capture.graph import positions as graph
 from keras_attnviz.capture.graph.fixed_pass import FixedPass
 from keras_attnviz.capture.logit_lens import gradients_by_layer, logits_by_layer
+from keras_attnviz.capture.tokens.readout import symbolic_by_group
 from keras_attnviz.capture.value_norms import value_lengths
-from keras_attnviz.readout import symbolic_by_group
 
 GATES, GRADIENTS, LAYER_GRADIENTS, VALUES = "gates", "gradients", "layer_gradients", "values"
 _OF_CLASSES = {GRADIENTS, LAYER_GRADIENTS}

@@ -5,10 +5,10 @@ import dataclasses
 from keras_attnviz._checks import message
 from keras_attnviz.capture.attention_map import describe
 from keras_attnviz.capture.layer_selection import check_one_stack, choose, warn_of_gaps
-from keras_attnviz.placing import place_all
-from keras_attnviz.readout import find_readout
-from keras_attnviz.shared import with_shared_tokens
-from keras_attnviz.stack import Tokens, placement_of, shared_tokens, stacks
+from keras_attnviz.capture.tokens.class_tokens import with_shared_tokens
+from keras_attnviz.capture.tokens.locate import place_all
+from keras_attnviz.capture.tokens.readout import find_readout
+from keras_attnviz.capture.tokens.token_slots import Tokens, placement_of, shared_tokens, stacks
 from keras_attnviz.tokens import TokenLayout, advice, candidate_layouts
 
 

@@ -10,8 +10,8 @@ import math
 import numpy as np
 
 from keras_attnviz.capture.graph import positions as graph
-from keras_attnviz.ownership import slot_owners
-from keras_attnviz.position_gradients import token_gradients
+from keras_attnviz.capture.tokens.gradient_codes import slot_owners
+from keras_attnviz.capture.tokens.position_gradients import token_gradients
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from keras_attnviz.ownership import Axes, plain_axes
+from keras_attnviz.capture.tokens.gradient_codes import Axes, plain_axes
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attnviz.capture.graph import positions as graph
-from keras_attnviz.position_gradients import PositionGradients, gradients_at, image_names
+from keras_attnviz.capture.tokens.position_gradients import (
+    PositionGradients,
+    gradients_at,
+    image_names,
+)
 
 # A gradient weaker than this share of the strongest counts as none.
 _NEGLIGIBLE = 1e-6

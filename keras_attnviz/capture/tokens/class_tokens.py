@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_attnviz.readout import by_group
+from keras_attnviz.capture.tokens.readout import by_group
 
 # How far scores of the same token may differ; half precision needs this much.
 _TOLERANCE = 0.01

@@ -7,13 +7,20 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz.anchors import Anchors
 from keras_attnviz.asking import asking_keys
 from keras_attnviz.capture.graph import positions as graph
-from keras_attnviz.following import alike, followers
-from keras_attnviz.ownership import slot_owners, split_axes
-from keras_attnviz.places import LeftOut, Place, Side, kind_of, patch_grid, plain_place
-from keras_attnviz.score_gradients import ScoreGradients
+from keras_attnviz.capture.tokens.anchors import Anchors
+from keras_attnviz.capture.tokens.geometry import (
+    LeftOut,
+    Place,
+    Side,
+    kind_of,
+    patch_grid,
+    plain_place,
+)
+from keras_attnviz.capture.tokens.gradient_codes import slot_owners, split_axes
+from keras_attnviz.capture.tokens.repeated_blocks import alike, followers
+from keras_attnviz.capture.tokens.score_gradients import ScoreGradients
 from keras_attnviz.tokens import MAX_PREFIX
 
 _ROW_SUM_TOLERANCE = 0.02
