@@ -93,7 +93,7 @@ setup(
         "test-oldest": [*OLDEST, *NUMPY_1, *VIT, *TEST_EVERYWHERE],
     },
     entry_points={
-        "console_scripts": ["keras-attnviz = keras_attnviz.cli:main"],
+        "console_scripts": ["keras-attnviz = keras_attnviz.cli.main:main"],
         "tensorboard_plugins": ["attention = keras_attnviz.tb_plugin.loader:AttentionLoader"],
     },
     classifiers=[

@@ -4,7 +4,7 @@ import tempfile
 import time
 
 from keras_attnviz import AttentionRolloutCallback
-from keras_attnviz.demo import run_demo
+from keras_attnviz.cli.demo import run_demo
 
 
 def measure():

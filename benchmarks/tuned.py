@@ -10,7 +10,7 @@ from tensorflow import keras
 
 from keras_attnviz._cache import cache_dir
 from keras_attnviz.classifiers import build_classifier
-from keras_attnviz.demo import ARCHITECTURE, BATCH_SIZE, LEARNING_RATE, TRAINABLE_BLOCKS
+from keras_attnviz.cli.demo import ARCHITECTURE, BATCH_SIZE, LEARNING_RATE, TRAINABLE_BLOCKS
 
 BLOCK = "Transformer_encoderblock_{}"
 

@@ -79,7 +79,7 @@ def main(*, data, backbone, weights, image_size, epochs, batch_size, log_dir, pi
 def folders(data):
     """Returns the folders of the training and the validation pictures."""
     if data is None:
-        from keras_attnviz.elpv import write_class_folders
+        from keras_attnviz.cli.elpv import write_class_folders
 
         data = write_class_folders("solar_cells", per_class=500, validation_per_class=150, seed=5)
     return {"train": Path(data) / "train", "validation": Path(data) / "validation"}

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_attnviz.board import DEFAULT_PORT, free_port, tensorboard_command
+from keras_attnviz.cli.board import DEFAULT_PORT, free_port, tensorboard_command
 from keras_attnviz.events import AttentionWriter
 from keras_attnviz.render import png_bytes
 

@@ -22,8 +22,8 @@ from small_vits import SMALL, write_published_weights, write_weights
 
 import keras_attnviz
 from keras_attnviz import arguments, cli, methods, rollout, tables
-from keras_attnviz.board import DEFAULT_PORT
 from keras_attnviz.classifiers import MEMBER, build_classifier, load_classifier, save_classifier
+from keras_attnviz.cli.board import DEFAULT_PORT
 from keras_attnviz.pretrained import ARCHITECTURES
 
 COMMAND = Path(sys.executable).parent / "keras-attnviz"
@@ -60,7 +60,7 @@ def test_every_option_is_documented(name):
 @pytest.mark.parametrize("arguments", [[], ["demo"], ["fit"], ["explain"], ["board"]])
 def test_help_answers_without_tensorflow(arguments):
     code = (
-        "import sys; from keras_attnviz.cli import main\n"
+        "import sys; from keras_attnviz.cli.main import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
         "print(sorted({'tensorflow', 'keras', 'matplotlib', 'numpy'} & set(sys.modules)))"
@@ -210,7 +210,7 @@ def test_the_demo_says_before_training_that_it_takes_another_port(tmp_path):
 def test_a_missing_extra_is_named(module):
     code = (
         f"import sys; sys.modules[{module!r}] = None\n"
-        f"from keras_attnviz.cli import main; sys.exit(main(['explain', 'vit_b16', {CAT!r}]))"
+        f"from keras_attnviz.cli.main import main; sys.exit(main(['explain', 'vit_b16', {CAT!r}]))"
     )
     finished = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False

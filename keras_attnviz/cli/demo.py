@@ -6,7 +6,7 @@ It goes the way of `keras-attnviz fit`; only the pictures and the settings are g
 from pathlib import Path
 
 from keras_attnviz._cache import cache_dir as default_cache_dir
-from keras_attnviz.elpv import write_class_folders
+from keras_attnviz.cli.elpv import write_class_folders
 from keras_attnviz.finetune import fine_tune
 
 # Validation accuracy on 300 held-out photographs, half of them broken: 0.80, 0.82, 0.85 after

@@ -9,8 +9,8 @@ import time
 import traceback
 from pathlib import Path
 
-from keras_attnviz.arguments import parse
-from keras_attnviz.board import free_port, serve
+from keras_attnviz.cli.arguments import parse
+from keras_attnviz.cli.board import free_port, serve
 
 _VIT_EXTRA = ("vit_keras", "cv2")  # modules that the extra `vit` installs
 USER_ERROR = 2
@@ -43,7 +43,7 @@ def main(argv=None):
 
 
 def _demo(arguments):
-    from keras_attnviz.demo import run_demo
+    from keras_attnviz.cli.demo import run_demo
 
     log_dir = arguments.log_dir or str(Path("logs") / time.strftime("demo-%Y%m%d-%H%M%S"))
     # Before training, so that a port that is taken ends the command at once or is replaced.
