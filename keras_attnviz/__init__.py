@@ -16,7 +16,7 @@ _HOMES = {
     "BottleneckAttention": "bottleneck_attention",
     "ConvBlockAttention": "block_attention",
     "EfficientChannelAttention": "channel_attention",
-    "ProbeSet": "probes",
+    "ProbeSet": "data.probes",
     "RolloutModel": "rollout_model",
     "SelectiveKernel": "selective_kernel",
     "SqueezeExcite": "channel_attention",

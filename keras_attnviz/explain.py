@@ -14,7 +14,7 @@ from keras_attnviz._checks import message
 from keras_attnviz.capture.attention_model import AttentionModel
 from keras_attnviz.classes import class_name, class_predictions
 from keras_attnviz.classifiers import load_classifier
-from keras_attnviz.images import check_exists, read_image, resize_image
+from keras_attnviz.data.images import check_exists, read_image, resize_image
 from keras_attnviz.methods import explained
 from keras_attnviz.pretrained import ARCHITECTURES, build_vit
 

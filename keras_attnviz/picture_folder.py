@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attnviz._checks import message
-from keras_attnviz.folders import IMAGE_SUFFIXES, picture_paths
-from keras_attnviz.images import read_image
+from keras_attnviz.data.class_folders import IMAGE_SUFFIXES, picture_paths
+from keras_attnviz.data.images import read_image
 from keras_attnviz.rows import ERROR, NAME
 from keras_attnviz.streaming import BATCH_SIZE, explain_batches
 

@@ -8,8 +8,8 @@ import pytest
 from memory import at_most
 from trap_servers import dripping, endless, replies, trap
 
-from keras_attnviz._download import THREAD, downloaded
-from keras_attnviz.images import read_image
+from keras_attnviz.data.download import THREAD, downloaded
+from keras_attnviz.data.images import read_image
 
 pytestmark = pytest.mark.one_stack
 

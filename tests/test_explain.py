@@ -11,6 +11,7 @@ from vit_keras import vit
 
 from keras_attnviz.capture.attention_model import AttentionModel
 from keras_attnviz.classifiers import build_classifier, save_classifier
+from keras_attnviz.data.images import read_image
 from keras_attnviz.explain import (
     Explanation,
     PictureModel,
@@ -19,7 +20,6 @@ from keras_attnviz.explain import (
     explain,
     open_model,
 )
-from keras_attnviz.images import read_image
 from keras_attnviz.pretrained import build_vit
 
 pytestmark = pytest.mark.vit_keras

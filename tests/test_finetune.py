@@ -14,8 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorflow import keras
 
 from keras_attnviz.classifiers import load_classifier
+from keras_attnviz.data.images import read_image
 from keras_attnviz.finetune import fine_tune, read_data
-from keras_attnviz.images import read_image
 
 pytestmark = [pytest.mark.every_stack, pytest.mark.vit_keras]
 # Keras' CSVLogger stays open where a training fails.

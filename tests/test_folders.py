@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from pictures import encoded, photograph, write_faces
 
-from keras_attnviz.folders import ClassFolders, check_intact
-from keras_attnviz.images import read_image
+from keras_attnviz.data.class_folders import ClassFolders, check_intact
+from keras_attnviz.data.images import read_image
 
 CAT = encoded(photograph("chelsea.png", (40, 30)), "JPEG")
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from keras_attnviz.images import decode_image, read_image
+from keras_attnviz.data.images import decode_image, read_image
 
 # What Pillow says of damages that it reads over.
 pytestmark = [pytest.mark.one_stack, pytest.mark.filterwarnings("ignore")]

@@ -14,7 +14,7 @@ from memory import at_most
 from pictures import DATA, encoded, photograph
 from PIL import EpsImagePlugin, Image
 
-from keras_attnviz.images import decode_image, read_image, resize_image
+from keras_attnviz.data.images import decode_image, read_image, resize_image
 
 pytestmark = pytest.mark.one_stack
 

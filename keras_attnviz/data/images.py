@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from keras_attnviz._checks import image_size_pair, message
-from keras_attnviz._download import SCHEMES, downloaded
+from keras_attnviz.data.download import SCHEMES, downloaded
 
 _URL_SECONDS = 60
 _URL_BYTES = 64 * 2**20

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attnviz._checks import check_count, check_ratio, image_size_pair, message
-from keras_attnviz.images import decode_image
+from keras_attnviz.data.images import decode_image
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 CACHE_BYTES = 2**30

@@ -7,9 +7,9 @@ import numpy as np
 
 from keras_attnviz._checks import check_count, message
 from keras_attnviz._structures import Shape, is_sequence, mapped, member_paths, members
-from keras_attnviz.display import display_pictures
-from keras_attnviz.folders import ClassFolders, check_intact
-from keras_attnviz.samples import class_indices, first_images
+from keras_attnviz.data.class_folders import ClassFolders, check_intact
+from keras_attnviz.data.dataset_samples import class_indices, first_images
+from keras_attnviz.data.display import display_pictures
 
 
 class ProbeSet:

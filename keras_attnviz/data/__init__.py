@@ -1,0 +1,1 @@
+"""Images in: files, class folders, data sets, masks, probes."""
