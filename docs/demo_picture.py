@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from keras_attnviz.render import text_size
+from keras_attnviz.drawing.render import text_size
 
 HERE = pathlib.Path(__file__).parent
 GAP = 6

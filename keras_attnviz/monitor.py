@@ -8,6 +8,7 @@ from keras_attnviz.calling import parts_of
 from keras_attnviz.capture.attention_model import AttentionModel
 from keras_attnviz.cells import mask_shares
 from keras_attnviz.classes import class_probabilities, classes_to_explain
+from keras_attnviz.drawing.contact_sheet import Sheet
 from keras_attnviz.gate_measures import GateMeasures
 from keras_attnviz.gate_measures import scalar_names as gate_scalar_names
 from keras_attnviz.health import (
@@ -27,7 +28,6 @@ from keras_attnviz.probe_fit import (
 )
 from keras_attnviz.probe_graph import ProbeGraph
 from keras_attnviz.rollout import FUSIONS, check_start_layer
-from keras_attnviz.sheet import Sheet
 from keras_attnviz.snapshots import Snapshot, entropy_name, frame_names
 from keras_attnviz.video import tall_masks
 from keras_attnviz.workers import own_variables

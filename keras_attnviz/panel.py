@@ -8,13 +8,13 @@ import re
 
 import numpy as np
 
-from keras_attnviz import render
 from keras_attnviz._checks import check_choice, message
 from keras_attnviz.classes import class_name
+from keras_attnviz.drawing import render
+from keras_attnviz.drawing.contact_sheet import Sheet
 from keras_attnviz.events import tag_names
 from keras_attnviz.gate_measures import stages
 from keras_attnviz.methods import GATES, gate_name, shown
-from keras_attnviz.sheet import Sheet
 
 SCALES = ("uniform", "image")
 _GAP = 6  # pixels between two columns

@@ -7,9 +7,9 @@ import time
 
 import numpy as np
 
-from keras_attnviz import render
 from keras_attnviz._checks import is_integer, message
 from keras_attnviz.cells import Cells
+from keras_attnviz.drawing import render
 from keras_attnviz.gate_measures import BINS
 from keras_attnviz.methods import shown
 from keras_attnviz.sizes import size_lines

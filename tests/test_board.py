@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from keras_attnviz.cli.board import DEFAULT_PORT, free_port, tensorboard_command
+from keras_attnviz.drawing.render import png_bytes
 from keras_attnviz.events import AttentionWriter
-from keras_attnviz.render import png_bytes
 
 pytestmark = pytest.mark.one_stack
 

@@ -6,7 +6,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from keras_attnviz import render
+from keras_attnviz.drawing import render
 
 pytestmark = pytest.mark.one_stack
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_attnviz.cells import Cells
-from keras_attnviz.sheet import Sheet
+from keras_attnviz.drawing.contact_sheet import Sheet
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Pictures out: color maps, overlays, panels, figures."""
