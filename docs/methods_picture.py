@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from keras_attnviz import AttentionModel, render
-from keras_attnviz.explain import open_model
+from keras_attnviz.explain.explain_pictures import open_model
 from keras_attnviz.methods import METHODS, explained, times_uniform
 
 HERE = pathlib.Path(__file__).parent

@@ -16,7 +16,7 @@ from small_vits import SMALL, write_published_weights
 
 from keras_attnviz import RolloutModel, read_log
 from keras_attnviz.classifiers import build_classifier
-from keras_attnviz.explain import PictureModel, explain
+from keras_attnviz.explain.explain_pictures import PictureModel, explain
 
 pytestmark = pytest.mark.vit_keras
 

@@ -12,7 +12,7 @@ from vit_keras import vit
 from keras_attnviz.capture.attention_model import AttentionModel
 from keras_attnviz.classifiers import build_classifier, save_classifier
 from keras_attnviz.data.images import read_image
-from keras_attnviz.explain import (
+from keras_attnviz.explain.explain_pictures import (
     Explanation,
     PictureModel,
     check_drawing,

@@ -9,8 +9,8 @@ from PIL import Image
 from small_vits import SMALL
 
 from keras_attnviz.classifiers import build_classifier
-from keras_attnviz.explain import PictureModel, explain
-from keras_attnviz.picture_folder import explain_folder
+from keras_attnviz.explain.explain_folder import explain_folder
+from keras_attnviz.explain.explain_pictures import PictureModel, explain
 
 pytestmark = [pytest.mark.one_stack, pytest.mark.vit_keras]
 

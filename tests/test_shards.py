@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attnviz.shards import Shards
+from keras_attnviz.explain.shards import Shards
 
 pytestmark = pytest.mark.one_stack
 
@@ -20,7 +20,7 @@ COLUMNS = {"index": "integer", "heatmap": "numbers"}
 WRITER = """
 import sys
 import numpy as np
-from keras_attnviz.shards import Shards
+from keras_attnviz.explain.shards import Shards
 shards = Shards(sys.argv[1], run={"method": "rollout", "options": {"residual": 0.5}},
                 columns={"index": "integer", "heatmap": "numbers"}, form="tfrecord")
 heat = np.zeros(10_000, np.float32)

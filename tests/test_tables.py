@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attnviz.tables import FORMATS, check_format, join_tables, write_table
+from keras_attnviz.explain.tables import FORMATS, check_format, join_tables, write_table
 
 pytestmark = pytest.mark.one_stack
 

@@ -79,7 +79,7 @@ def _explain(arguments):
     if arguments.data is not None:
         _explain_folder(arguments)
         return
-    from keras_attnviz.explain import check_drawing, draw, explain, open_model
+    from keras_attnviz.explain.explain_pictures import check_drawing, draw, explain, open_model
 
     check_drawing(arguments.out, arguments.images)
     picture_model = open_model(arguments.model, **_model_options(arguments))
@@ -93,8 +93,8 @@ def _explain(arguments):
 
 
 def _explain_folder(arguments):
-    from keras_attnviz.explain import open_model
-    from keras_attnviz.picture_folder import explain_folder
+    from keras_attnviz.explain.explain_folder import explain_folder
+    from keras_attnviz.explain.explain_pictures import open_model
 
     picture_model = open_model(arguments.model, **_model_options(arguments))
     given = {name: getattr(arguments, name) for name in ("method", *_STREAM_OPTIONS)}

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from keras_attnviz._checks import message
-from keras_attnviz.tables import check_format, join_tables, write_table
+from keras_attnviz.explain.tables import check_format, join_tables, write_table
 
 # Readers of Parquet pass over files whose names begin with these.
 _RUN, _SUCCESS, _HIDDEN = "_run.json", "_SUCCESS", "."

@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from keras_attnviz._checks import check_choice, check_count, message
 from keras_attnviz.capture.attention_model import AttentionModel
+from keras_attnviz.explain.result_rows import ERROR, MASK, NAME, ImageRows, columns, further_spec
+from keras_attnviz.explain.shards import Shards
+from keras_attnviz.explain.tables import FORMATS
 from keras_attnviz.methods import METHODS
-from keras_attnviz.rows import ERROR, MASK, NAME, ImageRows, columns, further_spec
-from keras_attnviz.shards import Shards
-from keras_attnviz.tables import FORMATS
 
 BATCH_SIZE, SHARD_SIZE = 32, 1024
 

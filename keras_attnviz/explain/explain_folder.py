@@ -10,8 +10,8 @@ import tensorflow as tf
 from keras_attnviz._checks import message
 from keras_attnviz.data.class_folders import IMAGE_SUFFIXES, picture_paths
 from keras_attnviz.data.images import read_image
-from keras_attnviz.rows import ERROR, NAME
-from keras_attnviz.streaming import BATCH_SIZE, explain_batches
+from keras_attnviz.explain.explain_dataset import BATCH_SIZE, explain_batches
+from keras_attnviz.explain.result_rows import ERROR, NAME
 
 
 def explain_folder(picture_model, folder, out, *, batch_size=BATCH_SIZE, **options):

@@ -1,0 +1,1 @@
+"""Pictures to predictions and heatmaps, one by one or a whole data set."""
