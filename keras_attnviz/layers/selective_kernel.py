@@ -4,7 +4,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_attnviz._checks import check_count, message
-from keras_attnviz.feature_gate import FeatureGate, mean_over
+from keras_attnviz.layers.feature_gate import FeatureGate, mean_over
 
 
 @keras.utils.register_keras_serializable("keras_attnviz")

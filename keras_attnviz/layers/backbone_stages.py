@@ -7,8 +7,8 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_attnviz._checks import check_choice, message
-from keras_attnviz.feature_gate import DATA_FORMATS
-from keras_attnviz.layer_graph import as_functional, layer_calls
+from keras_attnviz.layers.feature_gate import DATA_FORMATS
+from keras_attnviz.layers.layer_graph import as_functional, layer_calls
 
 # The side given to images of unknown size, to see where a network halves them.
 PROBE_SIDE = 256

@@ -4,7 +4,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_attnviz._checks import check_count
-from keras_attnviz.feature_gate import FeatureGate, check_odd, mean_over, reduced
+from keras_attnviz.layers.feature_gate import FeatureGate, check_odd, mean_over, reduced
 
 
 @keras.utils.register_keras_serializable("keras_attnviz")

@@ -4,8 +4,8 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_attnviz._checks import is_integer, message
-from keras_attnviz.layer_graph import as_functional, copied, give_weights, layer_calls
-from keras_attnviz.stages import stage_ends
+from keras_attnviz.layers.backbone_stages import stage_ends
+from keras_attnviz.layers.layer_graph import as_functional, copied, give_weights, layer_calls
 
 
 def with_stage_attention(backbone, layer, *, stages=None, data_format=None):

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_attnviz._checks import check_count, message
-from keras_attnviz.feature_gate import FeatureGate, check_odd, reduced
+from keras_attnviz.layers.feature_gate import FeatureGate, check_odd, reduced
 
 
 @keras.utils.register_keras_serializable("keras_attnviz")

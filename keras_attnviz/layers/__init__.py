@@ -1,0 +1,1 @@
+"""Keras layers: attention rollout, and attention for convolutional networks."""
