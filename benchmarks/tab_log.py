@@ -5,7 +5,7 @@ import json
 import models
 
 from keras_attnviz import AttentionRolloutCallback, ProbeSet, read_log
-from keras_attnviz.events import AttentionWriter
+from keras_attnviz.log.event_writer import AttentionWriter
 from keras_attnviz.tb_plugin import metadata
 from keras_attnviz.tb_plugin.packing import pack, unpack
 

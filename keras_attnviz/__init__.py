@@ -48,7 +48,7 @@ _HOMES = {
     "pointing_hit": "localizing",
     "randomization_check": "randomization",
     "rank_correlation": "ranks",
-    "read_log": "log",
+    "read_log": "log.attention_log",
     "sink_damping": "weighting",
     "sink_share": "metrics",
     "value_weighted": "weighting",

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attnviz._checks import message
-from keras_attnviz.events import RUN
+from keras_attnviz.log.event_writer import RUN
 from keras_attnviz.snapshots import Snapshot
 
 # The measures that later ones are compared with.

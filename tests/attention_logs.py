@@ -17,9 +17,9 @@ from PIL import Image
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.util import tensor_util
 
+from keras_attnviz.log.deduplication import Unchanged, write_blobs, write_layers
 from keras_attnviz.tb_plugin import metadata
 from keras_attnviz.tb_plugin.packing import pack, quantize, unpack
-from keras_attnviz.unchanged import Unchanged, write_blobs, write_layers
 
 RUN = "attention"
 _numbers = itertools.count()

@@ -12,6 +12,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["keras_attnviz"]):
+    from keras_attnviz.log.deduplication import reference
     from keras_attnviz.tb_plugin.checking import (
         UnreadableError,
         check_epoch,
@@ -19,7 +20,6 @@ with atheris.instrument_imports(include=["keras_attnviz"]):
         read_setup,
     )
     from keras_attnviz.tb_plugin.packing import PackingError, pack, quantize, unpack
-    from keras_attnviz.unchanged import reference
 
 SETUP = {
     "version": 2,

@@ -11,7 +11,7 @@ from tensorboard.util import tensor_util
 from tensorflow import keras
 
 from keras_attnviz import AttentionAlarm, AttentionRolloutCallback
-from keras_attnviz.events import AttentionWriter
+from keras_attnviz.log.event_writer import AttentionWriter
 
 TAG = "attention/alarm"
 

@@ -15,7 +15,7 @@ import pytest
 
 from keras_attnviz.cli.board import DEFAULT_PORT, free_port, tensorboard_command
 from keras_attnviz.drawing.render import png_bytes
-from keras_attnviz.events import AttentionWriter
+from keras_attnviz.log.event_writer import AttentionWriter
 
 pytestmark = pytest.mark.one_stack
 

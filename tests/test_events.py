@@ -6,7 +6,7 @@ import skimage.data
 from event_files import events_of, images_of, scalars_of, starts_of
 
 from keras_attnviz.drawing import render
-from keras_attnviz.events import AttentionWriter, has_log, tag_names
+from keras_attnviz.log.event_writer import AttentionWriter, has_log, tag_names
 
 CAT = skimage.data.chelsea()[:60, :80]
 

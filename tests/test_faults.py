@@ -187,7 +187,7 @@ def test_a_training_that_an_error_ends(data, tmp_path, error):
 HOLDING = """
 import sys
 sys.path.insert(0, {tests!r})
-from keras_attnviz.events import AttentionWriter
+from keras_attnviz.log.event_writer import AttentionWriter
 writer = AttentionWriter({logs!r}, first_step=0)
 print("holding", flush=True)
 sys.stdin.read()

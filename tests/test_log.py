@@ -14,7 +14,7 @@ from event_files import events_of, scalars_of
 from PIL import Image
 
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet, read_log
-from keras_attnviz.events import AttentionWriter
+from keras_attnviz.log.event_writer import AttentionWriter
 from keras_attnviz.tb_plugin import metadata
 from keras_attnviz.tb_plugin.packing import pack, unpack
 

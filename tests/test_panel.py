@@ -6,8 +6,8 @@ import skimage.data
 from event_files import images_of
 
 from keras_attnviz import ProbeSet, render
-from keras_attnviz.events import AttentionWriter
-from keras_attnviz.panel import ColorScale, drawn_panels, probe_caption, probe_panel
+from keras_attnviz.log.event_writer import AttentionWriter
+from keras_attnviz.log.image_panels import ColorScale, drawn_panels, probe_caption, probe_panel
 from keras_attnviz.snapshots import Snapshot
 
 pytestmark = pytest.mark.one_stack

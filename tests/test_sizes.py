@@ -5,7 +5,7 @@ import pytest
 from conftest import small_classifier
 
 from keras_attnviz import AttentionRolloutCallback, ProbeSet, read_log
-from keras_attnviz.sizes import epoch_bytes, full_bytes
+from keras_attnviz.log.size_estimate import epoch_bytes, full_bytes
 from keras_attnviz.tb_plugin import metadata
 from keras_attnviz.tb_plugin.packing import unpack
 

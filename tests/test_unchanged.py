@@ -14,9 +14,9 @@ from plugin_server import LOADERS, Tab
 from tensorflow import keras
 
 from keras_attnviz import AttentionRolloutCallback, ProbeSet, read_log
+from keras_attnviz.log.deduplication import Unchanged, write_blobs, write_layers
 from keras_attnviz.tb_plugin import metadata
 from keras_attnviz.tb_plugin.packing import dequantize, pack, unpack
-from keras_attnviz.unchanged import Unchanged, write_blobs, write_layers
 
 pytestmark = pytest.mark.one_stack
 

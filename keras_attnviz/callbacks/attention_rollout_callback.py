@@ -11,12 +11,12 @@ from keras_attnviz.callbacks.time_budget import TimeBudget
 from keras_attnviz.callbacks.training_run import ProbeRun
 from keras_attnviz.classes import classes_to_explain
 from keras_attnviz.data.probes import ProbeSet
+from keras_attnviz.log.image_panels import ColorScale
+from keras_attnviz.log.probe_log import NoLog, ProbeLog
+from keras_attnviz.log.tab_records import chosen_probes
 from keras_attnviz.methods import chosen_methods
 from keras_attnviz.monitor import ProbeMonitor, check_options
-from keras_attnviz.panel import ColorScale
 from keras_attnviz.probe_faithfulness import ProbeFaithfulness
-from keras_attnviz.probe_log import NoLog, ProbeLog
-from keras_attnviz.records import chosen_probes
 from keras_attnviz.snapshots import overall
 from keras_attnviz.workers import Agreement
 

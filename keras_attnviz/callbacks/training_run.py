@@ -3,7 +3,7 @@
 import contextlib
 import warnings
 
-from keras_attnviz.events import has_log
+from keras_attnviz.log.event_writer import has_log
 
 
 class ProbeRun:

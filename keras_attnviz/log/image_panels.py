@@ -12,8 +12,8 @@ from keras_attnviz._checks import check_choice, message
 from keras_attnviz.classes import class_name
 from keras_attnviz.drawing import render
 from keras_attnviz.drawing.contact_sheet import Sheet
-from keras_attnviz.events import tag_names
 from keras_attnviz.gate_measures import stages
+from keras_attnviz.log.event_writer import tag_names
 from keras_attnviz.methods import GATES, gate_name, shown
 
 SCALES = ("uniform", "image")

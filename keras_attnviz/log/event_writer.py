@@ -22,7 +22,7 @@ from tensorboard.plugins.text import metadata as text_metadata
 from tensorboard.util import tensor_util
 
 from keras_attnviz._checks import message
-from keras_attnviz.locking import lock, unlock
+from keras_attnviz.log.lock import lock, unlock
 from keras_attnviz.tb_plugin.metadata import FORMAT_VERSION, PLUGIN_NAME
 
 RUN = "attention"

@@ -9,8 +9,9 @@ import numpy as np
 from tensorboard.compat.proto import event_pb2
 
 from keras_attnviz._checks import message
-from keras_attnviz.event_records import events_in
-from keras_attnviz.events import RUN
+from keras_attnviz.log.deduplication import reference
+from keras_attnviz.log.event_reader import events_in
+from keras_attnviz.log.event_writer import RUN
 from keras_attnviz.tb_plugin import metadata
 from keras_attnviz.tb_plugin.checking import (
     NewerFormatError,
@@ -20,7 +21,6 @@ from keras_attnviz.tb_plugin.checking import (
     read_setup,
 )
 from keras_attnviz.tb_plugin.packing import PackingError, dequantize, unpack
-from keras_attnviz.unchanged import reference
 
 
 @dataclasses.dataclass(frozen=True)

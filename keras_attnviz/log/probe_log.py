@@ -1,8 +1,8 @@
 """The log of one training's probes: opened, written step by step, closed."""
 
-from keras_attnviz.events import AttentionWriter, tag_names
-from keras_attnviz.panel import drawn_panels
-from keras_attnviz.records import TabRecords
+from keras_attnviz.log.event_writer import AttentionWriter, tag_names
+from keras_attnviz.log.image_panels import drawn_panels
+from keras_attnviz.log.tab_records import TabRecords
 
 
 class ProbeLog:

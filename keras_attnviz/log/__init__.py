@@ -1,0 +1,1 @@
+"""Snapshots to event files, and event files back to arrays."""
