@@ -7,7 +7,7 @@ import tensorflow as tf
 from timing import interleaved, median_ratio
 
 from keras_attnviz import AttentionModel
-from keras_attnviz.methods import explained
+from keras_attnviz.methods.registry import explained
 
 SIZE, ROUNDS = 224, 15
 

@@ -8,7 +8,7 @@ from keras_attnviz import AttentionModel
 from keras_attnviz.capture.evidence_source import VALUES
 from keras_attnviz.health import health_measures
 from keras_attnviz.measures import Measures
-from keras_attnviz.methods import METHODS, explained
+from keras_attnviz.methods.registry import METHODS, explained
 
 SIZE, ROUNDS = 224, 7
 

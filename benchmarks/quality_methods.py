@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_attnviz.methods import METHODS, explained
+from keras_attnviz.methods.registry import METHODS, explained
 
 # Rows of the table: what is shown, method, options.
 ROWS = (

@@ -14,7 +14,7 @@ from PIL import Image
 
 from keras_attnviz import AttentionModel, render
 from keras_attnviz.explain.explain_pictures import open_model
-from keras_attnviz.methods import METHODS, explained, times_uniform
+from keras_attnviz.methods.registry import METHODS, explained, times_uniform
 
 HERE = pathlib.Path(__file__).parent
 COLUMNS = [

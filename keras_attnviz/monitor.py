@@ -17,7 +17,8 @@ from keras_attnviz.health import (
     scalar_names,
 )
 from keras_attnviz.measures import Measures
-from keras_attnviz.methods import DEFAULT, GATES, chosen_methods
+from keras_attnviz.methods.registry import DEFAULT, GATES, chosen_methods
+from keras_attnviz.methods.rollout import FUSIONS, check_start_layer
 from keras_attnviz.metrics import frame_importance
 from keras_attnviz.probe_fit import (
     check_class_names,
@@ -27,7 +28,6 @@ from keras_attnviz.probe_fit import (
     place_of,
 )
 from keras_attnviz.probe_graph import ProbeGraph
-from keras_attnviz.rollout import FUSIONS, check_start_layer
 from keras_attnviz.snapshots import Snapshot, entropy_name, frame_names
 from keras_attnviz.video import tall_masks
 from keras_attnviz.workers import own_variables

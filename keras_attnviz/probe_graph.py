@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from keras_attnviz.health import health_measures
-from keras_attnviz.methods import GATES, explained, times_uniform
+from keras_attnviz.methods.registry import GATES, explained, times_uniform
 
 
 class ProbeGraph:

@@ -9,7 +9,7 @@ from zoo.weights import randomize
 
 from keras_attnviz import AttentionModel
 from keras_attnviz.copies import Copies
-from keras_attnviz.placement import Placement, placed_rollout
+from keras_attnviz.methods.placement import Placement, placed_rollout
 
 pytestmark = pytest.mark.every_stack
 

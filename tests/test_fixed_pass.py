@@ -15,7 +15,7 @@ from tensorflow import keras
 from zoo import gated
 
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet
-from keras_attnviz.methods import explained
+from keras_attnviz.methods.registry import explained
 from keras_attnviz.monitor import ProbeMonitor
 from keras_attnviz.probe_faithfulness import ProbeFaithfulness
 

@@ -5,7 +5,7 @@ import pytest
 from test_rollout import random_attentions
 
 from keras_attnviz import attention_flow
-from keras_attnviz.flow import flow_through
+from keras_attnviz.methods.flow import flow_through
 
 
 def smallest_cut(mixed, weights, token):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tensorflow import keras
 
 from keras_attnviz import AttentionModel, TokenLayout
-from keras_attnviz.tokens import candidate_layouts
+from keras_attnviz.methods.token_layout import candidate_layouts
 
 pytestmark = pytest.mark.one_stack
 

@@ -20,7 +20,7 @@ from keras_attnviz import (
     gradient_weighted,
     sink_damping,
 )
-from keras_attnviz.methods import METHODS, chosen_methods, explained, times_uniform
+from keras_attnviz.methods.registry import METHODS, chosen_methods, explained, times_uniform
 from keras_attnviz.monitor import ProbeMonitor
 
 GRID = (2, 3)

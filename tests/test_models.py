@@ -13,7 +13,7 @@ from keras_attnviz import AttentionModel
 from keras_attnviz.calling import all_layers
 from keras_attnviz.capture.evidence_source import GRADIENTS, LAYER_GRADIENTS, VALUES
 from keras_attnviz.capture.graph.fixed_pass import own_variables_of
-from keras_attnviz.methods import METHODS, explained
+from keras_attnviz.methods.registry import METHODS, explained
 
 ROOT = Path(__file__).parents[1]
 

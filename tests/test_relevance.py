@@ -6,8 +6,8 @@ import tensorflow as tf
 from test_rollout import random_attentions
 
 from keras_attnviz import attention_relevance
-from keras_attnviz.placement import Placement
-from keras_attnviz.relevance import placed_legrad, placed_relevance
+from keras_attnviz.methods.placement import Placement
+from keras_attnviz.methods.relevance import placed_legrad, placed_relevance
 
 
 def random_gradients(seed, attentions):

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from keras_attnviz import TokenLayout
-from keras_attnviz.tokens import advice, candidate_layouts
+from keras_attnviz.methods.token_layout import advice, candidate_layouts
 
 
 def test_grid_of_a_class_token_model_by_hand():

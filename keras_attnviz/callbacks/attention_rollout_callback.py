@@ -14,7 +14,7 @@ from keras_attnviz.data.probes import ProbeSet
 from keras_attnviz.log.image_panels import ColorScale
 from keras_attnviz.log.probe_log import NoLog, ProbeLog
 from keras_attnviz.log.tab_records import chosen_probes
-from keras_attnviz.methods import chosen_methods
+from keras_attnviz.methods.registry import chosen_methods
 from keras_attnviz.monitor import ProbeMonitor, check_options
 from keras_attnviz.probe_faithfulness import ProbeFaithfulness
 from keras_attnviz.snapshots import overall

@@ -14,11 +14,11 @@ from keras_attnviz.capture.graph import positions as graph
 from keras_attnviz.capture.self_check import check_capture
 from keras_attnviz.capture.stack import find_stack
 from keras_attnviz.capture.trace import Trace
-from keras_attnviz.methods import check_method, explained, needs_of
-from keras_attnviz.placement import placed_rollout
+from keras_attnviz.methods.placement import placed_rollout
+from keras_attnviz.methods.registry import check_method, explained, needs_of
+from keras_attnviz.methods.token_layout import TokenLayout
 from keras_attnviz.signature import InputSignature
 from keras_attnviz.summary import summary_lines
-from keras_attnviz.tokens import TokenLayout
 
 
 class AttentionModel:

@@ -9,7 +9,7 @@ from keras_attnviz.capture.tokens.class_tokens import with_shared_tokens
 from keras_attnviz.capture.tokens.locate import place_all
 from keras_attnviz.capture.tokens.readout import find_readout
 from keras_attnviz.capture.tokens.token_slots import Tokens, placement_of, shared_tokens, stacks
-from keras_attnviz.tokens import TokenLayout, advice, candidate_layouts
+from keras_attnviz.methods.token_layout import TokenLayout, advice, candidate_layouts
 
 
 @dataclasses.dataclass(frozen=True)

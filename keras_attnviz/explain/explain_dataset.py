@@ -14,7 +14,7 @@ from keras_attnviz.capture.attention_model import AttentionModel
 from keras_attnviz.explain.result_rows import ERROR, MASK, NAME, ImageRows, columns, further_spec
 from keras_attnviz.explain.shards import Shards
 from keras_attnviz.explain.tables import FORMATS
-from keras_attnviz.methods import METHODS
+from keras_attnviz.methods.registry import METHODS
 
 BATCH_SIZE, SHARD_SIZE = 32, 1024
 

@@ -15,7 +15,7 @@ from keras_attnviz.classes import class_name, class_predictions
 from keras_attnviz.classifiers import load_classifier
 from keras_attnviz.data.images import check_exists, read_image, resize_image
 from keras_attnviz.drawing import render
-from keras_attnviz.methods import explained
+from keras_attnviz.methods.registry import explained
 from keras_attnviz.pretrained import ARCHITECTURES, build_vit
 
 DEFAULT_IMAGE_SIZE = 384

@@ -7,8 +7,8 @@ from tensorflow import keras
 
 from keras_attnviz._checks import check_choice
 from keras_attnviz.capture.attention_model import AttentionModel
-from keras_attnviz.methods import METHODS, explained
-from keras_attnviz.tokens import TokenLayout
+from keras_attnviz.methods.registry import METHODS, explained
+from keras_attnviz.methods.token_layout import TokenLayout
 
 # Attention flow is computed in NumPy and SciPy, which no exported graph can call.
 EXPORTABLE = tuple(name for name in METHODS if name != "flow")

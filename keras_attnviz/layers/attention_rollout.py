@@ -4,8 +4,8 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_attnviz._checks import check_choice, check_ratio, message
-from keras_attnviz.rollout import FUSIONS, attention_rollout, check_start_layer
-from keras_attnviz.tokens import TokenLayout
+from keras_attnviz.methods.rollout import FUSIONS, attention_rollout, check_start_layer
+from keras_attnviz.methods.token_layout import TokenLayout
 
 
 @keras.utils.register_keras_serializable("keras_attnviz")

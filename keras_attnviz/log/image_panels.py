@@ -14,7 +14,7 @@ from keras_attnviz.drawing import render
 from keras_attnviz.drawing.contact_sheet import Sheet
 from keras_attnviz.gate_measures import stages
 from keras_attnviz.log.event_writer import tag_names
-from keras_attnviz.methods import GATES, gate_name, shown
+from keras_attnviz.methods.registry import GATES, gate_name, shown
 
 SCALES = ("uniform", "image")
 _GAP = 6  # pixels between two columns

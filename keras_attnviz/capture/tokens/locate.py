@@ -21,7 +21,7 @@ from keras_attnviz.capture.tokens.geometry import (
 from keras_attnviz.capture.tokens.gradient_codes import slot_owners, split_axes
 from keras_attnviz.capture.tokens.repeated_blocks import alike, followers
 from keras_attnviz.capture.tokens.score_gradients import ScoreGradients
-from keras_attnviz.tokens import MAX_PREFIX
+from keras_attnviz.methods.token_layout import MAX_PREFIX
 
 _ROW_SUM_TOLERANCE = 0.02
 # What is mixed on so many feature maps in a row is mixed on those below too.

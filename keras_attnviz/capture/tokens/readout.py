@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_attnviz._checks import message
 from keras_attnviz.capture.graph import positions as graph
-from keras_attnviz.tokens import advice
+from keras_attnviz.methods.token_layout import advice
 
 # A gradient weaker than this share of the strongest counts as none.
 _NEGLIGIBLE = 1e-6

@@ -5,8 +5,8 @@ import warnings
 
 import numpy as np
 
-from keras_attnviz.placement import Placement
-from keras_attnviz.tokens import MAX_PREFIX, TokenLayout
+from keras_attnviz.methods.placement import Placement
+from keras_attnviz.methods.token_layout import MAX_PREFIX, TokenLayout
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from keras_attnviz._checks import message
-from keras_attnviz.rollout import check_query, checked_layers, query_row
-from keras_attnviz.weighting import gradient_weighted
+from keras_attnviz.methods.rollout import check_query, checked_layers, query_row
+from keras_attnviz.methods.weighting import gradient_weighted
 
 
 def attention_relevance(attentions, gradients, *, start_layer=0, query=None):

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from keras_attnviz._checks import check_ratio
 from keras_attnviz.copies import Copies
-from keras_attnviz.rollout import check_start_layer, fuse_heads
-from keras_attnviz.weighting import sink_damping
+from keras_attnviz.methods.rollout import check_start_layer, fuse_heads
+from keras_attnviz.methods.weighting import sink_damping
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

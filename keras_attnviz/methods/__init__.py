@@ -1,0 +1,1 @@
+"""Attention maps to a heatmap; pure TensorFlow that knows no Keras model."""
