@@ -3,14 +3,14 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz.heads import dead_heads, duplicate_heads, head_divergences
-from keras_attnviz.localizing import LOCALIZATIONS, localizations
-from keras_attnviz.metrics import (
+from keras_attnviz.metrics.attention import (
     artifact_tokens,
     entropy_collapse,
     non_patch_share,
     sink_share,
 )
+from keras_attnviz.metrics.heads import dead_heads, duplicate_heads, head_divergences
+from keras_attnviz.metrics.localization import LOCALIZATIONS, localizations
 
 SCALARS = (
     "collapsed_layers",

@@ -19,7 +19,7 @@ from keras_attnviz.health import (
 from keras_attnviz.measures import Measures
 from keras_attnviz.methods.registry import DEFAULT, GATES, chosen_methods
 from keras_attnviz.methods.rollout import FUSIONS, check_start_layer
-from keras_attnviz.metrics import frame_importance
+from keras_attnviz.metrics.attention import frame_importance
 from keras_attnviz.probe_fit import (
     check_class_names,
     check_classes,

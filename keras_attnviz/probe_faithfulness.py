@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_attnviz._checks import message
 from keras_attnviz.classes import probabilities
-from keras_attnviz.faithfulness import deletion_auc, insertion_auc, perturbation_auc
+from keras_attnviz.metrics.faithfulness import deletion_auc, insertion_auc, perturbation_auc
 
 # Each figure, and whether a low value is the good one.
 FIGURES = {

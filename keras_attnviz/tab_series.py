@@ -7,9 +7,9 @@ import numpy as np
 from keras_attnviz.capture.gates import BRANCH
 from keras_attnviz.cells import mask_shares
 from keras_attnviz.gate_measures import gate_drift
-from keras_attnviz.localizing import localization
 from keras_attnviz.log.tab_charts import described, name_of
-from keras_attnviz.metrics import jensen_shannon_divergence
+from keras_attnviz.metrics.attention import jensen_shannon_divergence
+from keras_attnviz.metrics.localization import localization
 
 _OF_LAYERS = ("artifact_tokens", "head_diversity", "dead_heads", "duplicate_heads")
 

@@ -23,7 +23,7 @@ from keras_attnviz import (
     render,
 )
 from keras_attnviz.health import SCALARS
-from keras_attnviz.metrics import attention_entropy, jensen_shannon_divergence
+from keras_attnviz.metrics.attention import attention_entropy, jensen_shannon_divergence
 
 pytestmark = pytest.mark.every_stack
 

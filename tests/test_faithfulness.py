@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from keras_attnviz import deletion_auc, insertion_auc, perturbation_auc
-from keras_attnviz.perturbing import blurred
+from keras_attnviz.metrics.perturbation import blurred
 
 # Images of 4 x 4 pixels on a grid of 2 x 2: the model's score is the mean over the pixels.
 VALUES = np.float32([[4.0, 3.0], [2.0, 1.0]])

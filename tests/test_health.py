@@ -9,7 +9,7 @@ from tensorflow import keras
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet, read_log
 from keras_attnviz.cells import mask_shares
 from keras_attnviz.health import SCALARS, health_scalars, layer_health, localization_scalars
-from keras_attnviz.localizing import localizations
+from keras_attnviz.metrics.localization import localizations
 
 pytestmark = pytest.mark.one_stack
 

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from keras_attnviz import localization, localization_auc, localization_mass, pointing_hit
-from keras_attnviz.localizing import LOCALIZATIONS, localizations
+from keras_attnviz.metrics.localization import LOCALIZATIONS, localizations
 
 pytestmark = pytest.mark.one_stack
 

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from keras_attnviz import rank_correlation
-from keras_attnviz.ranks import average_ranks
+from keras_attnviz.metrics.rank_correlation import average_ranks
 
 pytestmark = pytest.mark.one_stack
 

@@ -8,8 +8,8 @@ from keras_attnviz.cells import mask_shares
 from keras_attnviz.classes import class_name, class_predictions
 from keras_attnviz.data.dataset_samples import class_indices
 from keras_attnviz.explain.tables import INTEGER, NUMBER, NUMBERS, TEXT
-from keras_attnviz.localizing import LOCALIZATIONS, localizations
 from keras_attnviz.methods.registry import explained
+from keras_attnviz.metrics.localization import LOCALIZATIONS, localizations
 from keras_attnviz.replicas import Replicas
 from keras_attnviz.video import tall_masks
 

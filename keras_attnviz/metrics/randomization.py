@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_attnviz._checks import message
-from keras_attnviz.ranks import rank_correlation
+from keras_attnviz.metrics.rank_correlation import rank_correlation
 
 # A method is sensitive where its maps agree less than this with those of a random network.
 _SENSITIVE = 0.5

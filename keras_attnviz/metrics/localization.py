@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_attnviz.ranks import average_ranks
+from keras_attnviz.metrics.rank_correlation import average_ranks
 
 # A cell of which the object covers at least this share belongs to the object.
 _COVERED = 0.5

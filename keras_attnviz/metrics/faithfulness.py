@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from keras_attnviz._checks import check_count, message
-from keras_attnviz.perturbing import (
+from keras_attnviz.metrics.perturbation import (
     baseline_images,
     class_scores,
     curves,

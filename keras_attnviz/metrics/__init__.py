@@ -1,0 +1,1 @@
+"""Attention maps and heatmaps to numbers; pure TensorFlow."""
