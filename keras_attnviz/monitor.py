@@ -4,7 +4,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attnviz._checks import check_choice, check_count, check_ratio, message
-from keras_attnviz.calling import parts_of
 from keras_attnviz.capture.attention_model import AttentionModel
 from keras_attnviz.cells import mask_shares
 from keras_attnviz.classes import class_probabilities, classes_to_explain
@@ -20,6 +19,9 @@ from keras_attnviz.measures import Measures
 from keras_attnviz.methods.registry import DEFAULT, GATES, chosen_methods
 from keras_attnviz.methods.rollout import FUSIONS, check_start_layer
 from keras_attnviz.metrics.attention import frame_importance
+from keras_attnviz.model_io.calling import parts_of
+from keras_attnviz.model_io.video import tall_masks
+from keras_attnviz.model_io.workers import own_variables
 from keras_attnviz.probe_fit import (
     check_class_names,
     check_classes,
@@ -29,8 +31,6 @@ from keras_attnviz.probe_fit import (
 )
 from keras_attnviz.probe_graph import ProbeGraph
 from keras_attnviz.snapshots import Snapshot, entropy_name, frame_names
-from keras_attnviz.video import tall_masks
-from keras_attnviz.workers import own_variables
 
 
 class ProbeMonitor:

@@ -4,7 +4,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_attnviz._checks import message
-from keras_attnviz.signature import InputSignature
+from keras_attnviz.model_io.signature import InputSignature
 
 
 def place_of(images, inputs):

@@ -5,8 +5,8 @@ from tensorflow import keras
 from zoo.blocks import classifier, encoder, patches
 
 from keras_attnviz import AttentionModel
-from keras_attnviz.calling import build, own_predictions, variables_kept
-from keras_attnviz.signature import InputSignature
+from keras_attnviz.model_io.calling import build, own_predictions, variables_kept
+from keras_attnviz.model_io.signature import InputSignature
 
 pytestmark = pytest.mark.every_stack
 

@@ -23,7 +23,7 @@ from keras_attnviz import AttentionModel, TokenLayout
 from keras_attnviz.capture.tokens.locate import place_all
 from keras_attnviz.capture.tokens.repeated_blocks import followers
 from keras_attnviz.capture.trace import Trace
-from keras_attnviz.signature import InputSignature
+from keras_attnviz.model_io.signature import InputSignature
 
 layers = keras.layers
 

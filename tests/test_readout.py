@@ -10,7 +10,7 @@ from keras_attnviz.capture.tokens.gradient_codes import Axes, plain_axes
 from keras_attnviz.capture.tokens.locate import Place, Side
 from keras_attnviz.capture.tokens.readout import by_group, rows_read, symbolic_by_group
 from keras_attnviz.capture.trace import Trace
-from keras_attnviz.signature import InputSignature
+from keras_attnviz.model_io.signature import InputSignature
 
 pytestmark = pytest.mark.every_stack
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attnviz.replicas import Replicas, local_strategy
+from keras_attnviz.model_io.replicas import Replicas, local_strategy
 
 pytestmark = pytest.mark.one_stack
 
@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from keras_attnviz.replicas import Replicas
+from keras_attnviz.model_io.replicas import Replicas
 traces = []
 
 def function(parts):

@@ -4,8 +4,8 @@ import tensorflow as tf
 from tensorflow import keras
 from zoo.family import OLDEST_KERAS_3, this_stack
 
-from keras_attnviz.outputs import select_output
-from keras_attnviz.signature import InputSignature
+from keras_attnviz.model_io.outputs import select_output
+from keras_attnviz.model_io.signature import InputSignature
 
 # Keras 3 doubts keys that are not the names of their inputs, which are what is tested here.
 pytestmark = [

@@ -9,7 +9,7 @@ from zoo.handwritten import EinsumAttention, HandwrittenAttention
 
 from keras_attnviz.capture.trace import Trace
 from keras_attnviz.capture.value_norms import value_lengths
-from keras_attnviz.signature import InputSignature
+from keras_attnviz.model_io.signature import InputSignature
 
 layers = keras.layers
 WIDTH, HEADS = 8, 2

@@ -5,7 +5,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_attnviz.capture.trace import Trace
-from keras_attnviz.signature import InputSignature
+from keras_attnviz.model_io.signature import InputSignature
 
 HEIGHT, WIDTH, WIDE = 3, 2, 8
 PLAIN = (0, 1, 2, 3)

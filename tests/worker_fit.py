@@ -27,7 +27,7 @@ from killed_fit import Killing
 from tensorflow import keras
 
 from keras_attnviz import AttentionRolloutCallback, ProbeSet
-from keras_attnviz.workers import Agreement
+from keras_attnviz.model_io.workers import Agreement
 
 EPOCHS = 3
 SECONDS = 100

@@ -7,7 +7,6 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_attnviz._checks import message
-from keras_attnviz.calling import build, own_predictions
 from keras_attnviz.capture.evidence_source import GATES, EvidenceSource
 from keras_attnviz.capture.gates import GateSource
 from keras_attnviz.capture.graph import positions as graph
@@ -17,7 +16,8 @@ from keras_attnviz.capture.trace import Trace
 from keras_attnviz.methods.placement import placed_rollout
 from keras_attnviz.methods.registry import check_method, explained, needs_of
 from keras_attnviz.methods.token_layout import TokenLayout
-from keras_attnviz.signature import InputSignature
+from keras_attnviz.model_io.calling import build, own_predictions
+from keras_attnviz.model_io.signature import InputSignature
 from keras_attnviz.summary import summary_lines
 
 

@@ -6,13 +6,13 @@ import itertools
 
 import tensorflow as tf
 
-from keras_attnviz.calling import all_layers, losses_kept, parts_of, refusal_told
 from keras_attnviz.capture.attention_sites import find_attention
 from keras_attnviz.capture.gate_sites import find_gates
 from keras_attnviz.capture.graph import positions as graph
 from keras_attnviz.capture.graph.subgraph import cut, unoptimized
-from keras_attnviz.outputs import select_output
-from keras_attnviz.workers import own_variables
+from keras_attnviz.model_io.calling import all_layers, losses_kept, parts_of, refusal_told
+from keras_attnviz.model_io.outputs import select_output
+from keras_attnviz.model_io.workers import own_variables
 
 # Reductions of an attention map's last axes: one key axis, or two or three (height, width).
 _MAX_KEY_AXES = 3

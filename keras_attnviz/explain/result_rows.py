@@ -10,8 +10,8 @@ from keras_attnviz.data.dataset_samples import class_indices
 from keras_attnviz.explain.tables import INTEGER, NUMBER, NUMBERS, TEXT
 from keras_attnviz.methods.registry import explained
 from keras_attnviz.metrics.localization import LOCALIZATIONS, localizations
-from keras_attnviz.replicas import Replicas
-from keras_attnviz.video import tall_masks
+from keras_attnviz.model_io.replicas import Replicas
+from keras_attnviz.model_io.video import tall_masks
 
 # What a batch may tell of its images beside the model's inputs.
 NAME, LABEL, MASK, ERROR = FURTHER = ("name", "label", "mask", "error")

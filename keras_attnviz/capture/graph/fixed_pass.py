@@ -5,11 +5,11 @@ import math
 
 import tensorflow as tf
 
-from keras_attnviz.calling import all_layers, parts_of
 from keras_attnviz.capture.graph.fingerprints import Fingerprints, has_fingerprint
 from keras_attnviz.capture.graph.frozen_split import split
 from keras_attnviz.capture.graph.subgraph import to_the_bit
-from keras_attnviz.workers import own_variables
+from keras_attnviz.model_io.calling import all_layers, parts_of
+from keras_attnviz.model_io.workers import own_variables
 
 # So many bytes of intermediate tensors are kept at most, see `FixedPass`.
 KEPT_BYTES = 1e9

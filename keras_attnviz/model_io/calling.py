@@ -5,8 +5,8 @@ import contextlib
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz.outputs import select_output
-from keras_attnviz.workers import own_variables
+from keras_attnviz.model_io.outputs import select_output
+from keras_attnviz.model_io.workers import own_variables
 
 
 def build(model, signature):

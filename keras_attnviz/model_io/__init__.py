@@ -1,0 +1,1 @@
+"""What a Keras model takes and gives, and how it is called."""
