@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_attnviz._checks import message
 from keras_attnviz.log.event_writer import RUN
-from keras_attnviz.snapshots import Snapshot
+from keras_attnviz.monitor.snapshot import Snapshot
 
 # The measures that later ones are compared with.
 _COMPARED, _PROFILES = ("gate_maps", "heads"), "gate_profile/"

@@ -5,11 +5,11 @@ import warnings
 import numpy as np
 
 from keras_attnviz.capture.gates import BRANCH
-from keras_attnviz.cells import mask_shares
-from keras_attnviz.gate_measures import gate_drift
 from keras_attnviz.log.tab_charts import described, name_of
 from keras_attnviz.metrics.attention import jensen_shannon_divergence
 from keras_attnviz.metrics.localization import localization
+from keras_attnviz.monitor.gate_measures import gate_drift
+from keras_attnviz.monitor.grid_cells import mask_shares
 
 _OF_LAYERS = ("artifact_tokens", "head_diversity", "dead_heads", "duplicate_heads")
 

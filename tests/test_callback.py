@@ -22,8 +22,8 @@ from keras_attnviz import (
     read_log,
     render,
 )
-from keras_attnviz.health import SCALARS
 from keras_attnviz.metrics.attention import attention_entropy, jensen_shannon_divergence
+from keras_attnviz.monitor.health import SCALARS
 
 pytestmark = pytest.mark.every_stack
 

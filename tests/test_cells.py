@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_attnviz.cells import Cells, mask_shares
+from keras_attnviz.monitor.grid_cells import Cells, mask_shares
 
 pytestmark = pytest.mark.one_stack
 

@@ -16,8 +16,8 @@ from zoo import gated
 
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet
 from keras_attnviz.methods.registry import explained
-from keras_attnviz.monitor import ProbeMonitor
-from keras_attnviz.probe_faithfulness import ProbeFaithfulness
+from keras_attnviz.monitor.probe_faithfulness import ProbeFaithfulness
+from keras_attnviz.monitor.probe_monitor import ProbeMonitor
 
 pytestmark = pytest.mark.every_stack
 

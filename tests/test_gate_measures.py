@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_attnviz.capture.gates import BRANCH, CHANNEL, FULL, SPATIAL, Gate
-from keras_attnviz.gate_measures import (
+from keras_attnviz.monitor.gate_measures import (
     GateMeasures,
     gate_drift,
     gate_scalars,

@@ -7,8 +7,8 @@ from zoo import cait, hierarchical, plain, several
 from zoo.weights import randomize
 
 from keras_attnviz import AttentionModel
-from keras_attnviz.health import health_measures
-from keras_attnviz.measures import Measures
+from keras_attnviz.monitor.attention_measures import Measures
+from keras_attnviz.monitor.health import health_measures
 
 pytestmark = pytest.mark.one_stack
 

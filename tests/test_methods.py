@@ -21,7 +21,7 @@ from keras_attnviz import (
     sink_damping,
 )
 from keras_attnviz.methods.registry import METHODS, chosen_methods, explained, times_uniform
-from keras_attnviz.monitor import ProbeMonitor
+from keras_attnviz.monitor.probe_monitor import ProbeMonitor
 
 GRID = (2, 3)
 

@@ -8,7 +8,7 @@ from event_files import images_of
 from keras_attnviz import ProbeSet, render
 from keras_attnviz.log.event_writer import AttentionWriter
 from keras_attnviz.log.image_panels import ColorScale, drawn_panels, probe_caption, probe_panel
-from keras_attnviz.snapshots import Snapshot
+from keras_attnviz.monitor.snapshot import Snapshot
 
 pytestmark = pytest.mark.one_stack
 

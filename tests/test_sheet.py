@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_attnviz.cells import Cells
 from keras_attnviz.drawing.contact_sheet import Sheet
+from keras_attnviz.monitor.grid_cells import Cells
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from keras_attnviz.log.probe_log import NoLog, ProbeLog
 from keras_attnviz.log.tab_records import chosen_probes
 from keras_attnviz.methods.registry import chosen_methods
 from keras_attnviz.model_io.workers import Agreement
-from keras_attnviz.monitor import ProbeMonitor, check_options
-from keras_attnviz.probe_faithfulness import ProbeFaithfulness
-from keras_attnviz.snapshots import overall
+from keras_attnviz.monitor.probe_faithfulness import ProbeFaithfulness
+from keras_attnviz.monitor.probe_monitor import ProbeMonitor, check_options
+from keras_attnviz.monitor.snapshot import overall
 
 
 class AttentionRolloutCallback(keras.callbacks.Callback):

@@ -1,7 +1,7 @@
 """What a training has shown so far, which later epochs are compared with, also after a restart."""
 
 from keras_attnviz.kept import KeptState
-from keras_attnviz.snapshots import snapshot_scalars
+from keras_attnviz.monitor.snapshot import snapshot_scalars
 
 
 class Course:

@@ -12,9 +12,9 @@ from keras_attnviz._checks import check_choice, message
 from keras_attnviz.classes import class_name
 from keras_attnviz.drawing import render
 from keras_attnviz.drawing.contact_sheet import Sheet
-from keras_attnviz.gate_measures import stages
 from keras_attnviz.log.event_writer import tag_names
 from keras_attnviz.methods.registry import GATES, gate_name, shown
+from keras_attnviz.monitor.gate_measures import stages
 
 SCALES = ("uniform", "image")
 _GAP = 6  # pixels between two columns

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from keras_attnviz.health import health_measures
 from keras_attnviz.methods.registry import GATES, explained, times_uniform
+from keras_attnviz.monitor.health import health_measures
 
 
 class ProbeGraph:

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attnviz.capture.gates import BRANCH, CHANNEL, SPATIAL
-from keras_attnviz.cells import Cells
+from keras_attnviz.monitor.grid_cells import Cells
 
 # Values nearer to 0 or 1 than this are saturated.
 NEAR = 0.05

@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 
-from keras_attnviz.gate_measures import gate_scalars
-from keras_attnviz.health import health_scalars, localization_scalars
 from keras_attnviz.metrics.attention import jensen_shannon_divergence
 from keras_attnviz.metrics.rank_correlation import rank_correlation
+from keras_attnviz.monitor.gate_measures import gate_scalars
+from keras_attnviz.monitor.health import health_scalars, localization_scalars
 
 _FRAME = "frame_share/"
 

@@ -3,9 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz.cells import Cells
 from keras_attnviz.methods.placement import placed_rollout
 from keras_attnviz.metrics.attention import attention_distance, attention_entropy
+from keras_attnviz.monitor.grid_cells import Cells
 
 # A head's map has at most so many cells, a map from every patch to every patch so many a side.
 _HEAD_CELLS, _TOKEN_CELLS = 1600, 400

@@ -1,0 +1,1 @@
+"""What a model does on the probes at one moment."""
