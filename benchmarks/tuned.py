@@ -8,9 +8,9 @@ import tempfile
 import numpy as np
 from tensorflow import keras
 
-from keras_attnviz._cache import cache_dir
-from keras_attnviz.classifiers import build_classifier
 from keras_attnviz.cli.demo import ARCHITECTURE, BATCH_SIZE, LEARNING_RATE, TRAINABLE_BLOCKS
+from keras_attnviz.networks.cache import cache_dir
+from keras_attnviz.networks.classifier import build_classifier
 
 BLOCK = "Transformer_encoderblock_{}"
 

@@ -11,9 +11,9 @@ from tensorflow import keras
 
 from keras_attnviz._checks import check_count, message
 from keras_attnviz.callbacks.attention_rollout_callback import AttentionRolloutCallback
-from keras_attnviz.classifiers import build_classifier, check_classifier, save_classifier
 from keras_attnviz.data.class_folders import ClassFolders, check_intact
 from keras_attnviz.data.probes import ProbeSet
+from keras_attnviz.networks.classifier import build_classifier, check_classifier, save_classifier
 
 MODEL_FILE = "model.keras"
 INTERRUPTED_FILE = "interrupted.keras"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_attnviz.pretrained import ARCHITECTURES, Architecture
+from keras_attnviz.networks.pretrained import ARCHITECTURES, Architecture
 
 SMALL = Architecture(
     patch_size=8, num_layers=2, hidden_size=32, num_heads=4, mlp_dim=48, dropout=0.0

@@ -11,13 +11,13 @@ from small_vits import SMALL, write_weights
 from tensorflow import keras
 from vit_keras import vit
 
-from keras_attnviz.classifiers import (
+from keras_attnviz.networks.classifier import (
     MEMBER,
     build_classifier,
     load_classifier,
     save_classifier,
 )
-from keras_attnviz.pretrained import build_vit
+from keras_attnviz.networks.pretrained import build_vit
 
 pytestmark = [pytest.mark.every_stack, pytest.mark.vit_keras]
 

@@ -22,9 +22,14 @@ from small_vits import SMALL, write_published_weights, write_weights
 
 import keras_attnviz
 from keras_attnviz import arguments, cli, methods, rollout, tables
-from keras_attnviz.classifiers import MEMBER, build_classifier, load_classifier, save_classifier
 from keras_attnviz.cli.board import DEFAULT_PORT
-from keras_attnviz.pretrained import ARCHITECTURES
+from keras_attnviz.networks.classifier import (
+    MEMBER,
+    build_classifier,
+    load_classifier,
+    save_classifier,
+)
+from keras_attnviz.networks.pretrained import ARCHITECTURES
 
 COMMAND = Path(sys.executable).parent / "keras-attnviz"
 CAT = str(DATA / "chelsea.png")

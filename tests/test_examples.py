@@ -15,8 +15,8 @@ from PIL import Image
 from small_vits import SMALL, write_published_weights
 
 from keras_attnviz import RolloutModel, read_log
-from keras_attnviz.classifiers import build_classifier
 from keras_attnviz.explain.explain_pictures import PictureModel, explain
+from keras_attnviz.networks.classifier import build_classifier
 
 pytestmark = pytest.mark.vit_keras
 

@@ -10,7 +10,6 @@ from tensorflow import keras
 from vit_keras import vit
 
 from keras_attnviz.capture.attention_model import AttentionModel
-from keras_attnviz.classifiers import build_classifier, save_classifier
 from keras_attnviz.data.images import read_image
 from keras_attnviz.explain.explain_pictures import (
     Explanation,
@@ -20,7 +19,8 @@ from keras_attnviz.explain.explain_pictures import (
     explain,
     open_model,
 )
-from keras_attnviz.pretrained import build_vit
+from keras_attnviz.networks.classifier import build_classifier, save_classifier
+from keras_attnviz.networks.pretrained import build_vit
 
 pytestmark = pytest.mark.vit_keras
 

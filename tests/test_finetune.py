@@ -13,9 +13,9 @@ from small_vits import SMALL, weight_arrays, write_weights
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorflow import keras
 
-from keras_attnviz.classifiers import load_classifier
 from keras_attnviz.data.images import read_image
 from keras_attnviz.finetune import fine_tune, read_data
+from keras_attnviz.networks.classifier import load_classifier
 
 pytestmark = [pytest.mark.every_stack, pytest.mark.vit_keras]
 # Keras' CSVLogger stays open where a training fails.

@@ -11,8 +11,8 @@ from conftest import KERAS_3
 from small_vits import SMALL
 from tensorflow import keras
 
-from keras_attnviz._keras_code import code_in
-from keras_attnviz.classifiers import build_classifier, load_classifier, save_classifier
+from keras_attnviz.networks.classifier import build_classifier, load_classifier, save_classifier
+from keras_attnviz.networks.keras_file import code_in
 
 pytestmark = pytest.mark.every_stack
 

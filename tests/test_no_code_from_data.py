@@ -14,7 +14,7 @@ from small_vits import SMALL, weight_arrays
 
 import keras_attnviz
 from keras_attnviz import kept, read_log
-from keras_attnviz.pretrained import build_vit
+from keras_attnviz.networks.pretrained import build_vit
 from keras_attnviz.tb_plugin import metadata
 
 pytestmark = pytest.mark.one_stack

@@ -8,9 +8,9 @@ from pictures import DATA, write_faces
 from PIL import Image
 from small_vits import SMALL
 
-from keras_attnviz.classifiers import build_classifier
 from keras_attnviz.explain.explain_folder import explain_folder
 from keras_attnviz.explain.explain_pictures import PictureModel, explain
+from keras_attnviz.networks.classifier import build_classifier
 
 pytestmark = [pytest.mark.one_stack, pytest.mark.vit_keras]
 

@@ -10,13 +10,13 @@ import pytest
 from small_vits import SMALL, weight_arrays, write_weights
 from vit_keras import vit
 
-from keras_attnviz.pretrained import (
+from keras_attnviz.networks.pretrained import (
     ARCHITECTURES,
     build_vit,
     check_weights,
     find_architecture,
 )
-from keras_attnviz.vit_s14 import check_image_size
+from keras_attnviz.networks.vit_s14 import check_image_size
 
 pytestmark = pytest.mark.vit_keras
 
@@ -226,7 +226,7 @@ def test_a_file_without_a_head_is_refused_where_one_is_wanted(tmp_path):
 
 def test_a_failed_download_says_what_to_do_without_network(tmp_path):
     # A process of its own: Keras reads KERAS_HOME when it is imported. Nobody listens on port 9.
-    code = "from keras_attnviz.pretrained import build_vit; build_vit('vit_b32', image_size=32)"
+    code = "from keras_attnviz.networks.pretrained import build_vit; build_vit('vit_b32', image_size=32)"
     environment = os.environ | {
         "KERAS_HOME": str(tmp_path),
         "TF_CPP_MIN_LOG_LEVEL": "2",

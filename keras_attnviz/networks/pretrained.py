@@ -12,7 +12,7 @@ from vit_keras import utils as vit_keras_utils
 from vit_keras import vit
 
 from keras_attnviz._checks import check_choice, message
-from keras_attnviz.vit_s14 import HIDDEN_SIZE, PATCH_SIZE, check_image_size, vit_s14
+from keras_attnviz.networks.vit_s14 import HIDDEN_SIZE, PATCH_SIZE, check_image_size, vit_s14
 
 # Of vit-keras 0.2, and of 0.1 for Keras 2.
 BLOCK_PREFIXES = ("Transformer_encoderblock_", "Transformer/encoderblock_")

@@ -1,0 +1,1 @@
+"""Vision Transformers by name, with their weights."""
