@@ -13,13 +13,13 @@ import atheris
 
 with atheris.instrument_imports(include=["keras_attnviz"]):
     from keras_attnviz.log.deduplication import reference
-    from keras_attnviz.tb_plugin.checking import (
+    from keras_attnviz.tb_plugin.packing import PackingError, pack, quantize, unpack
+    from keras_attnviz.tb_plugin.validation import (
         UnreadableError,
         check_epoch,
         read_heat,
         read_setup,
     )
-    from keras_attnviz.tb_plugin.packing import PackingError, pack, quantize, unpack
 
 SETUP = {
     "version": 2,

@@ -15,7 +15,7 @@ from werkzeug.test import Client
 import keras_attnviz.tb_plugin
 from keras_attnviz.tb_plugin import metadata
 from keras_attnviz.tb_plugin.packing import dequantize, unpack
-from keras_attnviz.tb_plugin.routes import static_routes
+from keras_attnviz.tb_plugin.wsgi import static_routes
 
 pytestmark = pytest.mark.one_stack
 

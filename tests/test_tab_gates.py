@@ -12,8 +12,8 @@ from tensorflow import keras
 from zoo import gated
 
 from keras_attnviz import AttentionRolloutCallback, ProbeSet, read_log
-from keras_attnviz.tb_plugin.checking import UnreadableError, read_setup
 from keras_attnviz.tb_plugin.packing import pack, quantize, unpack
+from keras_attnviz.tb_plugin.validation import UnreadableError, read_setup
 
 pytestmark = [pytest.mark.one_stack, pytest.mark.slow]
 

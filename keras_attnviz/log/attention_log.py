@@ -13,14 +13,14 @@ from keras_attnviz.log.deduplication import reference
 from keras_attnviz.log.event_reader import events_in
 from keras_attnviz.log.event_writer import RUN
 from keras_attnviz.tb_plugin import metadata
-from keras_attnviz.tb_plugin.checking import (
+from keras_attnviz.tb_plugin.packing import PackingError, dequantize, unpack
+from keras_attnviz.tb_plugin.validation import (
     NewerFormatError,
     UnreadableError,
     check_epoch,
     read_heat,
     read_setup,
 )
-from keras_attnviz.tb_plugin.packing import PackingError, dequantize, unpack
 
 
 @dataclasses.dataclass(frozen=True)

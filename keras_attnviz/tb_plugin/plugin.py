@@ -6,8 +6,9 @@ from tensorboard import plugin_util
 from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 
+from keras_attnviz.tb_plugin.attention_logs import AttentionLogs
 from keras_attnviz.tb_plugin.metadata import PLUGIN_NAME, TAB_NAME
-from keras_attnviz.tb_plugin.routes import (
+from keras_attnviz.tb_plugin.wsgi import (
     BINARY,
     choice_parameter,
     framed,
@@ -17,7 +18,6 @@ from keras_attnviz.tb_plugin.routes import (
     static_routes,
     text_parameter,
 )
-from keras_attnviz.tb_plugin.series import AttentionLogs
 
 _STATIC = pathlib.Path(__file__).parent / "static"
 _PAGE = "/index.js"

@@ -10,7 +10,8 @@ from tensorboard import errors
 from tensorboard.data import provider
 
 from keras_attnviz.tb_plugin import metadata
-from keras_attnviz.tb_plugin.checking import (
+from keras_attnviz.tb_plugin.packing import pack
+from keras_attnviz.tb_plugin.validation import (
     NewerFormatError,
     UnreadableError,
     check_epoch,
@@ -19,7 +20,6 @@ from keras_attnviz.tb_plugin.checking import (
     read_heat,
     read_setup,
 )
-from keras_attnviz.tb_plugin.packing import pack
 
 _ALL_STEPS = 2**31 - 1
 _PROBLEMS_TOLD = 5  # of each series
