@@ -149,4 +149,4 @@ def _printable(text):
 def _is_ours(error):
     """Returns whether the error was raised in this package, rather than in a library below it."""
     innermost = traceback.extract_tb(error.__traceback__)[-1].filename
-    return Path(__file__).parent in Path(innermost).parents
+    return Path(__file__).parents[1] in Path(innermost).parents
