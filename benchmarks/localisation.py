@@ -24,7 +24,7 @@ from timing import interleaved, median_ratio
 from tuned import fine_tuned
 
 from keras_attnviz import AttentionModel, deletion_auc, insertion_auc
-from keras_attnviz.classes import probabilities
+from keras_attnviz.model_io.outputs import probabilities
 
 HERE = pathlib.Path(__file__).parent
 SIZE = 112

@@ -5,7 +5,7 @@ import tensorflow as tf
 from timing import interleaved, median_ratio
 
 from keras_attnviz import AttentionModel
-from keras_attnviz.capture.evidence_source import VALUES
+from keras_attnviz.methods.evidence import VALUES
 from keras_attnviz.methods.registry import METHODS, explained
 from keras_attnviz.monitor.attention_measures import Measures
 from keras_attnviz.monitor.health import health_measures

@@ -8,7 +8,8 @@ weights (330 MB) are downloaded by vit-keras on the first run.
 
 import sys
 
-from keras_attnviz.explain.explain_pictures import draw, explain, open_model
+from keras_attnviz.drawing.figure import draw
+from keras_attnviz.explain.explain_pictures import explain, open_model
 
 URL = "https://upload.wikimedia.org/wikipedia/commons/d/d7/Granny_smith_and_cross_section.jpg"
 

@@ -15,7 +15,7 @@ _HOMES = {
     "AttentionRolloutCallback": "callbacks.attention_rollout_callback",
     "BottleneckAttention": "layers.bam",
     "ConvBlockAttention": "layers.cbam",
-    "EfficientChannelAttention": "layers.squeeze_excite",
+    "EfficientChannelAttention": "layers.eca",
     "ProbeSet": "data.probes",
     "RolloutModel": "explain.rollout_model",
     "SelectiveKernel": "layers.selective_kernel",

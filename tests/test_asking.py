@@ -5,7 +5,7 @@ import tensorflow as tf
 from tensorflow import keras
 from traces import HEIGHT, PLAIN, WIDE, WIDTH, Attention, traced
 
-from keras_attnviz.asking import asking_keys
+from keras_attnviz.capture.tokens.class_tokens import asking_keys
 from keras_attnviz.capture.tokens.score_gradients import ScoreGradients
 
 REGISTERS = 2

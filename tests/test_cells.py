@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from keras_attnviz.monitor.grid_cells import Cells, mask_shares
+from keras_attnviz.data.masks import mask_shares
+from keras_attnviz.monitor.grid_cells import Cells
 
 pytestmark = pytest.mark.one_stack
 

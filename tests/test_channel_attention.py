@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_attnviz import EfficientChannelAttention, SqueezeExcite
-from keras_attnviz.layers.squeeze_excite import adaptive_kernel_size
+from keras_attnviz.layers.eca import adaptive_kernel_size
 
 LN3 = math.log(3)  # sigmoid(LN3) is 3/4, sigmoid(-LN3) is 1/4
 

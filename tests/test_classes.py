@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attnviz.classes import (
+from keras_attnviz.model_io.outputs import (
     class_name,
     class_predictions,
     class_probabilities,

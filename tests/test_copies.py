@@ -8,8 +8,8 @@ from zoo import video
 from zoo.weights import randomize
 
 from keras_attnviz import AttentionModel
-from keras_attnviz.copies import Copies
-from keras_attnviz.methods.placement import Placement, placed_rollout
+from keras_attnviz.methods.placement import Copies, Placement
+from keras_attnviz.methods.rollout import placed_rollout
 
 pytestmark = pytest.mark.every_stack
 

@@ -8,7 +8,7 @@ from tensorflow import keras
 from zoo.blocks import Take, classifier, encoder, patches
 
 from keras_attnviz import AttentionModel
-from keras_attnviz.capture.evidence_source import GRADIENTS, VALUES
+from keras_attnviz.methods.evidence import GRADIENTS, VALUES
 
 layers = keras.layers
 

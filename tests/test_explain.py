@@ -11,14 +11,8 @@ from vit_keras import vit
 
 from keras_attnviz.capture.attention_model import AttentionModel
 from keras_attnviz.data.images import read_image
-from keras_attnviz.explain.explain_pictures import (
-    Explanation,
-    PictureModel,
-    check_drawing,
-    draw,
-    explain,
-    open_model,
-)
+from keras_attnviz.drawing.figure import check_drawing, draw
+from keras_attnviz.explain.explain_pictures import Explanation, PictureModel, explain, open_model
 from keras_attnviz.networks.classifier import build_classifier, save_classifier
 from keras_attnviz.networks.pretrained import build_vit
 

@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attnviz.capture.gates import BRANCH, CHANNEL, FULL, SPATIAL, Gate
-from keras_attnviz.monitor.gate_measures import (
-    GateMeasures,
-    gate_drift,
-    gate_scalars,
-    scalar_names,
-    stages,
-)
+from keras_attnviz.capture.gates import BRANCH, CHANNEL, FULL, SPATIAL, Gate, stages
+from keras_attnviz.monitor.gate_measures import GateMeasures, gate_drift, gate_scalars, scalar_names
 
 pytestmark = pytest.mark.one_stack
 

@@ -1,7 +1,15 @@
 import pytest
 import tensorflow as tf
 
-from keras_attnviz.capture.graph import positions as graph
+from keras_attnviz.capture.graph.logits import before_activation, last_activation
+from keras_attnviz.capture.graph.operations import Dependence, hidden_calls, layer_path
+from keras_attnviz.capture.graph.paths import masks_between, tensors_between
+from keras_attnviz.capture.graph.positions import (
+    feature_maps,
+    mixes_positions,
+    position_axes,
+    spatial_axes,
+)
 
 pytestmark = pytest.mark.every_stack
 
@@ -26,7 +34,7 @@ def test_dependence_is_on_values_and_not_on_shapes():
         ]
 
     inputs, outputs, operations = traced(function, [None, 4], [None, 4])
-    dependence = graph.Dependence(operations, inputs)
+    dependence = Dependence(operations, inputs)
     assert [dependence.of(tensor) for tensor in outputs] == [{0}, {1}, {0, 1}, {0}, set(), set()]
     assert [dependence.of(tensor) for tensor in inputs] == [{0}, {1}]
 
@@ -37,7 +45,7 @@ def test_dependence_passes_what_lies_between():
         return [inner, tf.exp(inner), images * 2.0]
 
     _, (inner, above, beside), operations = traced(function, [None, 4])
-    dependence = graph.Dependence(operations, [inner, above])
+    dependence = Dependence(operations, [inner, above])
     assert dependence.of(above) == {0, 1}
     assert dependence.of(inner) == {0}
     assert dependence.of(beside) == set()
@@ -45,7 +53,7 @@ def test_dependence_passes_what_lies_between():
 
 def test_dependence_of_an_unknown_tensor_is_on_nothing():
     (images,), doubled, operations = traced(lambda images: images * 2.0, [None, 4])
-    assert graph.Dependence(operations[:1], [images]).of(doubled) == set()
+    assert Dependence(operations[:1], [images]).of(doubled) == set()
 
 
 def conv(images, size, stride, *, channels=8, depthwise=False, padding="SAME"):
@@ -65,9 +73,7 @@ def test_feature_maps_before_a_tensor():
         return stem, patches, wide, pooled, mixed, conv(mixed, 1, 1)
 
     _, (*before, mixed, _), operations = traced(model, [None, 12, 16, 3])
-    assert [each.name for each in graph.feature_maps(operations, mixed)] == [
-        each.name for each in before
-    ]
+    assert [each.name for each in feature_maps(operations, mixed)] == [each.name for each in before]
 
 
 def channels_first(images, size, stride):
@@ -77,11 +83,11 @@ def channels_first(images, size, stride):
 
 def test_axes_of_height_and_width():
     _, last, _ = traced(lambda images: conv(images, 3, 1), [None, 8, 8, 3])
-    assert graph.spatial_axes(last) == graph.position_axes(last) == (1, 2)
+    assert spatial_axes(last) == position_axes(last) == (1, 2)
     _, first, _ = traced(lambda images: channels_first(images, 3, 1), [None, 3, 8, 8])
-    assert graph.spatial_axes(first) == graph.position_axes(first) == (2, 3)
+    assert spatial_axes(first) == position_axes(first) == (2, 3)
     _, tokens, _ = traced(tf.tanh, [None, 12, 8])
-    assert graph.position_axes(tokens) == (1,)
+    assert position_axes(tokens) == (1,)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +112,7 @@ def test_axes_of_height_and_width():
 )
 def test_overlapping_windows_mix_positions(function, expected):
     _, output, _ = traced(function, [None, 16, 16, 3])
-    assert graph.mixes_positions(output) is expected
+    assert mixes_positions(output) is expected
 
 
 def statistics(axes):
@@ -122,7 +128,7 @@ def statistics(axes):
 @pytest.mark.parametrize(("axes", "expected"), [([1, 2], True), ([1, 2, 3], True), ([3], False)])
 def test_statistics_that_all_positions_are_normalized_with_mix_them(axes, expected):
     _, _, operations = traced(statistics(axes), [None, 8, 8, 3])
-    found = [o.outputs[0] for o in operations if o.outputs and graph.mixes_positions(o.outputs[0])]
+    found = [o.outputs[0] for o in operations if o.outputs and mixes_positions(o.outputs[0])]
     assert {tensor.op.type for tensor in found} == ({"Mean"} if expected else set())
     assert len(found) == (2 if expected else 0)
 
@@ -134,20 +140,20 @@ def test_masks_between_two_tensors():
         return doubled, masked, masked + tf.where(images > 0.0, 1.0, 0.0)
 
     _, (doubled, masked, last), _ = traced(model, [None, 4, 4, 3])
-    ((found, unmasked),) = graph.masks_between(doubled, last)
+    ((found, unmasked),) = masks_between(doubled, last)
     assert (found.name, unmasked.name) == (masked.name, doubled.name)
 
 
 @pytest.mark.parametrize(("size", "stride", "expected"), [(4, 4, False), (3, 2, True)])
 def test_windows_of_channels_first_images(size, stride, expected):
     _, output, _ = traced(lambda images: channels_first(images, size, stride), [None, 3, 16, 16])
-    assert graph.mixes_positions(output) is expected
+    assert mixes_positions(output) is expected
 
 
 def between(function, shape=(None, 6, 8)):
     """Returns the names of the tensors between the first and last of `function`'s tensors."""
     _, (source, *_, target), _ = traced(function, shape)
-    return [tensor.op.name for tensor in graph.tensors_between(source, target)]
+    return [tensor.op.name for tensor in tensors_between(source, target)]
 
 
 def test_tensors_that_every_path_passes():
@@ -200,12 +206,12 @@ def test_nothing_is_between_tensors_without_a_path():
 )
 def test_before_the_activation(activation):
     _, (logits, output), _ = traced(lambda x: (y := tf.tanh(x), activation(y)), [None, 8])
-    assert graph.before_activation(output) is logits
+    assert before_activation(output) is logits
 
 
 def test_a_sum_of_activations_is_none():
     _, output, _ = traced(lambda x: tf.nn.softmax(x) + tf.nn.sigmoid(x), [None, 8])
-    assert graph.before_activation(output) is output
+    assert before_activation(output) is output
 
 
 @pytest.mark.parametrize(
@@ -220,14 +226,14 @@ def test_a_sum_of_activations_is_none():
 )
 def test_last_activation(function, expected):
     _, output, _ = traced(function, [None, 3])
-    assert graph.last_activation(output) == expected
+    assert last_activation(output) == expected
 
 
 def test_calls_of_functions_are_named():
     with tf.Graph().as_default() as whole:
         tokens = tf.compat.v1.placeholder(tf.float32, [None, 8])
         tf.tanh(tf.function(tf.exp)(tokens))
-        (name,) = graph.hidden_calls(whole.get_operations())
+        (name,) = hidden_calls(whole.get_operations())
     assert name == "PartitionedCall"
 
 
@@ -243,4 +249,4 @@ def test_calls_of_functions_are_named():
     ],
 )
 def test_layer_path(name, model_name, path):
-    assert graph.layer_path(name, model_name) == path
+    assert layer_path(name, model_name) == path

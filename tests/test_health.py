@@ -7,8 +7,8 @@ from event_files import scalars_of
 from tensorflow import keras
 
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet, read_log
+from keras_attnviz.data.masks import mask_shares
 from keras_attnviz.metrics.localization import localizations
-from keras_attnviz.monitor.grid_cells import mask_shares
 from keras_attnviz.monitor.health import SCALARS, health_scalars, layer_health, localization_scalars
 
 pytestmark = pytest.mark.one_stack

@@ -10,8 +10,8 @@ from zoo.table import FAMILIES
 from zoo.weights import random_inputs, start_afresh
 
 from keras_attnviz import AttentionModel
-from keras_attnviz.capture.evidence_source import GRADIENTS, LAYER_GRADIENTS, VALUES
 from keras_attnviz.capture.graph.fixed_pass import own_variables_of
+from keras_attnviz.methods.evidence import GRADIENTS, LAYER_GRADIENTS, VALUES
 from keras_attnviz.methods.registry import METHODS, explained
 from keras_attnviz.model_io.calling import all_layers
 

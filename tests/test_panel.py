@@ -6,8 +6,10 @@ import skimage.data
 from event_files import images_of
 
 from keras_attnviz import ProbeSet, render
+from keras_attnviz.drawing.color_scale import ColorScale
+from keras_attnviz.drawing.probe_panel import probe_panel
 from keras_attnviz.log.event_writer import AttentionWriter
-from keras_attnviz.log.image_panels import ColorScale, drawn_panels, probe_caption, probe_panel
+from keras_attnviz.log.image_panels import drawn_panels, probe_caption
 from keras_attnviz.monitor.snapshot import Snapshot
 
 pytestmark = pytest.mark.one_stack

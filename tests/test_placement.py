@@ -3,8 +3,8 @@ import pytest
 import tensorflow as tf
 
 from keras_attnviz import attention_rollout
-from keras_attnviz.methods.placement import Placement, placed_rollout
-from keras_attnviz.methods.rollout import FUSIONS
+from keras_attnviz.methods.placement import Placement
+from keras_attnviz.methods.rollout import FUSIONS, placed_rollout
 
 
 def placement(groups, queries, keys, query_slots, key_slots=None):

@@ -226,7 +226,10 @@ def test_a_file_without_a_head_is_refused_where_one_is_wanted(tmp_path):
 
 def test_a_failed_download_says_what_to_do_without_network(tmp_path):
     # A process of its own: Keras reads KERAS_HOME when it is imported. Nobody listens on port 9.
-    code = "from keras_attnviz.networks.pretrained import build_vit; build_vit('vit_b32', image_size=32)"
+    code = (
+        "from keras_attnviz.networks.pretrained import build_vit\n"
+        "build_vit('vit_b32', image_size=32)"
+    )
     environment = os.environ | {
         "KERAS_HOME": str(tmp_path),
         "TF_CPP_MIN_LOG_LEVEL": "2",

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from keras_attnviz.capture.attention_sites import find_attention
-from keras_attnviz.capture.graph.positions import Dependence
+from keras_attnviz.capture.graph.operations import Dependence
 
 SCORES, VALUES = (None, 2, 5, 5), (None, 2, 5, 8)
 

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from keras_attnviz import TokenLayout
+from keras_attnviz.capture.stack import stacks
 from keras_attnviz.capture.tokens.gradient_codes import Axes
 from keras_attnviz.capture.tokens.locate import Place, Side
-from keras_attnviz.capture.tokens.token_slots import Tokens, placement_of, shared_tokens, stacks
+from keras_attnviz.capture.tokens.token_slots import Tokens, placement_of, shared_tokens
 
 pytestmark = pytest.mark.one_stack
 

@@ -1,9 +1,8 @@
 import pytest
 
 from keras_attnviz import TokenLayout
-from keras_attnviz.capture.attention_map import AttentionMap
+from keras_attnviz.capture.attention_map import AttentionMap, summary_lines
 from keras_attnviz.capture.tokens.locate import LeftOut
-from keras_attnviz.summary import summary_lines
 
 pytestmark = pytest.mark.one_stack
 

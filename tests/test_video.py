@@ -8,8 +8,9 @@ from zoo import video
 from zoo.weights import randomize
 
 from keras_attnviz import AttentionModel, RolloutModel, TokenLayout, frame_importance
+from keras_attnviz.data.masks import tall_masks
 from keras_attnviz.model_io.signature import InputSignature
-from keras_attnviz.model_io.video import VideoShape, tall_masks
+from keras_attnviz.model_io.video import VideoShape
 
 
 def numbered(*shape):

@@ -9,16 +9,16 @@ from keras_attnviz._checks import check_count, message
 from keras_attnviz.callbacks.history import Course
 from keras_attnviz.callbacks.time_budget import TimeBudget
 from keras_attnviz.callbacks.training_run import ProbeRun
-from keras_attnviz.classes import classes_to_explain
 from keras_attnviz.data.probes import ProbeSet
-from keras_attnviz.log.image_panels import ColorScale
+from keras_attnviz.drawing.color_scale import ColorScale
 from keras_attnviz.log.probe_log import NoLog, ProbeLog
 from keras_attnviz.log.tab_records import chosen_probes
 from keras_attnviz.methods.registry import chosen_methods
+from keras_attnviz.model_io.outputs import classes_to_explain
 from keras_attnviz.model_io.workers import Agreement
 from keras_attnviz.monitor.probe_faithfulness import ProbeFaithfulness
 from keras_attnviz.monitor.probe_monitor import ProbeMonitor, check_options
-from keras_attnviz.monitor.snapshot import overall
+from keras_attnviz.monitor.scalars import overall
 
 
 class AttentionRolloutCallback(keras.callbacks.Callback):

@@ -7,18 +7,19 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_attnviz._checks import message
-from keras_attnviz.capture.evidence_source import GATES, EvidenceSource
+from keras_attnviz.capture.attention_map import summary_lines
+from keras_attnviz.capture.evidence_source import EvidenceSource
 from keras_attnviz.capture.gates import GateSource
-from keras_attnviz.capture.graph import positions as graph
+from keras_attnviz.capture.graph.logits import last_activation
 from keras_attnviz.capture.self_check import check_capture
 from keras_attnviz.capture.stack import find_stack
 from keras_attnviz.capture.trace import Trace
-from keras_attnviz.methods.placement import placed_rollout
+from keras_attnviz.methods.evidence import GATES
 from keras_attnviz.methods.registry import check_method, explained, needs_of
+from keras_attnviz.methods.rollout import placed_rollout
 from keras_attnviz.methods.token_layout import TokenLayout
 from keras_attnviz.model_io.calling import build, own_predictions
 from keras_attnviz.model_io.signature import InputSignature
-from keras_attnviz.summary import summary_lines
 
 
 class AttentionModel:
@@ -103,7 +104,7 @@ class AttentionModel:
         self.maps, self.left_out, self.layout = found.maps, found.left_out, found.layout
         self.frames = found.frames or _frames_of(self.gates)
         self._placements, self._query = found.placements, found.query
-        self.activation = graph.last_activation(trace.predictions)
+        self.activation = last_activation(trace.predictions)
         self._evidence = EvidenceSource(trace, found.places, gates)
         self._explainers = {}
         if self_check:

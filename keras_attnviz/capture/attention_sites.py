@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from keras_attnviz.capture.graph.positions import layer_path
+from keras_attnviz.capture.graph.operations import layer_path
 
 # Operations that an attention map may pass on its way to the product with the values, and its
 # scores on their way from the product of queries and keys: casts, shape changes, masks, dropout,

@@ -1,47 +1,18 @@
 """What explanation methods are computed from, for one batch: maps, gradients, weighted values."""
 
-import dataclasses
-
 import numpy as np
 import tensorflow as tf
 
 from keras_attnviz._checks import message
-from keras_attnviz.capture.graph import positions as graph
 from keras_attnviz.capture.graph.fixed_pass import FixedPass
+from keras_attnviz.capture.graph.logits import before_activation
+from keras_attnviz.capture.graph.paths import gradients_or_none
 from keras_attnviz.capture.logit_lens import gradients_by_layer, logits_by_layer
-from keras_attnviz.capture.tokens.readout import symbolic_by_group
+from keras_attnviz.capture.tokens.geometry import symbolic_by_group
 from keras_attnviz.capture.value_norms import value_lengths
+from keras_attnviz.methods.evidence import GATES, GRADIENTS, LAYER_GRADIENTS, VALUES, Evidence
 
-GATES, GRADIENTS, LAYER_GRADIENTS, VALUES = "gates", "gradients", "layer_gradients", "values"
 _OF_CLASSES = {GRADIENTS, LAYER_GRADIENTS}
-
-
-@dataclasses.dataclass(frozen=True)
-class Evidence:
-    """Attention maps of one batch, and what weights them.
-
-    All lists are of one tensor a layer, bottom layer first, `[batch, heads, queries, keys]`, or
-    `[batch, groups, heads, queries, keys]` where an image has several groups.
-
-    Args:
-        predictions: tensor, the model's predictions.
-        attentions: list of tensors, rows sum to 1.
-        gradients: list of tensors, the gradient of the class's score with respect to each map, or
-            None where it was not asked for.
-        layer_gradients: the same of each layer's own score, which the model's head gives that
-            layer's tokens, see `logits_by_layer`; of the model's score where there is none.
-        values: list of float32 tensors, each map times the lengths of its values, see
-            `value_lengths`, or None where it was not asked for.
-        gates: list of float32 tensors, the values of the model's gates, see `GateSource`, or None
-            where they were not asked for.
-    """
-
-    predictions: object
-    attentions: list
-    gradients: list | None = None
-    layer_gradients: list | None = None
-    values: list | None = None
-    gates: list | None = None
 
 
 class EvidenceSource:
@@ -66,7 +37,7 @@ class EvidenceSource:
     @property
     def classes(self):
         """Number of classes that gradients can be asked for, None where there are none."""
-        logits = graph.before_activation(self._trace.predictions)
+        logits = before_activation(self._trace.predictions)
         if self._trace.predictions.shape.rank != 2 or logits.shape.rank != 2:
             return None
         return max(2, logits.shape[-1]) if logits.shape[-1] else None
@@ -180,7 +151,7 @@ class EvidenceSource:
                 f"Received: predictions of shape {shape}. Choose a method without gradients, or "
                 "the output of the classes with `output`."
             )
-        logits = _of_two_classes(graph.before_activation(self._trace.predictions))
+        logits = _of_two_classes(before_activation(self._trace.predictions))
         predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
         classes = tf.where(asked < 0, predicted, asked)
         found = {}
@@ -192,7 +163,7 @@ class EvidenceSource:
             found[LAYER_GRADIENTS] = gradients_by_layer(scores, by_layer[1], self._sites)
         if GRADIENTS in needs or by_layer is None:
             weights = [site.weights for site in self._sites]
-            of_model = graph.gradients(_scores(logits, classes), weights)
+            of_model = gradients_or_none(_scores(logits, classes), weights)
             found = {GRADIENTS: of_model, LAYER_GRADIENTS: of_model, **found}
         asked_for = [found[need] for need in needs if need in _OF_CLASSES]
         for gradients in asked_for:

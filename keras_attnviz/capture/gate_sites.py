@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from keras_attnviz.capture.graph.positions import layer_path
+from keras_attnviz.capture.graph.operations import layer_path
 
 # Operations that a gate may pass on its way to the product: changes of form and of number format.
 _PASSED = frozenset(

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz.capture.graph import positions as graph
+from keras_attnviz.capture.graph.positions import axes_of_positions
 
 SPATIAL, CHANNEL, FULL, BRANCH = "spatial", "channel", "channel and spatial", "branch"
 # Where a hard sigmoid has reached 0 and 1, with room for slopes below the usual 1 / 6.
@@ -163,7 +163,7 @@ def _is_channels_first(site):
         return True
     if single in ([1, 2], [3]):
         return False
-    return graph.axes_of_positions(site.features) == (2, 3)
+    return axes_of_positions(site.features) == (2, 3)
 
 
 def _channels_last(tensor, is_first):
@@ -187,3 +187,8 @@ def _named_apart(gates):
                 name += f"_{sum(f.kind == gate.kind and f.layer.startswith(name) for f in found)}"
         found.append(dataclasses.replace(gate, layer=name))
     return found
+
+
+def stages(gates):
+    """Returns the indices of the last gate of each resolution, in order."""
+    return sorted({gate.grid: index for index, gate in enumerate(gates)}.values())

@@ -1,6 +1,7 @@
 """The scores that a model's head gives the tokens of each layer: its head put on every layer."""
 
-from keras_attnviz.capture.graph import positions as graph
+from keras_attnviz.capture.graph.logits import before_activation
+from keras_attnviz.capture.graph.paths import gradients_or_none, tensors_between
 from keras_attnviz.capture.graph.subgraph import repeated
 
 
@@ -23,7 +24,7 @@ def logits_by_layer(trace, chosen):
     References:
         Bousselham et al. 2024, arXiv 2404.03214, section 3.
     """
-    logits = graph.before_activation(trace.predictions)
+    logits = before_activation(trace.predictions)
     ends = _ends(trace, chosen, logits)
     if ends is None:
         return None
@@ -44,9 +45,11 @@ def gradients_by_layer(scores, tokens, sites):
         list of symbolic tensors, or None for each that has no gradient.
     """
     # One call, in which no score reaches through the tokens of a lower layer.
-    at_tokens = graph.gradients(scores, tokens, stop_gradients=tokens)
+    at_tokens = gradients_or_none(scores, tokens, stop_gradients=tokens)
     return [
-        None if gradient is None else graph.gradients([end], [site.weights], grad_ys=[gradient])[0]
+        None
+        if gradient is None
+        else gradients_or_none([end], [site.weights], grad_ys=[gradient])[0]
         for end, gradient, site in zip(tokens, at_tokens, sites, strict=True)
     ]
 
@@ -60,7 +63,7 @@ def _ends(trace, chosen, logits):
     """
     top = max(trace.sites_of(logits))
     indices = sorted({*chosen, top})
-    ways = [graph.tensors_between(trace.sites[index].output, logits) for index in indices]
+    ways = [tensors_between(trace.sites[index].output, logits) for index in indices]
     if indices == [top]:
         return ways[0][-1:] * 2 or None
     lengths = {

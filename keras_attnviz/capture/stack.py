@@ -1,40 +1,14 @@
 """Which attention maps a model has: one stack of layers, and where they stand among its tokens."""
 
-import dataclasses
-
 from keras_attnviz._checks import message
 from keras_attnviz.capture.attention_map import describe
 from keras_attnviz.capture.layer_selection import check_one_stack, choose, warn_of_gaps
 from keras_attnviz.capture.tokens.class_tokens import with_shared_tokens
 from keras_attnviz.capture.tokens.locate import place_all
 from keras_attnviz.capture.tokens.readout import find_readout
-from keras_attnviz.capture.tokens.token_slots import Tokens, placement_of, shared_tokens, stacks
-from keras_attnviz.methods.token_layout import TokenLayout, advice, candidate_layouts
-
-
-@dataclasses.dataclass(frozen=True)
-class Stack:
-    """The attention maps of a model that are taken, one stack of layers over the same tokens.
-
-    Args:
-        places: tuple of `Place`, bottom first.
-        placements: list of `Placement`, one a map.
-        maps: tuple of `AttentionMap`, what is told about each.
-        left_out: tuple of `LeftOut`, the softmaxes that were seen and not taken.
-        layout: the `TokenLayout`; None where there are no maps.
-        query: list of weights that rollout starts from, `[tokens]`, or `[queries]` of a pooling
-            layer at the top; their sum is 1.
-        frames: number of frames of a video, which stand below one another on the layout's grid;
-            None for images.
-    """
-
-    places: tuple = ()
-    placements: tuple = ()
-    maps: tuple = ()
-    left_out: tuple = ()
-    layout: TokenLayout | None = None
-    query: tuple = ()
-    frames: int | None = None
+from keras_attnviz.capture.tokens.token_slots import Tokens, placement_of, shared_tokens
+from keras_attnviz.methods.layer_stack import Stack
+from keras_attnviz.methods.token_layout import advice, candidate_layouts
 
 
 def find_stack(trace, inputs, *, layers, layout, self_check, has_gates=False):
@@ -119,3 +93,27 @@ def _none_placed(left_out):
         "The token layout can't be inferred: `model` must have an attention map whose rows and "
         f"columns stand for patches of the images. Received, with one image: {listed}. {remedy}"
     ).rstrip()
+
+
+def stacks(places, sites_below):
+    """Returns the places in stacks of layers, each computed from all the ones below.
+
+    Args:
+        places: list of `Place`, in the graph's order.
+        sites_below: function from a site's index to the indices of those it is computed from.
+
+    Returns:
+        list of lists: two towers are two stacks, and so is what reads both.
+    """
+    placed = {place.index for place in places}
+    found = []
+    for place in places:
+        below = set(sites_below(place.index)) & placed
+        stack = next((members for members, known in found if members and known == below), None)
+        if stack is None or not below:
+            found.append(([place], below | {place.index}))
+        else:
+            known = next(known for members, known in found if members is stack)
+            stack.append(place)
+            known.add(place.index)
+    return [members for members, _ in found]

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from keras_attnviz.capture.attention_sites import find_attention
 from keras_attnviz.capture.gate_sites import find_gates
-from keras_attnviz.capture.graph import positions as graph
+from keras_attnviz.capture.graph.operations import Dependence, hidden_calls
+from keras_attnviz.capture.graph.positions import feature_maps, frames_at_a_time, mixes_positions
 from keras_attnviz.capture.graph.subgraph import cut, unoptimized
 from keras_attnviz.model_io.calling import all_layers, losses_kept, parts_of, refusal_told
 from keras_attnviz.model_io.outputs import select_output
@@ -37,26 +38,26 @@ class Trace:
     def __init__(self, model, signature, *, output=None):
         self.model, self.signature = model, signature
         self._trace(model, output)
-        if graph.hidden_calls(self.operations):
+        if hidden_calls(self.operations):
             # Functions inside the model are inlined where tf.function is switched off.
             with _functions_inlined():
                 self._trace(model, output)
         self.inputs = self._wrapped.inputs[: len(signature.specs)]
         everything = self._wrapped.graph.get_operations()
-        reads_inputs = graph.Dependence(everything, self.inputs)
+        reads_inputs = Dependence(everything, self.inputs)
         self.sites = find_attention(self.operations, model.name, reads_inputs)
         self.gates = find_gates(self.operations, model.name, reads_inputs)
         self._reads_inputs = reads_inputs
-        self._reads_sites = graph.Dependence(everything, [site.weights for site in self.sites])
+        self._reads_sites = Dependence(everything, [site.weights for site in self.sites])
         handles = {
             id(part.handle) for variable in model.trainable_variables for part in parts_of(variable)
         }
         trained = [inner for outer, inner in self._wrapped.graph.captures if id(outer) in handles]
-        self._reads_trained = graph.Dependence(everything, trained)
+        self._reads_trained = Dependence(everything, trained)
 
     def frames_at_a_time(self):
         """Returns how many frames of a video share their tokens, by the first convolution."""
-        return graph.frames_at_a_time(self.operations)
+        return frames_at_a_time(self.operations)
 
     def frames_of(self, site):
         """Returns the number of frames that an attention map is over, None where there is none."""
@@ -66,7 +67,7 @@ class Trace:
     def nothing_found(self):
         """Returns the error for a model without attention, with the likely reason."""
         branches = _branches_with_softmax(self._wrapped.graph, self.operations)
-        hidden = graph.hidden_calls(self.operations)
+        hidden = hidden_calls(self.operations)
         return ValueError(_no_attention(self.model, hidden, branches))
 
     def function(self, outputs, *, feeds=()):
@@ -129,7 +130,7 @@ class Trace:
         """Returns the feature maps that precede an attention map, in the graph's order."""
         return [
             tensor
-            for tensor in graph.feature_maps(self.operations, site.weights)
+            for tensor in feature_maps(self.operations, site.weights)
             if self._reads_inputs.of(tensor) & set(self.signature.images)
         ]
 
@@ -137,7 +138,7 @@ class Trace:
     def _mixing(self):
         outputs = [operation.outputs[0] for operation in self.operations if operation.outputs]
         return [site.output for site in self.sites] + [
-            tensor for tensor in outputs if graph.mixes_positions(tensor)
+            tensor for tensor in outputs if mixes_positions(tensor)
         ]
 
     def mixing(self):

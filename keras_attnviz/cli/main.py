@@ -79,7 +79,8 @@ def _explain(arguments):
     if arguments.data is not None:
         _explain_folder(arguments)
         return
-    from keras_attnviz.explain.explain_pictures import check_drawing, draw, explain, open_model
+    from keras_attnviz.drawing.figure import check_drawing, draw
+    from keras_attnviz.explain.explain_pictures import explain, open_model
 
     check_drawing(arguments.out, arguments.images)
     picture_model = open_model(arguments.model, **_model_options(arguments))

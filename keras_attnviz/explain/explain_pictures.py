@@ -3,24 +3,20 @@
 import dataclasses
 import os
 
-import matplotlib.figure
 import numpy as np
-from PIL import Image
 from tensorflow import keras
 from vit_keras.utils import get_imagenet_classes
 
 from keras_attnviz._checks import message
 from keras_attnviz.capture.attention_model import AttentionModel
-from keras_attnviz.classes import class_name, class_predictions
-from keras_attnviz.data.images import check_exists, read_image, resize_image
-from keras_attnviz.drawing import render
+from keras_attnviz.data.images import read_image, resize_image
 from keras_attnviz.methods.registry import explained
+from keras_attnviz.model_io.outputs import class_name, class_predictions
 from keras_attnviz.networks.classifier import load_classifier
 from keras_attnviz.networks.pretrained import ARCHITECTURES, build_vit
 
 DEFAULT_IMAGE_SIZE = 384
 _BATCH = 8
-_SHOWN_SIDE = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,50 +146,6 @@ def explain(picture_model, sources, method="rollout", **options):
     return explanations
 
 
-def draw(explanations):
-    """Draws pictures and attention maps side by side, one row a picture.
-
-    The attention map is the picture darkened where the attention is below its maximum, as in
-    figure 6 of "An Image is Worth 16x16 Words" (arXiv 2010.11929).
-
-    Args:
-        explanations: sequence of `Explanation`.
-
-    Returns:
-        A `matplotlib.figure.Figure`; its `savefig` needs no display.
-    """
-    figure = matplotlib.figure.Figure(figsize=(8, 4.2 * len(explanations)), layout="constrained")
-    rows = figure.subplots(len(explanations), 2, squeeze=False)
-    for (left, right), explanation in zip(rows, explanations, strict=True):
-        picture = _shown(explanation.picture)
-        left.imshow(picture)
-        left.set_title("Original")
-        right.imshow(_darkened(picture, explanation.attention))
-        right.set_title("Attention Map")
-        # A dollar sign would begin a formula.
-        name = explanation.class_name.replace("$", r"\$")
-        left.set_xlabel(f"{name} ({explanation.confidence:.1%})", loc="left")
-        for axes in (left, right):
-            axes.set(xticks=[], yticks=[], frame_on=False)
-    return figure
-
-
-def check_drawing(path, sources):
-    """Raises unless a drawing of these pictures can be saved as `path`, as far as shows early.
-
-    Raises:
-        FileNotFoundError: a picture that is no web address doesn't exist.
-        ValueError: `path` has an unknown suffix or lies in a directory that doesn't exist.
-    """
-    known = matplotlib.figure.Figure().canvas.get_supported_filetypes()
-    if os.path.splitext(path)[1][1:].lower() not in known:
-        raise ValueError(message("out", f"a file name ending in one of {', '.join(known)}", path))
-    if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
-        raise ValueError(message("out", "a file in an existing directory", path))
-    for source in sources:
-        check_exists(source)
-
-
 def _named_model(name, weights, image_size, activation):
     activation = activation or "linear"
     _check_activation(activation)
@@ -218,17 +170,6 @@ def _answers(outputs, attention_model):
         raise ValueError(f"The model must give outputs [batch, classes]. Received: shape {shape}.")
     classes, confidences = answers
     return zip(classes.tolist(), confidences.tolist(), strict=True)
-
-
-def _shown(picture):
-    image = Image.fromarray(picture)
-    image.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
-    return render.enlarged(np.asarray(image))
-
-
-def _darkened(picture, attention):
-    mask = render.upsample(attention, picture.shape[:2])[..., np.newaxis]
-    return np.round(picture * (mask / max(float(mask.max()), 1e-12))).astype("uint8")
 
 
 def _check_absent(kind, **arguments):

@@ -4,14 +4,13 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attnviz._checks import message
-from keras_attnviz.classes import class_name, class_predictions
 from keras_attnviz.data.dataset_samples import class_indices
+from keras_attnviz.data.masks import mask_shares, tall_masks
 from keras_attnviz.explain.tables import INTEGER, NUMBER, NUMBERS, TEXT
 from keras_attnviz.methods.registry import explained
 from keras_attnviz.metrics.localization import LOCALIZATIONS, localizations
+from keras_attnviz.model_io.outputs import class_name, class_predictions
 from keras_attnviz.model_io.replicas import Replicas
-from keras_attnviz.model_io.video import tall_masks
-from keras_attnviz.monitor.grid_cells import mask_shares
 
 # What a batch may tell of its images beside the model's inputs.
 NAME, LABEL, MASK, ERROR = FURTHER = ("name", "label", "mask", "error")

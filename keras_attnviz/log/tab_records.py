@@ -11,10 +11,10 @@ from keras_attnviz._checks import is_integer, message
 from keras_attnviz.drawing import render
 from keras_attnviz.log.deduplication import Unchanged, write_blobs, write_layers
 from keras_attnviz.log.size_estimate import size_lines
+from keras_attnviz.log.tab_charts import TabSeries
 from keras_attnviz.methods.registry import shown
 from keras_attnviz.monitor.gate_measures import BINS
 from keras_attnviz.monitor.grid_cells import Cells
-from keras_attnviz.tab_series import TabSeries
 from keras_attnviz.tb_plugin import metadata
 from keras_attnviz.tb_plugin.packing import pack, quantize
 

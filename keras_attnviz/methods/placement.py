@@ -5,9 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz._checks import check_ratio
-from keras_attnviz.copies import Copies
-from keras_attnviz.methods.rollout import check_start_layer, fuse_heads
+from keras_attnviz.methods.rollout import fuse_heads
 from keras_attnviz.methods.weighting import sink_damping
 
 
@@ -260,44 +258,6 @@ class Placement:
         return np.where(is_read, 1 / counts, 0).astype(np.float32)
 
 
-def placed_rollout(attentions, placements, *, query, residual=0.5, start_layer=0, **options):
-    """Returns attention rollout for weighted query tokens, through maps of any placement.
-
-    From the top layer down, the weights `[tokens]` over the layer's output become weights over
-    its input: with the share `residual` each token keeps its own, the rest goes to the tokens
-    that it attends to. Where every layer's tokens are the same and stand in the same order, this
-    is `attention_rollout` with `query`.
-
-    Args:
-        attentions: list, bottom layer first, of float tensors `[batch, heads, queries, keys]` or
-            `[batch, groups, heads, queries, keys]` whose rows sum to 1.
-        placements: list of `Placement`, one a layer, over the same tokens. Only the last may be a
-            pooling layer.
-        query: weights `[tokens]`, or `[queries]` of a pooling layer at the top; their sum is 1.
-            Several rows of them, `[rows, tokens]`, give as many rollouts.
-        residual: float in [0, 1); the weight of the residual connection.
-        start_layer: integer; layers below it are ignored. Negative counts from the top.
-        **options: `head_fusion` and `discard_ratio`, as in `fuse_heads`.
-
-    Returns:
-        float32 tensor `[batch, tokens]`, or `[batch, rows, tokens]`; rows sum to 1.
-
-    References:
-        See `attention_rollout`; windows, merged tokens and pooled keys are our own extension,
-        described in docs/models.md.
-    """
-    check_ratio("residual", residual)
-    check_start_layer(start_layer, len(attentions))
-    residual = float(residual)
-    query = tf.constant(query, tf.float32)
-    rows = tf.reshape(query, [1, -1, query.shape[-1]])
-    rows = tf.repeat(rows, tf.shape(attentions[0])[0], axis=0)
-    chosen = list(zip(attentions, placements, strict=True))[start_layer:]
-    for attention, placement in reversed(chosen):
-        rows = placement.rows_through(rows, attention, residual=residual, **options)
-    return rows if query.shape.rank == 2 else tf.squeeze(rows, axis=1)
-
-
 def _sums_by_slot(rows, slots, count):
     """Returns the sums of `[batch, rows, tokens]` over each slot's tokens, `[..., count]`."""
     if np.array_equal(slots, np.arange(count)):
@@ -305,3 +265,54 @@ def _sums_by_slot(rows, slots, count):
     is_slot = slots >= 0
     taken = tf.transpose(tf.boolean_mask(rows, is_slot, axis=2), [2, 0, 1])
     return tf.transpose(tf.math.unsorted_segment_sum(taken, slots[is_slot], count), [1, 2, 0])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Copies:
+    """Goes from tokens to what stands in the groups for them, and back.
+
+    Args:
+        tokens: number of tokens, each of which stands in one group at least.
+        further: integer array `[further]`, which token each further copy is of.
+    """
+
+    tokens: int
+    further: np.ndarray
+
+    def owners(self):
+        """Returns for each copy the token that it is of, `[copies]`, those of `further` last."""
+        return np.append(np.arange(self.tokens), self.further)
+
+    def means(self):
+        """Returns the matrix that takes the mean of each token's copies, `[tokens, copies]`."""
+        is_owner = self.owners() == np.arange(self.tokens)[:, np.newaxis]
+        return np.float32(is_owner / is_owner.sum(axis=1, keepdims=True))
+
+    def spread(self, rows):
+        """Returns weights over tokens as weights over copies, a token's in equal parts.
+
+        Args:
+            rows: float32 tensor or array `[..., tokens]`.
+
+        Returns:
+            float32 tensor `[..., copies]` of the same sums.
+        """
+        if not len(self.further):
+            return rows
+        owners = self.owners()
+        return tf.gather(rows, owners, axis=-1) / np.float32(np.bincount(owners)[owners])
+
+    def gathered(self, rows):
+        """Returns weights over copies as weights over tokens, the sum of a token's.
+
+        Args:
+            rows: float32 tensor `[..., copies]`.
+
+        Returns:
+            float32 tensor `[..., tokens]` of the same sums.
+        """
+        if not len(self.further):
+            return rows
+        of_tokens = tf.one_hot(self.further, self.tokens)
+        further = tf.einsum("...c,ct->...t", rows[..., self.tokens :], of_tokens)
+        return rows[..., : self.tokens] + further

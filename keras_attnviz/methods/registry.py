@@ -9,12 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attnviz._checks import check_choice, check_count, check_ratio, is_integer, message
-from keras_attnviz.capture.evidence_source import GRADIENTS, LAYER_GRADIENTS, VALUES
 from keras_attnviz.methods.affinity import affinity_refined
+from keras_attnviz.methods.evidence import GRADIENTS, LAYER_GRADIENTS, VALUES
 from keras_attnviz.methods.flow import flow_through
-from keras_attnviz.methods.placement import placed_rollout
 from keras_attnviz.methods.relevance import placed_legrad, placed_relevance
-from keras_attnviz.methods.rollout import check_start_layer
+from keras_attnviz.methods.rollout import check_start_layer, placed_rollout
 from keras_attnviz.methods.weighting import gradient_weighted
 
 

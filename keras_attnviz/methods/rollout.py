@@ -194,3 +194,41 @@ def check_start_layer(start_layer, layers, *, name="start_layer"):
 def _same(sizes):
     """Tells whether all known sizes are equal."""
     return len({size for size in sizes if size is not None}) <= 1
+
+
+def placed_rollout(attentions, placements, *, query, residual=0.5, start_layer=0, **options):
+    """Returns attention rollout for weighted query tokens, through maps of any placement.
+
+    From the top layer down, the weights `[tokens]` over the layer's output become weights over
+    its input: with the share `residual` each token keeps its own, the rest goes to the tokens
+    that it attends to. Where every layer's tokens are the same and stand in the same order, this
+    is `attention_rollout` with `query`.
+
+    Args:
+        attentions: list, bottom layer first, of float tensors `[batch, heads, queries, keys]` or
+            `[batch, groups, heads, queries, keys]` whose rows sum to 1.
+        placements: list of `Placement`, one a layer, over the same tokens. Only the last may be a
+            pooling layer.
+        query: weights `[tokens]`, or `[queries]` of a pooling layer at the top; their sum is 1.
+            Several rows of them, `[rows, tokens]`, give as many rollouts.
+        residual: float in [0, 1); the weight of the residual connection.
+        start_layer: integer; layers below it are ignored. Negative counts from the top.
+        **options: `head_fusion` and `discard_ratio`, as in `fuse_heads`.
+
+    Returns:
+        float32 tensor `[batch, tokens]`, or `[batch, rows, tokens]`; rows sum to 1.
+
+    References:
+        See `attention_rollout`; windows, merged tokens and pooled keys are our own extension,
+        described in docs/models.md.
+    """
+    check_ratio("residual", residual)
+    check_start_layer(start_layer, len(attentions))
+    residual = float(residual)
+    query = tf.constant(query, tf.float32)
+    rows = tf.reshape(query, [1, -1, query.shape[-1]])
+    rows = tf.repeat(rows, tf.shape(attentions[0])[0], axis=0)
+    chosen = list(zip(attentions, placements, strict=True))[start_layer:]
+    for attention, placement in reversed(chosen):
+        rows = placement.rows_through(rows, attention, residual=residual, **options)
+    return rows if query.shape.rank == 2 else tf.squeeze(rows, axis=1)

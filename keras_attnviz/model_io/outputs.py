@@ -1,5 +1,8 @@
 """Which of the tensors that a model gives holds the predictions."""
 
+import numpy as np
+import tensorflow as tf
+
 from keras_attnviz._checks import is_integer, message
 from keras_attnviz._structures import members
 
@@ -47,3 +50,100 @@ def _named_outputs(outputs, names):
     names = names if len(names) == len(found) else [None] * len(found)
     keys = ["/".join(map(str, path)) if isinstance(outputs, dict) else None for path, _ in found]
     return [(key, name, tensor) for key, name, (_, tensor) in zip(keys, names, found, strict=True)]
+
+
+def class_predictions(outputs, *, activation):
+    """Returns the predicted class and its confidence for each image.
+
+    Args:
+        outputs: float array `[batch, classes]`, probabilities or logits; `[batch, 1]` of a
+            binary classifier gives the probability or logit of class 1.
+        activation: `"Softmax"`, `"Sigmoid"` or None, the last operation of the model. With None
+            the outputs are taken for probabilities if every row sums to 1, else for logits.
+
+    Returns:
+        `(classes, confidences)`: integer array `[batch]` and float array `[batch]` in [0, 1];
+        or None where `outputs` is not of rank 2.
+    """
+    probabilities = class_probabilities(outputs, activation=activation)
+    if probabilities is None:
+        return None
+    classes = probabilities.argmax(axis=1)
+    return classes, probabilities[np.arange(len(classes)), classes]
+
+
+def class_probabilities(outputs, *, activation):
+    """Returns the probability of each class, float64 `[batch, classes]`, at least two classes.
+
+    Arguments as in `class_predictions`; None where `outputs` is not of rank 2.
+    """
+    outputs = np.asarray(outputs, np.float64)
+    return None if outputs.ndim != 2 else probabilities(outputs, activation=activation).numpy()
+
+
+def probabilities(outputs, *, activation):
+    """Returns the probability of each class as a tensor; pure TensorFlow.
+
+    Args:
+        outputs: float tensor `[batch, classes]`, see `class_predictions`.
+        activation: see `class_predictions`.
+
+    Returns:
+        float tensor `[batch, classes]`, at least two classes.
+    """
+    outputs = tf.convert_to_tensor(outputs)
+    if activation is None:
+        is_single = outputs.shape[1] == 1
+        squashed = tf.sigmoid(outputs) if is_single else tf.nn.softmax(outputs, axis=-1)
+        outputs = tf.where(_are_probabilities(outputs), outputs, squashed)
+    if outputs.shape[1] == 1:
+        outputs = tf.concat([1.0 - outputs, outputs], axis=1)
+    return outputs
+
+
+def classes_to_explain(explained_class, count, *, labels=None):
+    """Returns the class of each image that gradients are asked for; -1 stands for the predicted.
+
+    Args:
+        explained_class: `"predicted"`, `"label"`, a class index, or class indices `[count]`, one
+            an image.
+        count: number of images.
+        labels: integer array `[count]`, or None.
+
+    Returns:
+        int32 array `[count]`.
+
+    Raises:
+        TypeError: `explained_class` is something else.
+        ValueError: `"label"` without labels, another text, a negative index, another number of
+            indices than there are images.
+    """
+    must = "'predicted', 'label', the index of a class, or one index a probe"
+    if isinstance(explained_class, str):
+        if explained_class == "predicted":
+            return np.full(count, -1, np.int32)
+        if explained_class != "label":
+            raise ValueError(message("explained_class", must, explained_class))
+        if labels is None:
+            remedy = "The probes have no labels; give them some."
+            raise ValueError(message("explained_class", "'predicted' or an index", "label", remedy))
+        return np.int32(labels)
+    classes = np.asarray(explained_class)
+    if classes.dtype.kind not in "iu":
+        raise TypeError(message("explained_class", must, explained_class))
+    if classes.shape not in ((), (count,)) or (classes < 0).any():
+        raise ValueError(message("explained_class", f"{must}, at least 0", explained_class))
+    return np.broadcast_to(classes, count).astype(np.int32)
+
+
+def class_name(index, class_names):
+    """Returns the name of a class, or `class <index>` where names are not known."""
+    return f"class {index}" if class_names is None else class_names[index]
+
+
+def _are_probabilities(outputs):
+    """Tells whether all rows are shares of 1, a bool tensor."""
+    sums = tf.reduce_sum(outputs, axis=1)
+    sum_to_one = tf.reduce_all(tf.abs(sums - 1.0) <= 1e-2)
+    is_several = tf.constant(outputs.shape[1] != 1)
+    return is_several & sum_to_one & tf.reduce_all(outputs >= 0)

@@ -5,8 +5,15 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_attnviz._checks import is_integer, message
-from keras_attnviz._structures import Shape, is_sequence, mapped, member_paths, members, shape_of
-from keras_attnviz.arranging import arranged
+from keras_attnviz._structures import (
+    Shape,
+    arranged,
+    is_sequence,
+    mapped,
+    member_paths,
+    members,
+    shape_of,
+)
 from keras_attnviz.model_io.random_inputs import made_up, rows_of
 from keras_attnviz.model_io.video import VideoShape
 

@@ -72,19 +72,5 @@ class VideoShape:
         return library.reshape(split, [-1, *self.shape])
 
 
-def tall_masks(masks, frames):
-    """Returns the masks of videos as those of tall images.
-
-    Args:
-        masks: float array `[videos, frames of the video, height, width]`.
-        frames: number of frames of the tall image.
-
-    Returns:
-        float array `[videos, frames * height, width]`, the mean over frames that share tokens.
-    """
-    count, _, height, width = masks.shape
-    return masks.reshape(count, frames, -1, height, width).mean(axis=2).reshape(count, -1, width)
-
-
 def _product(first, second):
     return None if first is None or second is None else first * second

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz.methods.placement import placed_rollout
+from keras_attnviz.methods.rollout import placed_rollout
 from keras_attnviz.metrics.attention import attention_distance, attention_entropy
 from keras_attnviz.monitor.grid_cells import Cells
 

@@ -142,11 +142,6 @@ def scalar_names(gates):
     ]
 
 
-def stages(gates):
-    """Returns the indices of the last gate of each resolution, in order."""
-    return sorted({gate.grid: index for index, gate in enumerate(gates)}.values())
-
-
 def _stacked(tensors):
     return tf.stack(list(tensors), axis=1)
 

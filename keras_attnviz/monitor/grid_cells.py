@@ -4,7 +4,6 @@ import dataclasses
 import math
 
 import numpy as np
-from PIL import Image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,20 +49,3 @@ class Cells:
         matrix = np.zeros((len(owners), self.count), np.float32)
         matrix[np.arange(len(owners)), owners] = 1
         return matrix / matrix.sum(axis=0)
-
-
-def mask_shares(masks, grid):
-    """Returns the share of each cell that a mask covers.
-
-    Args:
-        masks: float array `[masks, height, width]` in [0, 1].
-        grid: `(height, width)` of the grid that is laid over them.
-
-    Returns:
-        float32 array `[masks, cells]` in [0, 1], row by row.
-    """
-    resized = [
-        Image.fromarray(np.asarray(mask, np.float32)).resize(grid[::-1], Image.Resampling.BOX)
-        for mask in masks
-    ]
-    return np.stack([np.asarray(mask).ravel() for mask in resized])

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attnviz._checks import message
-from keras_attnviz.classes import probabilities
 from keras_attnviz.metrics.faithfulness import deletion_auc, insertion_auc, perturbation_auc
+from keras_attnviz.model_io.outputs import probabilities
 
 # Each figure, and whether a low value is the good one.
 FIGURES = {

@@ -5,18 +5,17 @@ import tensorflow as tf
 
 from keras_attnviz._checks import check_choice, check_count, check_ratio, message
 from keras_attnviz.capture.attention_model import AttentionModel
-from keras_attnviz.classes import class_probabilities, classes_to_explain
+from keras_attnviz.data.masks import mask_shares, tall_masks
 from keras_attnviz.drawing.contact_sheet import Sheet
 from keras_attnviz.methods.registry import DEFAULT, GATES, chosen_methods
 from keras_attnviz.methods.rollout import FUSIONS, check_start_layer
 from keras_attnviz.metrics.attention import frame_importance
 from keras_attnviz.model_io.calling import parts_of
-from keras_attnviz.model_io.video import tall_masks
+from keras_attnviz.model_io.outputs import class_probabilities, classes_to_explain
 from keras_attnviz.model_io.workers import own_variables
 from keras_attnviz.monitor.attention_measures import Measures
 from keras_attnviz.monitor.gate_measures import GateMeasures
 from keras_attnviz.monitor.gate_measures import scalar_names as gate_scalar_names
-from keras_attnviz.monitor.grid_cells import mask_shares
 from keras_attnviz.monitor.health import (
     layer_health,
     localization_measures,
@@ -30,7 +29,8 @@ from keras_attnviz.monitor.probe_checks import (
     place_of,
 )
 from keras_attnviz.monitor.probe_pass import ProbeGraph
-from keras_attnviz.monitor.snapshot import Snapshot, entropy_name, frame_names
+from keras_attnviz.monitor.scalars import entropy_name, frame_names
+from keras_attnviz.monitor.snapshot import Snapshot
 
 
 class ProbeMonitor:

@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from keras_attnviz.capture.graph import positions as graph
+from keras_attnviz.capture.graph.operations import Dependence, needed_operations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Split:
     frontier: list
     dirty: list
     share: float
-    changes: graph.Dependence
+    changes: Dependence
 
 
 def split(operations, fetches, *, inputs, changing):
@@ -41,8 +41,8 @@ def split(operations, fetches, *, inputs, changing):
         changing: list of symbolic tensors that may change: the handles of trained variables.
     """
     stateful = [tensor for each in operations if _keeps_state(each) for tensor in each.outputs]
-    is_dirty = graph.Dependence(operations, [*changing, *stateful], by_shape=True)
-    reads_inputs = graph.Dependence(operations, inputs, by_shape=True)
+    is_dirty = Dependence(operations, [*changing, *stateful], by_shape=True)
+    reads_inputs = Dependence(operations, inputs, by_shape=True)
     dirty = [tensor for tensor in fetches if is_dirty.any(tensor)]
     seen, frontier, waiting = set(), {}, [tensor.op for tensor in dirty]
     while waiting:
@@ -56,7 +56,7 @@ def split(operations, fetches, *, inputs, changing):
             else:
                 frontier[tensor.name] = tensor
     clean = [tensor for tensor in fetches if not is_dirty.any(tensor)]
-    whole = graph.needed_operations([tensor.op for tensor in fetches])
+    whole = needed_operations([tensor.op for tensor in fetches])
     share = len(seen) / max(1, len(whole))
     return Split(clean, list(frontier.values()), dirty, share, is_dirty)
 

@@ -1,7 +1,6 @@
 """Feature maps, dependences and the logits, found among the operations of a graph."""
 
 import collections
-import re
 
 import tensorflow as tf
 
@@ -14,60 +13,6 @@ _NORMALIZING = frozenset(["Add", "AddV2", "Mul", "RealDiv", "SquaredDifference",
 _ROOTS = frozenset(["Maximum", "Neg", "Reciprocal", "Rsqrt", "Sqrt", "Square"])
 _OF_STATISTICS = _NORMALIZING | _ROOTS | frozenset(["Cast", "Identity", "Reshape", "Squeeze"])
 _MAX_STEPS = 8
-_MASKS = frozenset(["Select", "SelectV2"])
-# Operations that read a tensor's shape, not its values.
-_SHAPE_READERS = frozenset(["OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike"])
-# Operations that only change a tensor's form, and activations of a model's output.
-_CHANGES_OF_FORM = frozenset(["Cast", "Identity", "Reshape"])
-_OUTPUT_ACTIVATIONS = frozenset(["LogSoftmax", "Sigmoid", "Softmax"])
-_CALLS = frozenset(["PartitionedCall", "StatefulPartitionedCall"])
-
-
-class Dependence:
-    """Which of some tensors each operation's values are computed from.
-
-    Args:
-        operations: all operations of a graph, in their order.
-        sources: tensors.
-        by_shape: whether what depends on a source's shape alone counts too.
-    """
-
-    def __init__(self, operations, sources, *, by_shape=False):
-        bits = {}
-        for index, source in enumerate(sources):
-            bits[source.op.name] = bits.get(source.op.name, 0) | 1 << index
-        self._bits = {}
-        for operation in operations:
-            value = bits.get(operation.name, 0)
-            if by_shape or operation.type not in _SHAPE_READERS:
-                for tensor in operation.inputs:
-                    value |= self._bits.get(tensor.op.name, 0)
-            self._bits[operation.name] = value
-
-    def of(self, tensor):
-        """Returns the indices of the sources that `tensor` is computed from, as a set."""
-        bits = self._bits.get(tensor.op.name, 0)
-        return {index for index in range(bits.bit_length()) if bits >> index & 1}
-
-    def any(self, tensor):
-        """Tells whether `tensor` is computed from any of the sources."""
-        return bool(self._bits.get(tensor.op.name, 0))
-
-
-def needed_operations(operations):
-    """Returns the names of operations and of all that they are computed from, a set."""
-    names, waiting = set(), list(operations)
-    while waiting:
-        operation = waiting.pop()
-        if operation.name not in names:
-            names.add(operation.name)
-            waiting += [tensor.op for tensor in operation.inputs]
-    return names
-
-
-def hidden_calls(operations):
-    """Returns the names of operations that run functions whose insides the graph doesn't show."""
-    return [operation.name for operation in operations if operation.type in _CALLS]
 
 
 def feature_maps(operations, before):
@@ -191,107 +136,3 @@ def axes_of_positions(tensor):
 def position_axes(tensor):
     """Returns the axes of positions: height and width, or tokens where there are three axes."""
     return (1,) if tensor.shape.rank == 3 else spatial_axes(tensor)
-
-
-def tensors_between(source, target):
-    """Returns the tensors that every path from `source` to `target` passes, `source` first.
-
-    Only tensors of rank 3 and 4 whose first axis is the batch's open one are given. A tensor lies
-    on every path if the paths to it, times the paths from it, are as many as there are in all.
-    """
-    to = {source.op: 1}
-    order = [source.op]
-    for operation in _operations_between(source.op, target.op):
-        to[operation] = sum(
-            to.get(tensor.op, 0) for tensor in operation.inputs if tensor.op is not operation
-        )
-        order.append(operation)
-    beyond = {target.op: 1}
-    for operation in reversed(order):
-        for tensor in operation.inputs:
-            if tensor.op in to:
-                beyond[tensor.op] = beyond.get(tensor.op, 0) + beyond.get(operation, 0)
-    return [
-        operation.outputs[0]
-        for operation in order
-        if to[operation] * beyond.get(operation, 0) == to.get(target.op)
-        and operation.outputs[0].shape.rank in (3, 4)
-        and operation.outputs[0].shape[0] is None
-    ]
-
-
-def masks_between(source, target):
-    """Returns where other numbers are put in the place of some on the way between two tensors.
-
-    Returns:
-        list, in graph order, of `(masked, unmasked)`, tensors of one shape.
-    """
-    between = _operations_between(source.op, target.op)
-    passed, found = {source.op, *between}, []
-    for operation in between:
-        if operation.type in _MASKS:
-            (masked,), shape = operation.outputs, operation.outputs[0].shape.as_list()
-            unmasked = [tensor for tensor in operation.inputs[1:] if tensor.op in passed]
-            if len(unmasked) == 1 and unmasked[0].shape.as_list() == shape:
-                found.append((masked, unmasked[0]))
-    return found
-
-
-def _operations_between(source, target):
-    """Returns the operations on paths from `source` to `target` by values, in graph order."""
-    before, waiting = {target}, [target]
-    while waiting:
-        operation = waiting.pop()
-        if operation is source or operation.type in _SHAPE_READERS:
-            continue
-        news = {tensor.op for tensor in operation.inputs} - before
-        before |= news
-        waiting.extend(news)
-    after, found = {source}, []
-    for operation in source.graph.get_operations():
-        if operation not in before or operation is source or operation.type in _SHAPE_READERS:
-            continue
-        if any(tensor.op in after for tensor in operation.inputs):
-            after.add(operation)
-            found.append(operation)
-    return found
-
-
-def gradients(outputs, sources, **options):
-    """Returns `tf.gradients`, all None where an operation between has no gradient."""
-    try:
-        return tf.gradients(outputs, sources, **options)
-    except LookupError:
-        return [None] * len(sources)
-
-
-def before_activation(predictions):
-    """Returns the logits: the tensor that the model's last activations are computed from.
-
-    That is `predictions` itself where the model ends in no softmax or sigmoid. What the
-    predictions depend on is asked of this tensor, because a saturated softmax hides a dependence.
-    """
-    tensor = predictions
-    while tensor.op.type in _CHANGES_OF_FORM | _OUTPUT_ACTIVATIONS:
-        tensor = tensor.op.inputs[0]
-    return tensor
-
-
-def last_activation(predictions):
-    """Returns `"Softmax"` or `"Sigmoid"` where the model ends in one, else None."""
-    tensor = predictions
-    while tensor.op.type in _CHANGES_OF_FORM:
-        tensor = tensor.op.inputs[0]
-    return tensor.op.type if tensor.op.type in ("Sigmoid", "Softmax") else None
-
-
-def layer_path(operation_name, model_name):
-    """Returns the path of the layer that added an operation, from the operation's name.
-
-    Keras 3 appends `_1`, `_2`, ... to each name in the path; one such suffix is stripped from
-    each. tf.keras 2 leaves the names alone, which shows in the path's first, the model's own.
-    """
-    parts = operation_name.split("/")[:-1] or [operation_name]
-    if parts[0] == model_name:
-        return "/".join(parts)
-    return "/".join(re.sub(r"_\d+$", "", part) for part in parts)

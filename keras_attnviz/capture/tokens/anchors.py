@@ -9,7 +9,9 @@ import math
 
 import numpy as np
 
-from keras_attnviz.capture.graph import positions as graph
+from keras_attnviz.capture.graph.operations import Dependence
+from keras_attnviz.capture.graph.paths import tensors_between
+from keras_attnviz.capture.graph.positions import as_floats, position_axes
 from keras_attnviz.capture.tokens.gradient_codes import slot_owners
 from keras_attnviz.capture.tokens.position_gradients import token_gradients
 
@@ -44,7 +46,7 @@ class Anchors:
     def __init__(self, trace, inputs):
         self._trace, self._inputs = trace, inputs
         self._of_maps = {}
-        self._reads = graph.Dependence(trace.predictions.graph.get_operations(), trace.inputs)
+        self._reads = Dependence(trace.predictions.graph.get_operations(), trace.inputs)
 
     def keep(self, index, anchor):
         """Keeps the anchor that the queries of map `index` were found on."""
@@ -66,14 +68,14 @@ class Anchors:
             relay = self._relay(site, below)
             yield relay or self._of_maps[below]
         images = [trace.inputs[number] for number in sorted(trace.images_of(site))]
-        floats = [tensor for image in images for tensor in graph.as_floats(image)]
+        floats = [tensor for image in images for tensor in as_floats(image)]
         for tensor in [*reversed(trace.feature_maps(site)), *floats]:
             yield Anchor(tensor, frozenset(self._reads.of(tensor) & set(trace.signature.images)))
 
     def _relay(self, site, below):
         """Returns an anchor between map `below` and `site`, or None."""
         anchor = self._of_maps[below]
-        between = graph.tensors_between(anchor.tensor, site.scores)
+        between = tensors_between(anchor.tensor, site.scores)
         for tensor in between[1:]:
             if below not in self._trace.sites_of(tensor):
                 continue
@@ -82,7 +84,7 @@ class Anchors:
                 continue
             grid, gradient = found
             shape = self._trace.shape_of(tensor)
-            count = math.prod(shape[axis] for axis in graph.position_axes(tensor))
+            count = math.prod(shape[axis] for axis in position_axes(tensor))
             owners = slot_owners(gradient, count)
             if owners is None:
                 return None

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import numpy as np
+import tensorflow as tf
 
 from keras_attnviz.capture.tokens.gradient_codes import Axes, plain_axes
 
@@ -158,3 +159,30 @@ def _block(square):
     """Returns the greatest common divisor of the lengths of equal rows."""
     changes = np.flatnonzero((square[1:] != square[:-1]).any(axis=1)) + 1
     return math.gcd(*map(int, changes), len(square))
+
+
+def by_group(values, axes, queries):
+    """Returns an array in the shape of one image's map as `[groups, heads, queries, keys]`."""
+    values = values.reshape(*axes.sizes, queries, -1)
+    is_group = axes.is_group
+    order = sorted(range(len(is_group)), key=lambda axis: not is_group[axis])
+    values = values.transpose(*order, -2 + values.ndim, -1 + values.ndim)
+    return values.reshape(axes.groups, axes.heads, queries, -1)
+
+
+def symbolic_by_group(weights, place):
+    """Returns an attention map as `[batch, heads, queries, keys]`, symbolic.
+
+    Where an image has several groups: `[batch, groups, heads, queries, keys]`.
+    """
+    axes, queries, keys = place.axes, place.queries.slots, place.keys.slots
+    weights = tf.transpose(weights, place.order)
+    if axes.groups == 1 and weights.shape.rank == 4 and axes.sizes[1] == 1:
+        return weights
+    split = tf.reshape(weights, [-1, *axes.sizes, queries, keys])
+    is_group = axes.is_group
+    order = sorted(range(len(is_group)), key=lambda axis: not is_group[axis])
+    rank = len(is_group) + 3
+    split = tf.transpose(split, [0, *(axis + 1 for axis in order), rank - 2, rank - 1])
+    groups = [axes.groups] if axes.groups > 1 else []
+    return tf.reshape(split, [-1, *groups, math.prod(axes.sizes) // axes.groups, queries, keys])

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz.asking import asking_keys
-from keras_attnviz.capture.graph import positions as graph
+from keras_attnviz.capture.graph.positions import spatial_axes
 from keras_attnviz.capture.tokens.anchors import Anchors
+from keras_attnviz.capture.tokens.class_tokens import asking_keys
 from keras_attnviz.capture.tokens.geometry import (
     LeftOut,
     Place,
@@ -230,7 +230,7 @@ def _by_size(trace, index, shape, inputs):
         raise _NotPlacedError("it has no gradients that would tell where its tokens stand")
     site = trace.sites[index]
     with trace.as_default():
-        sizes = [tf.gather(tf.shape(f), graph.spatial_axes(f)) for f in trace.feature_maps(site)]
+        sizes = [tf.gather(tf.shape(f), spatial_axes(f)) for f in trace.feature_maps(site)]
     sizes = [list(map(int, size)) for size in trace.experiment(sizes)(*inputs)] if sizes else []
     grids = [(math.prod(size[:-1]), size[-1]) for size in sizes]
     fitting = [grid for grid in grids if grid[0] * grid[1] == shape[-1]]

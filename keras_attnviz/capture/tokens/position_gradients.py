@@ -5,7 +5,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz.capture.graph import positions as graph
+from keras_attnviz.capture.graph.paths import gradients_or_none
+from keras_attnviz.capture.graph.positions import as_floats, position_axes
 
 
 class PositionGradients:
@@ -27,7 +28,7 @@ class PositionGradients:
     """
 
     def __init__(self, trace, feature_map, arriving, fed, inputs, *, randomized=(), others=()):
-        self._axes = graph.position_axes(feature_map)
+        self._axes = position_axes(feature_map)
         names = image_names(trace)
         random = [t for t in (feature_map, *randomized) if t.name not in names]
         generator = np.random.default_rng(2)
@@ -79,7 +80,7 @@ def token_gradients(trace, feature_map, tokens, inputs):
         return None
     gradients = PositionGradients(trace, feature_map, arriving, [fed], inputs)
     random = np.random.default_rng(1).normal(size=shape)
-    axes = graph.position_axes(tokens)
+    axes = position_axes(tokens)
 
     def gradient(factor):
         sizes = [size if axis in axes else 1 for axis, size in enumerate(shape)]
@@ -96,12 +97,12 @@ def gradients_at(trace, outputs, cotangents, feature_maps):
     overlap, so that each query and each key depends on the positions that its token stands for.
     """
     with trace.as_default():
-        return graph.gradients(
+        return gradients_or_none(
             outputs, feature_maps, grad_ys=cotangents, stop_gradients=trace.mixing()
         )
 
 
 def image_names(trace):
     """Returns the names of the model's inputs, and of what they are cast to."""
-    casts = [tensor for image in trace.inputs for tensor in graph.as_floats(image)]
+    casts = [tensor for image in trace.inputs for tensor in as_floats(image)]
     return {tensor.name for tensor in [*trace.inputs, *casts]}

@@ -1,12 +1,12 @@
 """Which queries of an attention map the model's predictions are computed from."""
 
-import math
-
 import numpy as np
 import tensorflow as tf
 
 from keras_attnviz._checks import message
-from keras_attnviz.capture.graph import positions as graph
+from keras_attnviz.capture.graph.logits import before_activation
+from keras_attnviz.capture.graph.paths import gradients_or_none
+from keras_attnviz.capture.tokens.geometry import by_group
 from keras_attnviz.methods.token_layout import advice
 
 # A gradient weaker than this share of the strongest counts as none.
@@ -118,7 +118,7 @@ def rows_read(trace, place, inputs):
     site = trace.sites[place.index]
     feeds, values = _stand_ins(trace.zero_weights(site, inputs))
     with trace.as_default():
-        gradient = _gradient(graph.before_activation(trace.predictions), site.weights)
+        gradient = _gradient(before_activation(trace.predictions), site.weights)
     if gradient is None:
         return _rows_that_matter(trace, place, inputs, feeds, values)
     (found,) = trace.experiment([gradient], feeds=feeds)(*inputs, *values)
@@ -129,15 +129,6 @@ def rows_read(trace, place, inputs):
     return strength > _NEGLIGIBLE * strength.max()
 
 
-def by_group(values, axes, queries):
-    """Returns an array in the shape of one image's map as `[groups, heads, queries, keys]`."""
-    values = values.reshape(*axes.sizes, queries, -1)
-    is_group = axes.is_group
-    order = sorted(range(len(is_group)), key=lambda axis: not is_group[axis])
-    values = values.transpose(*order, -2 + values.ndim, -1 + values.ndim)
-    return values.reshape(axes.groups, axes.heads, queries, -1)
-
-
 def _gradient(output, attention):
     """Returns the gradient of a weighted sum of `output`, or None.
 
@@ -145,7 +136,7 @@ def _gradient(output, attention):
     """
     flat = tf.reshape(tf.cast(output, tf.float32), [-1])
     weights = tf.cos(tf.cast(tf.range(tf.size(flat)), tf.float32))
-    return graph.gradients(flat * weights, [attention])[0]
+    return gradients_or_none(flat * weights, [attention])[0]
 
 
 def _stand_ins(weights):
@@ -164,7 +155,7 @@ def _rows_that_matter(trace, place, inputs, feeds, values):
     if site.weights.shape.rank != 4 or place.axes.groups > 1:
         return matters
     weights = trace.experiment([site.weights])(*inputs)[0].numpy()
-    logits = graph.before_activation(trace.predictions)
+    logits = before_activation(trace.predictions)
     changed = trace.experiment([logits], feeds=[*feeds, site.weights])
     usual = changed(*inputs, *values, tf.constant(weights))[0].numpy().astype(float)
     patches = np.array([], int) if queries.owners is None else np.unique(queries.owners)
@@ -174,21 +165,3 @@ def _rows_that_matter(trace, place, inputs, feeds, values):
         moved = changed(*inputs, *values, tf.constant(other))[0].numpy().astype(float)
         matters[rows] = not np.allclose(moved, usual, rtol=0, atol=1e-6 * np.abs(usual).max())
     return matters
-
-
-def symbolic_by_group(weights, place):
-    """Returns an attention map as `[batch, heads, queries, keys]`, symbolic.
-
-    Where an image has several groups: `[batch, groups, heads, queries, keys]`.
-    """
-    axes, queries, keys = place.axes, place.queries.slots, place.keys.slots
-    weights = tf.transpose(weights, place.order)
-    if axes.groups == 1 and weights.shape.rank == 4 and axes.sizes[1] == 1:
-        return weights
-    split = tf.reshape(weights, [-1, *axes.sizes, queries, keys])
-    is_group = axes.is_group
-    order = sorted(range(len(is_group)), key=lambda axis: not is_group[axis])
-    rank = len(is_group) + 3
-    split = tf.transpose(split, [0, *(axis + 1 for axis in order), rank - 2, rank - 1])
-    groups = [axes.groups] if axes.groups > 1 else []
-    return tf.reshape(split, [-1, *groups, math.prod(axes.sizes) // axes.groups, queries, keys])

@@ -12,7 +12,8 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz.capture.graph import positions as graph
+from keras_attnviz.capture.graph.paths import tensors_between
+from keras_attnviz.capture.graph.positions import position_axes
 
 # Less than this share of the largest change is rounding.
 _NEGLIGIBLE = 1e-4
@@ -71,7 +72,7 @@ def _stream(trace, anchor, indices, count):
     first, second = indices[:2]
     through = [
         tensor
-        for tensor in graph.tensors_between(anchor, trace.sites[second].scores)
+        for tensor in tensors_between(anchor, trace.sites[second].scores)
         if first not in trace.sites_of(tensor) and _count(trace, tensor) == count
     ]
     return through[-1] if through else None
@@ -80,7 +81,7 @@ def _stream(trace, anchor, indices, count):
 def _count(trace, tensor):
     """Returns the number of a tensor's positions, or None where it isn't known."""
     shape = trace.shape_of(tensor) or tensor.shape.as_list()
-    sizes = [shape[axis] for axis in graph.position_axes(tensor)]
+    sizes = [shape[axis] for axis in position_axes(tensor)]
     return None if None in sizes else math.prod(sizes)
 
 
@@ -123,7 +124,7 @@ class _Experiment:
     """
 
     def __init__(self, trace, sites, stream, inputs):
-        self._inputs, self._axes = inputs, graph.position_axes(stream)
+        self._inputs, self._axes = inputs, position_axes(stream)
         operands = [list(site.operands) for site in sites]
         constant = [tensor for tensor in trace.mixing() if tensor is not stream]
         usual = trace.experiment([stream, constant, operands])(*inputs)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz.capture.graph import positions as graph
+from keras_attnviz.capture.graph.paths import gradients_or_none, masks_between
 from keras_attnviz.capture.tokens.position_gradients import (
     PositionGradients,
     gradients_at,
@@ -170,12 +170,12 @@ def _past_masks(outputs, cotangent, operand, scores, options):
 
     Otherwise a query that may see no key, or a key that no query sees, would have no gradient.
     """
-    for masked, unmasked in reversed(graph.masks_between(operand, scores)):
-        (cotangent,) = graph.gradients(outputs, [masked], grad_ys=cotangent, **options)
+    for masked, unmasked in reversed(masks_between(operand, scores)):
+        (cotangent,) = gradients_or_none(outputs, [masked], grad_ys=cotangent, **options)
         outputs = unmasked
         if cotangent is None:
             return None
-    return graph.gradients(outputs, [operand], grad_ys=cotangent, **options)[0]
+    return gradients_or_none(outputs, [operand], grad_ys=cotangent, **options)[0]
 
 
 def _share_multiplied(gradient, base):

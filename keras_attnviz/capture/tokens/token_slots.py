@@ -131,29 +131,5 @@ def placement_of(place, tokens):
     )
 
 
-def stacks(places, sites_below):
-    """Returns the places in stacks of layers, each computed from all the ones below.
-
-    Args:
-        places: list of `Place`, in the graph's order.
-        sites_below: function from a site's index to the indices of those it is computed from.
-
-    Returns:
-        list of lists: two towers are two stacks, and so is what reads both.
-    """
-    placed = {place.index for place in places}
-    found = []
-    for place in places:
-        below = set(sites_below(place.index)) & placed
-        stack = next((members for members, known in found if members and known == below), None)
-        if stack is None or not below:
-            found.append(([place], below | {place.index}))
-        else:
-            known = next(known for members, known in found if members is stack)
-            stack.append(place)
-            known.add(place.index)
-    return [members for members, _ in found]
-
-
 def _padded(slots, count):
     return np.append(slots[:count], np.full(max(0, count - len(slots)), -1))

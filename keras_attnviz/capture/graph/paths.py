@@ -1,0 +1,79 @@
+"""Paths between two tensors of a graph, and gradients along them."""
+
+import tensorflow as tf
+
+from keras_attnviz.capture.graph.operations import _SHAPE_READERS
+
+_MASKS = frozenset(["Select", "SelectV2"])
+
+
+def tensors_between(source, target):
+    """Returns the tensors that every path from `source` to `target` passes, `source` first.
+
+    Only tensors of rank 3 and 4 whose first axis is the batch's open one are given. A tensor lies
+    on every path if the paths to it, times the paths from it, are as many as there are in all.
+    """
+    to = {source.op: 1}
+    order = [source.op]
+    for operation in _operations_between(source.op, target.op):
+        to[operation] = sum(
+            to.get(tensor.op, 0) for tensor in operation.inputs if tensor.op is not operation
+        )
+        order.append(operation)
+    beyond = {target.op: 1}
+    for operation in reversed(order):
+        for tensor in operation.inputs:
+            if tensor.op in to:
+                beyond[tensor.op] = beyond.get(tensor.op, 0) + beyond.get(operation, 0)
+    return [
+        operation.outputs[0]
+        for operation in order
+        if to[operation] * beyond.get(operation, 0) == to.get(target.op)
+        and operation.outputs[0].shape.rank in (3, 4)
+        and operation.outputs[0].shape[0] is None
+    ]
+
+
+def masks_between(source, target):
+    """Returns where other numbers are put in the place of some on the way between two tensors.
+
+    Returns:
+        list, in graph order, of `(masked, unmasked)`, tensors of one shape.
+    """
+    between = _operations_between(source.op, target.op)
+    passed, found = {source.op, *between}, []
+    for operation in between:
+        if operation.type in _MASKS:
+            (masked,), shape = operation.outputs, operation.outputs[0].shape.as_list()
+            unmasked = [tensor for tensor in operation.inputs[1:] if tensor.op in passed]
+            if len(unmasked) == 1 and unmasked[0].shape.as_list() == shape:
+                found.append((masked, unmasked[0]))
+    return found
+
+
+def _operations_between(source, target):
+    """Returns the operations on paths from `source` to `target` by values, in graph order."""
+    before, waiting = {target}, [target]
+    while waiting:
+        operation = waiting.pop()
+        if operation is source or operation.type in _SHAPE_READERS:
+            continue
+        news = {tensor.op for tensor in operation.inputs} - before
+        before |= news
+        waiting.extend(news)
+    after, found = {source}, []
+    for operation in source.graph.get_operations():
+        if operation not in before or operation is source or operation.type in _SHAPE_READERS:
+            continue
+        if any(tensor.op in after for tensor in operation.inputs):
+            after.add(operation)
+            found.append(operation)
+    return found
+
+
+def gradients_or_none(outputs, sources, **options):
+    """Returns `tf.gradients`, all None where an operation between has no gradient."""
+    try:
+        return tf.gradients(outputs, sources, **options)
+    except LookupError:
+        return [None] * len(sources)
