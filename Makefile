@@ -41,7 +41,7 @@ demo: $(VENV)/installed-demo ## Fine-tune a real ViT on real photographs, then s
 test: $(VENV)/installed-test chromium ## Run the whole test suite, slow tests included
 	$(BIN)/python -m pytest $(PARALLEL)
 
-# Fixtures in tests/browser.py look for the same names, and for Playwright's own Chromium.
+# Fixtures in tests/support/browser.py look for the same names, and for Playwright's own Chromium.
 .PHONY: chromium
 chromium: ## Install Debian's Chromium, which the tests of web pages need, if it is missing
 	@test -z "$$CHROMIUM" || exit 0; \
@@ -86,9 +86,9 @@ SOAK_EPOCHS ?= 1000
 .PHONY: soak
 soak: $(VENV)/installed-soak ## Long runs: a fit of SOAK_EPOCHS=1000 epochs, FUZZ_FACTOR=50 times as many inputs
 	$(BIN)/python benchmarks/soak.py --epochs $(SOAK_EPOCHS)
-	FUZZ_FACTOR=$(FUZZ_FACTOR) $(BIN)/python -m pytest tests/test_fuzz_*.py
-	FUZZ_FACTOR=10 $(BIN)/python -m pytest tests/test_fixed_pass.py -k Sequences
-	$(BIN)/python tests/fuzz_records.py -max_total_time=$(FUZZ_SECONDS) -max_len=4096
+	FUZZ_FACTOR=$(FUZZ_FACTOR) $(BIN)/python -m pytest tests/fuzz
+	FUZZ_FACTOR=10 $(BIN)/python -m pytest tests/capture/graph/test_fixed_pass.py -k Sequences
+	$(BIN)/python tests/fuzz/fuzz_records.py -max_total_time=$(FUZZ_SECONDS) -max_len=4096
 
 .PHONY: check
 check: $(VENV)/installed-lint ## Check style and formatting

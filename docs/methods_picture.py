@@ -12,7 +12,8 @@ import matplotlib.figure
 import numpy as np
 from PIL import Image
 
-from keras_attnviz import AttentionModel, render
+from keras_attnviz import AttentionModel
+from keras_attnviz.drawing import render
 from keras_attnviz.explain.explain_pictures import open_model
 from keras_attnviz.methods.registry import METHODS, explained, times_uniform
 

@@ -1,4 +1,4 @@
-"""A small seeded ViT and small real photographs, shared by the tests."""
+"""Fixtures and hooks that all tests share: small real photographs, marks, Ctrl-C."""
 
 import os
 
@@ -10,25 +10,18 @@ import signal
 import sys
 
 import numpy as np
-import plain_vit
 import pytest
 import skimage
-from tensorflow import keras
-from vit_keras import vit
-from zoo.family import TF_KERAS, this_stack
+from support.small_models import HAS_VIT_KERAS, KERAS_3
 
 from keras_attnviz import ProbeSet
 
 # Fixtures of Chromium: `chromium`, `page`.
-pytest_plugins = ["browser"]
+pytest_plugins = ["support.browser"]
 
 # Graphs are many small objects; looking for garbage among them as often as usual takes a tenth of
 # the time.
 gc.set_threshold(50_000, 20, 20)
-
-KERAS_3 = hasattr(keras, "ops")
-# With TF_USE_LEGACY_KERAS=1, vit-keras builds models of Keras 3 and TensorFlow's Keras is Keras 2.
-HAS_VIT_KERAS = this_stack() != TF_KERAS
 
 
 def pytest_collection_modifyitems(items):
@@ -77,41 +70,9 @@ def interruptible():
     signal.signal(signal.SIGINT, before)
 
 
-def small_vit(*, image_size=24, patch_size=4, include_top=False, activation="linear", layers=2):
-    """Returns a small vit-keras model, or one like it, with seeded random weights."""
-    keras.utils.set_random_seed(7)
-    build_model = vit.build_model if HAS_VIT_KERAS else plain_vit.build_model
-    return build_model(
-        image_size=image_size,
-        patch_size=patch_size,
-        num_layers=layers,
-        hidden_size=32,
-        num_heads=4,
-        mlp_dim=64,
-        name="small",
-        classes=2,
-        include_top=include_top,
-        activation=activation,
-    )
-
-
-def small_classifier(**options):
-    """Returns the common transfer-learning model around `small_vit`, compiled."""
-    model = keras.Sequential(
-        [small_vit(**options), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
-    )
-    # A step of Adam is traced for as long as all the rest of a small model's training.
-    optimizer = keras.optimizers.SGD(0.01)
-    accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=[accuracy])
-    # A first step that makes variables, of the optimizer or of a metric by name, is traced twice.
-    model.optimizer.build(model.trainable_variables)
-    return model
-
-
 def pytest_terminal_summary(terminalreporter):
     """Says how many inputs the fuzz tests have tried, in one process."""
-    fuzzing = sys.modules.get("fuzzing")
+    fuzzing = sys.modules.get("support.fuzzing")
     if fuzzing is not None and fuzzing.TRIED:
         for name, count in sorted(fuzzing.TRIED.items()):
             terminalreporter.write_line(f"{count:9,} inputs: {name}")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import write_faces
-from small_vits import SMALL, weight_arrays, write_weights
+from support.pictures import write_faces
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorflow import keras
+from zoo.small_vits import SMALL, weight_arrays, write_weights
 
 from keras_attnviz.data.images import read_image
 from keras_attnviz.finetune import fine_tune, read_data

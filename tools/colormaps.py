@@ -1,6 +1,6 @@
 """Writes the color maps of the Attention tab, static/colormaps.js, from matplotlib's.
 
-Run it with `make colormaps`; tests/test_colormaps.py holds the file equal to matplotlib's maps.
+Run it with `make colormaps`; tests/tab/test_colormaps.py holds the file equal to matplotlib's maps.
 """
 
 from pathlib import Path

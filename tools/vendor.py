@@ -1,7 +1,7 @@
 """Fetches the libraries of the Attention tab, unmodified, from the npm registry.
 
 Run it with `make vendor`. An archive is taken only with the hash that is pinned here;
-tests/test_static_modules.py holds the files in the repository equal to the pinned ones.
+tests/tab/test_modules.py holds the files in the repository equal to the pinned ones.
 """
 
 import hashlib

@@ -158,3 +158,15 @@ def extracted_patches():
 
 def keras_operation_patches():
     return from_patches(KerasOperationPatches())
+
+
+class TalkingHeads(HandwrittenAttention):
+    """Heads whose maps are mixed after the softmax."""
+
+    def __init__(self, width=8, heads=2):
+        super().__init__(width, heads, tf.nn.softmax)
+        self.mixing = keras.layers.Dense(heads)
+        self.softmax = lambda scores: self._mixed(tf.nn.softmax(scores))
+
+    def _mixed(self, weights):
+        return tf.transpose(self.mixing(tf.transpose(weights, [0, 2, 3, 1])), [0, 3, 1, 2])

@@ -1,0 +1,156 @@
+"""The package as a whole: its wheel, its version, what imports what."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+
+import pytest
+from support.paths import ROOT
+
+import keras_attnviz
+
+pytestmark = pytest.mark.one_stack
+
+PACKAGE = ROOT / "keras_attnviz"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of a clean copy of the sources, so that no earlier build is mixed in."""
+    source = tmp_path_factory.mktemp("source")
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(PACKAGE, source / "keras_attnviz", ignore=ignored)
+    # Built with what is installed: a test must not need the package index.
+    command = ["build", "--wheel", "--no-isolation", "--skip-dependency-check", str(source)]
+    finished = subprocess.run(
+        [sys.executable, "-m", *command], capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    with zipfile.ZipFile(next((source / "dist").glob("*.whl"))) as archive:
+        yield archive
+
+
+def test_the_wheel_holds_every_file_of_the_package(wheel):
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for path in PACKAGE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert "keras_attnviz/cli.py" in files
+    assert files == {name for name in wheel.namelist() if ".dist-info/" not in name}
+
+
+def test_the_wheel_tells_version_license_and_command(wheel):
+    info = next(name.split("/")[0] for name in wheel.namelist() if ".dist-info/" in name)
+    metadata = Parser().parsestr(wheel.read(f"{info}/METADATA").decode())
+    assert metadata["Name"] == "keras-attnviz"
+    assert metadata["Version"] == keras_attnviz.__version__
+    assert {"vit", "demo", "test", "docs"} <= set(metadata.get_all("Provides-Extra"))
+    assert any(name.startswith(info) and name.endswith("LICENSE") for name in wheel.namelist())
+    entry_points = wheel.read(f"{info}/entry_points.txt").decode()
+    assert "keras-attnviz = keras_attnviz.cli.main:main" in entry_points
+    plugin = "attention = keras_attnviz.tb_plugin.loader:AttentionLoader"
+    assert f"[tensorboard_plugins]\n{plugin}" in entry_points
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "keras_attnviz",
+        "keras_attnviz.cli.main",
+        "keras_attnviz.cli.board",
+        "keras_attnviz.tb_plugin.loader",
+        "keras_attnviz.tb_plugin.plugin",
+    ],
+)
+def test_importing_loads_neither_tensorflow_nor_keras(module):
+    code = f"import sys, {module}; print(sorted({{'tensorflow', 'keras'}} & set(sys.modules)))"
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_every_public_name_is_found():
+    for name in keras_attnviz.__all__:
+        assert getattr(keras_attnviz, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'no_such_name'"):
+        _ = keras_attnviz.no_such_name
+
+
+def test_the_version_is_that_of_the_newest_entry_in_the_changelog():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## \[?(\d+\.\d+\.\d+)", changelog, re.MULTILINE)
+    assert newest[1] == keras_attnviz.__version__
+
+
+def floors():
+    """Returns the floor of every module, from the table in the documentation."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    return {
+        name: int(floor) for floor, name in re.findall(r"^\| (\d+) \| `([\w.]+)` \|", text, re.M)
+    }
+
+
+# Below the package, in dotted form.
+MODULES = sorted(
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+    if path.stem != "__init__"
+)
+PLUGIN = [module for module in MODULES if module.startswith("tb_plugin.")]
+
+
+def source_of(module):
+    return PACKAGE / f"{module.replace('.', '/')}.py"
+
+
+def imported_names(path):
+    """Returns the full names that a file imports, also inside its functions."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def imported_modules(path):
+    """Returns the modules of this package that a file imports."""
+    own = [name for name in imported_names(path) if name.startswith("keras_attnviz.")]
+    return {_module_of(name.removeprefix("keras_attnviz.")) for name in own}
+
+
+def _module_of(name):
+    """Returns the module that a name below the package is, or stands in."""
+    parts = name.split(".")
+    heads = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((head for head in heads if head in MODULES), name)
+
+
+def test_every_module_has_a_floor():
+    assert sorted(floors()) == MODULES
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_downward_only(module):
+    floor = floors()
+    below = {name for name in MODULES if floor[name] < floor[module]}
+    assert imported_modules(source_of(module)) <= below
+
+
+@pytest.mark.parametrize("module", PLUGIN)
+def test_what_tensorboard_imports_is_neither_tensorflow_nor_keras(module):
+    packages = {name.split(".")[0] for name in imported_names(source_of(module))}
+    assert not packages & {"tensorflow", "keras", "tf_keras"}
+    assert imported_modules(source_of(module)) <= {*PLUGIN, "_checks"}
+
+
+def test_the_package_itself_imports_its_version_alone():
+    assert imported_modules(PACKAGE / "__init__.py") == {"_version"}
