@@ -15,7 +15,7 @@ from PIL import Image
 from keras_attnviz import AttentionModel
 from keras_attnviz.drawing import render
 from keras_attnviz.explain.explain_pictures import open_model
-from keras_attnviz.methods.registry import METHODS, explained, times_uniform
+from keras_attnviz.methods.registry import METHODS, times_uniform, token_values
 
 HERE = pathlib.Path(__file__).parent
 COLUMNS = [
@@ -49,7 +49,7 @@ def main(model_path, paths):
     for row, picture in zip(grid, pictures, strict=True):
         row[0].imshow(picture)
     for column, (method, options, title) in enumerate(COLUMNS, 1):
-        values = explained(method, evidence, attention_model, options)
+        values = token_values(method, evidence, attention_model.stack, options)
         heat = times_uniform(method, values, attention_model.layout).numpy()
         grid[0, column].set_title(title, fontsize=8)
         for row, picture, values in zip(grid, pictures, heat, strict=True):

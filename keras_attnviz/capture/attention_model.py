@@ -2,7 +2,6 @@
 
 import functools
 
-import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
@@ -15,8 +14,7 @@ from keras_attnviz.capture.self_check import check_capture
 from keras_attnviz.capture.stack import find_stack
 from keras_attnviz.capture.trace import Trace
 from keras_attnviz.methods.evidence import GATES
-from keras_attnviz.methods.registry import check_method, explained, needs_of
-from keras_attnviz.methods.rollout import placed_rollout
+from keras_attnviz.methods.registry import check_method, needs_of, token_values
 from keras_attnviz.methods.token_layout import TokenLayout
 from keras_attnviz.model_io.calling import build, own_predictions
 from keras_attnviz.model_io.signature import InputSignature
@@ -56,6 +54,8 @@ class AttentionModel:
             `shape` for one image, and `reason`.
         layout: the `TokenLayout`; None without maps. Its grid holds the frames of a video below
             one another.
+        stack: the `LayerStack`, the maps' geometry that explanation methods work on; None without
+            maps.
         frames: number of frames of a video's heatmap, None for images. Frames that share their
             tokens count as one.
         activation: `"Softmax"` or `"Sigmoid"` where the model ends in one, else None.
@@ -101,9 +101,9 @@ class AttentionModel:
             self_check=self_check,
             has_gates=bool(self.gates),
         )
-        self.maps, self.left_out, self.layout = found.maps, found.left_out, found.layout
-        self.frames = found.frames or _frames_of(self.gates)
-        self._placements, self._query = found.placements, found.query
+        self.stack, self.maps, self.left_out = found.layers, found.maps, found.left_out
+        self.layout = self.stack and self.stack.layout
+        self.frames = (self.stack and self.stack.frames) or _frames_of(self.gates)
         self.activation = last_activation(trace.predictions)
         self._evidence = EvidenceSource(trace, found.places, gates)
         self._explainers = {}
@@ -196,6 +196,24 @@ class AttentionModel:
             self._explainers[key] = tf.function(graph_function, reduce_retracing=True)
         return self._explainers[key](flat, classes)
 
+    def predict_with_heatmap(self, inputs, method="rollout", *, classes=None, **options):
+        """Returns the predictions and where the model looks, of one pass.
+
+        Args:
+            inputs: as for a call of this object.
+            method: see `explain`, as the next two.
+            classes: see `explain`.
+            **options: see `explain`.
+
+        Returns:
+            `(predictions, heatmap)`: the predictions in inference mode, and what `explain` gives.
+
+        Raises:
+            TypeError, ValueError: see `explain`.
+        """
+        evidence = self.evidence(inputs, methods=[method], classes=classes)
+        return evidence.predictions, self._heatmap_of(evidence, method, options)
+
     def evidence(self, inputs, *, methods, classes=None, gates=False):
         """Returns the `Evidence` that some methods need, of one forward and one backward pass.
 
@@ -269,65 +287,29 @@ class AttentionModel:
         return self.to_heatmap(self.token_rollout(attentions, **options))
 
     def to_heatmap(self, values):
-        """Returns values of all tokens as heatmaps, of the patches alone.
-
-        Args:
-            values: tensor `[batch, tokens]`.
-
-        Returns:
-            tensor `[batch, grid_height, grid_width]` of the same dtype, of videos
-            `[batch, frames, grid_height, grid_width]`.
-        """
-        grid = self.layout.to_grid(values)
-        if self.frames is None:
-            return grid
-        height, width = self.layout.grid
-        return tf.reshape(grid, [-1, self.frames, height // self.frames, width])
+        """Returns values of all tokens as heatmaps, see `LayerStack.to_heatmap`."""
+        self._check_maps()
+        return self.stack.to_heatmap(values)
 
     def token_rollout(self, attentions, **options):
-        """Returns rollout over all tokens, float32 `[batch, tokens]`, rows sum to 1.
-
-        `attentions` are those that this object has given before; options as in `rollout`, and
-        it raises what `heatmap` raises.
-        """
+        """Returns rollout over all tokens, see `LayerStack.rollout`."""
         self._check_maps()
-        return placed_rollout(attentions, self._placements, query=self._query, **options)
+        return self.stack.rollout(attentions, **options)
 
     def token_maps(self, attentions, **options):
-        """Returns each layer's attention among all tokens, heads fused.
-
-        Args:
-            attentions: what a call of this object has given.
-            **options: `head_fusion` and `discard_ratio`, as in `fuse_heads`.
-
-        Returns:
-            list, bottom layer first, of float32 tensors `[batch, tokens, tokens]`, rows sum to 1.
-            Rows of tokens that a layer leaves as they are hold a 1 on the diagonal; a pooling
-            layer's map is `[batch, queries, tokens]`.
-
-        Raises:
-            TypeError: an unknown option, or one of the wrong type.
-            ValueError: another number of maps, or an option out of its range.
-        """
-        return [
-            placement.token_map(attention, **options)
-            for placement, attention in zip(self._placements, attentions, strict=True)
-        ]
+        """Returns each layer's attention among all tokens, see `LayerStack.token_maps`."""
+        self._check_maps()
+        return self.stack.token_maps(attentions, **options)
 
     @property
     def placements(self):
-        """For each map the `Placement` of its rows and columns among the tokens."""
-        return tuple(self._placements)
+        """For each map the `Placement` of its rows and columns among the tokens, a tuple."""
+        return self.stack.placements if self.stack else ()
 
     @property
     def indices(self):
         """The numbers of the maps that were taken among all in the model's graph, a tuple."""
         return self._evidence.indices
-
-    @property
-    def query(self):
-        """The weights that rollout starts from, float32 `[tokens]` or `[queries]`, sum 1."""
-        return np.float32(self._query)
 
     def summary(self, print_fn=print):
         """Prints tables of the attention maps and gates, the token layout, and what was left out.
@@ -337,17 +319,6 @@ class AttentionModel:
         """
         for line in summary_lines(self.maps, self.left_out, self.layout, gates=self.gates):
             print_fn(line)
-
-    def readout_weights(self, layer):
-        """Returns weights over a layer's queries, float32 `[1, groups * queries]`, their sum 1.
-
-        Those of the tokens that the head reads; in a layer without them among its queries those
-        of all patches.
-        """
-        placement = self._placements[layer]
-        if placement.is_pooling:
-            return self.query[np.newaxis]
-        return placement.query_weights(self.layout.query_weights(), self.layout.patch_weights())
 
     def _traced(self, output):
         """Returns the model's trace; sets how many frames share their tokens, which that tells."""
@@ -366,7 +337,10 @@ class AttentionModel:
 
     def _explain_graph(self, flat, classes, *, method, options):
         evidence = self._evidence.of(flat, needs=needs_of([method]), classes=classes)
-        return self.to_heatmap(explained(method, evidence, self, options))
+        return self._heatmap_of(evidence, method, options)
+
+    def _heatmap_of(self, evidence, method, options):
+        return self.stack.to_heatmap(token_values(method, evidence, self.stack, options))
 
 
 def _frames_of(gates):

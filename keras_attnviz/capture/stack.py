@@ -1,4 +1,8 @@
-"""Which attention maps a model has: one stack of layers, and where they stand among its tokens."""
+"""A model's attention maps as one stack of layers over the same tokens."""
+
+import dataclasses
+
+import numpy as np
 
 from keras_attnviz._checks import message
 from keras_attnviz.capture.attention_map import describe
@@ -7,12 +11,29 @@ from keras_attnviz.capture.tokens.class_tokens import with_shared_tokens
 from keras_attnviz.capture.tokens.locate import place_all
 from keras_attnviz.capture.tokens.readout import find_readout
 from keras_attnviz.capture.tokens.token_slots import Tokens, placement_of, shared_tokens
-from keras_attnviz.methods.layer_stack import Stack
+from keras_attnviz.methods.layer_stack import LayerStack
 from keras_attnviz.methods.token_layout import advice, candidate_layouts
 
 
+@dataclasses.dataclass(frozen=True)
+class CapturedStack:
+    """The attention maps that are taken from a model, and those that are not.
+
+    Args:
+        layers: the `LayerStack`; None where the model has gates alone.
+        places: tuple of `Place`, one a layer, bottom first.
+        maps: tuple of `AttentionMap`, the description of each layer's map.
+        left_out: tuple of `LeftOut`, the softmaxes that were seen and not taken.
+    """
+
+    layers: LayerStack | None = None
+    places: tuple = ()
+    maps: tuple = ()
+    left_out: tuple = ()
+
+
 def find_stack(trace, inputs, *, layers, layout, self_check, has_gates=False):
-    """Returns the `Stack` of a model.
+    """Returns the `CapturedStack` of a model.
 
     Args:
         trace: a `Trace`.
@@ -28,13 +49,13 @@ def find_stack(trace, inputs, *, layers, layout, self_check, has_gates=False):
     """
     if not trace.sites:
         if has_gates:
-            return Stack()
+            return CapturedStack()
         raise trace.nothing_found()
     tokens = layout and layout.tokens
     places, left_out = place_all(trace, inputs, tokens=tokens, measure=self_check)
     places = with_shared_tokens(trace, inputs, places)
     if not places and has_gates:
-        return Stack(left_out=left_out)
+        return CapturedStack(left_out=left_out)
     if not places:
         raise ValueError(_none_placed(left_out))
     chosen = choose(places, [trace.sites[place.index].layer for place in places], layers)
@@ -50,7 +71,9 @@ def find_stack(trace, inputs, *, layers, layout, self_check, has_gates=False):
     layout, query = find_readout(
         trace, chosen, placements, inputs, tokens=tokens, layout=layout, check=self_check
     )
-    return Stack(tuple(chosen), tuple(placements), maps, left_out, layout, query, frames)
+    heads = tuple(found.heads for found in maps)
+    found = LayerStack(layout, tuple(placements), heads, np.float32(query), frames)
+    return CapturedStack(found, tuple(chosen), maps, left_out)
 
 
 def _tokens(chosen, layout, *, self_check):

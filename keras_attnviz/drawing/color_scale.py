@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_attnviz._checks import check_choice, message
 from keras_attnviz.drawing import render
-from keras_attnviz.methods.registry import shown
+from keras_attnviz.methods.registry import method_of
 
 SCALES = ("uniform", "image")
 
@@ -43,6 +43,6 @@ class ColorScale:
     def limit_of(self, grid, method="rollout"):
         """Returns the value of the highest color for `grid`, in times uniform attention."""
         if self.scale == "uniform":
-            return shown(method).color_limit or self.limit
+            return method_of(method).color_limit or self.limit
         # Of a model that has diverged there may be no number at all.
         return max(float(np.max(np.nan_to_num(grid, nan=0.0, posinf=0.0))), 1e-12)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_attnviz.drawing import render
-from keras_attnviz.methods.registry import shown
+from keras_attnviz.methods.registry import method_of
 
 _GAP = 6  # pixels between two columns
 
@@ -62,9 +62,9 @@ def _block(picture, grid, method, colors, *, text, has_title, shares):
         picture, grid, limit=limit, color_map=colors.color_map, opacity=colors.opacity
     )
     width = picture.shape[1]
-    labels = ("0", f"{limit:.3g}{shown(method).unit}")
+    labels = ("0", f"{limit:.3g}{method_of(method).unit}")
     bar = render.color_bar(width, labels=labels, color_map=colors.color_map, size=text)
-    title = [render.text_strip(shown(method).title, width, size=text)] if has_title else []
+    title = [render.text_strip(method_of(method).title, width, size=text)] if has_title else []
     bars = []
     if shares is not None:
         bars = [

@@ -10,7 +10,6 @@ from vit_keras.utils import get_imagenet_classes
 from keras_attnviz._checks import message
 from keras_attnviz.capture.attention_model import AttentionModel
 from keras_attnviz.data.images import read_image, resize_image
-from keras_attnviz.methods.registry import explained
 from keras_attnviz.model_io.outputs import class_name, class_predictions
 from keras_attnviz.networks.classifier import load_classifier
 from keras_attnviz.networks.pretrained import ARCHITECTURES, build_vit
@@ -128,10 +127,8 @@ def explain(picture_model, sources, method="rollout", **options):
     explanations = []
     for start in range(0, len(sources), _BATCH):
         batch = images[start : start + _BATCH]
-        evidence = attention_model.evidence(batch, methods=[method])
-        values = explained(method, evidence, attention_model, options)
-        maps = attention_model.layout.to_grid(values).numpy()
-        answers = _answers(evidence.predictions, attention_model)
+        predictions, heatmaps = attention_model.predict_with_heatmap(batch, method, **options)
+        answers = _answers(predictions, attention_model)
         for index, (answer, confidence) in enumerate(answers):
             explanations.append(
                 Explanation(
@@ -140,7 +137,7 @@ def explain(picture_model, sources, method="rollout", **options):
                     class_index=answer,
                     class_name=class_name(answer, picture_model.class_names),
                     confidence=confidence,
-                    attention=maps[index],
+                    attention=heatmaps[index].numpy(),
                 )
             )
     return explanations

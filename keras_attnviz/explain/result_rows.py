@@ -7,7 +7,6 @@ from keras_attnviz._checks import message
 from keras_attnviz.data.dataset_samples import class_indices
 from keras_attnviz.data.masks import mask_shares, tall_masks
 from keras_attnviz.explain.tables import INTEGER, NUMBER, NUMBERS, TEXT
-from keras_attnviz.methods.registry import explained
 from keras_attnviz.metrics.localization import LOCALIZATIONS, localizations
 from keras_attnviz.model_io.outputs import class_name, class_predictions
 from keras_attnviz.model_io.replicas import Replicas
@@ -123,9 +122,9 @@ class ImageRows:
         """
         model = self._model
         inputs = model.signature.pack(list(flat))
-        evidence = model.evidence(inputs, methods=[self._method])
-        values = explained(self._method, evidence, model, self._options)
-        return [tf.cast(evidence.predictions, tf.float32), model.layout.to_grid(values)]
+        predictions, heatmaps = model.predict_with_heatmap(inputs, self._method, **self._options)
+        heatmaps = tf.reshape(heatmaps, [-1, *model.layout.grid])
+        return [tf.cast(predictions, tf.float32), heatmaps]
 
 
 def further_spec(dataset):

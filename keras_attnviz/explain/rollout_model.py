@@ -7,7 +7,7 @@ from tensorflow import keras
 
 from keras_attnviz._checks import check_choice
 from keras_attnviz.capture.attention_model import AttentionModel
-from keras_attnviz.methods.registry import METHODS, explained
+from keras_attnviz.methods.registry import METHODS
 from keras_attnviz.methods.token_layout import TokenLayout
 
 # Attention flow is computed in NumPy and SciPy, which no exported graph can call.
@@ -106,10 +106,10 @@ class RolloutModel(keras.Model):
 
     def call(self, inputs, training=None):
         """Returns predictions and heatmap, in inference mode whatever `training` is."""
-        found = self.attention_model
-        evidence = found.evidence(inputs, methods=[self.method])
-        values = explained(self.method, evidence, found, self._arguments.options)
-        return {"predictions": evidence.predictions, self.method: found.to_heatmap(values)}
+        predictions, heatmap = self.attention_model.predict_with_heatmap(
+            inputs, self.method, **self._arguments.options
+        )
+        return {"predictions": predictions, self.method: heatmap}
 
     def export(self, filepath):
         """Writes a SavedModel that `tf.saved_model.load` reads without Keras and this package.

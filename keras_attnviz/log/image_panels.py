@@ -12,7 +12,7 @@ from keras_attnviz.drawing import render
 from keras_attnviz.drawing.contact_sheet import Sheet
 from keras_attnviz.drawing.probe_panel import probe_panel
 from keras_attnviz.log.event_writer import tag_names
-from keras_attnviz.methods.registry import GATES, gate_name
+from keras_attnviz.methods.registry import MEAN_OF_GATES, gate_name
 from keras_attnviz.model_io.outputs import class_name
 
 _NO_SHEET = Sheet()
@@ -43,7 +43,7 @@ def probe_caption(index, snapshot, probes, *, moment):
 
 def _heat_of(snapshot, index, sheet):
     """Returns a probe's heatmaps: by each method, and of gates stage by stage."""
-    heat = {name: maps[index] for name, maps in snapshot.heat.items() if name != GATES}
+    heat = {name: maps[index] for name, maps in snapshot.heat.items() if name != MEAN_OF_GATES}
     spatial = [gate for gate in snapshot.gates if gate.is_spatial]
     maps = snapshot.measures.get("gate_maps")
     heat |= {gate_name(spatial[number]): maps[index, number] for number in stages(spatial)}

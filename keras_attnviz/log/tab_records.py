@@ -12,7 +12,7 @@ from keras_attnviz.drawing import render
 from keras_attnviz.log.deduplication import Unchanged, write_blobs, write_layers
 from keras_attnviz.log.size_estimate import size_lines
 from keras_attnviz.log.tab_charts import TabSeries
-from keras_attnviz.methods.registry import shown
+from keras_attnviz.methods.registry import method_of
 from keras_attnviz.monitor.gate_measures import BINS
 from keras_attnviz.monitor.grid_cells import Cells
 from keras_attnviz.tb_plugin import metadata
@@ -173,7 +173,7 @@ class TabRecords:
         labels = [None] * len(probes) if probes.labels is None else map(int, probes.labels)
         sheet = monitor.sheet
         grid = list(sheet.grid(monitor.grid or (1, 1)))
-        limits = {name: shown(name).color_limit for name in monitor.heats}
+        limits = {name: method_of(name).color_limit for name in monitor.heats}
         of_tokens = {"token_grid": grid, "prefix": 0, "suffix": 0, "readout": "", "uniform": 1.0}
         if measures is not None:
             of_tokens = {
@@ -195,8 +195,8 @@ class TabRecords:
             "gate_bins": BINS,
             "methods": monitor.heats,
             "token_methods": [name for name in monitor.methods if name == ROLLOUT],
-            "method_titles": {name: shown(name).title for name in monitor.heats},
-            "absolute_methods": [name for name in monitor.heats if not shown(name).unit],
+            "method_titles": {name: method_of(name).title for name in monitor.heats},
+            "absolute_methods": [name for name in monitor.heats if not method_of(name).unit],
             "rollout": monitor.options,
             "probes": [
                 {"name": name, "label": label}

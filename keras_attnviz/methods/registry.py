@@ -23,7 +23,7 @@ class Method:
 
     Args:
         title: what people call it.
-        tokens: function from `Evidence`, an `AttentionModel` and options to a float32 tensor
+        tokens: function from `Evidence`, a `LayerStack` and options to a float32 tensor
             `[batch, tokens]`, at least 0.
         needs: what it needs beside the maps, of `Evidence`.
         is_share: whether its values over all tokens sum to 1.
@@ -40,13 +40,13 @@ class Method:
     unit: str = "\N{MULTIPLICATION SIGN} uniform"
 
 
-def explained(method, evidence, attention_model, options):
+def token_values(method, evidence, stack, options):
     """Returns a method's values of all tokens, float32 `[batch, tokens]`.
 
     Args:
         method: name of one of `METHODS`.
         evidence: `Evidence` with what the method needs.
-        attention_model: the `AttentionModel` that it is of.
+        stack: the `LayerStack` that the evidence is of.
         options: dict, the method's options.
 
     Raises:
@@ -54,7 +54,7 @@ def explained(method, evidence, attention_model, options):
         ValueError: an option out of its range.
     """
     _check_options(method, options)
-    return METHODS[method].tokens(evidence, attention_model, **options)
+    return METHODS[method].tokens(evidence, stack, **options)
 
 
 def _check_options(method, options):
@@ -98,16 +98,19 @@ def times_uniform(method, values, layout):
     return tf.math.divide_no_nan(grid, mean)
 
 
-def shown(name):
-    """Returns the `Method` of a heatmap by its name: of `METHODS`, `GATES`, or `gate_name`."""
-    if name.startswith(f"{GATES}/"):
-        return dataclasses.replace(_GATES, title=name.removeprefix(f"{GATES}/"))
-    return _GATES if name == GATES else METHODS[name]
+def method_of(name):
+    """Returns the `Method` of a heatmap by its name.
+
+    That is one of `METHODS`, `MEAN_OF_GATES`, or what `gate_name` returns.
+    """
+    if name.startswith(f"{MEAN_OF_GATES}/"):
+        return dataclasses.replace(_GATES, title=name.removeprefix(f"{MEAN_OF_GATES}/"))
+    return _GATES if name == MEAN_OF_GATES else METHODS[name]
 
 
 def gate_name(gate):
     """Returns the name of the heatmap of a single `Gate`, its layer's within the model."""
-    return f"{GATES}/{gate.layer.split('/', 1)[-1]}"
+    return f"{MEAN_OF_GATES}/{gate.layer.split('/', 1)[-1]}"
 
 
 def chosen_methods(methods):
@@ -131,17 +134,17 @@ def chosen_methods(methods):
     return {name: dict(options) for name, options in chosen.items()}
 
 
-def _rollout(evidence, model, **options):
-    return model.token_rollout(evidence.attentions, **options)
+def _rollout(evidence, stack, **options):
+    return stack.rollout(evidence.attentions, **options)
 
 
-def _attention(evidence, model, *, layer=-1, head=None):
+def _attention(evidence, stack, *, layer=-1, head=None):
     check_start_layer(layer, len(evidence.attentions), name="layer")
-    attention, placement = evidence.attentions[layer], model.placements[layer]
-    rows = placement.head_rows(model.readout_weights(layer), attention)[:, :, 0]
+    attention, placement = evidence.attentions[layer], stack.placements[layer]
+    rows = placement.head_rows(stack.readout_weights(layer), attention)[:, :, 0]
     if head is None:
         return tf.reduce_mean(rows, axis=1)
-    heads = rows.shape[1] or model.maps[layer].heads
+    heads = rows.shape[1] or stack.heads[layer]
     must = f"None or an integer in [0, {heads}), as that layer has {heads} heads"
     if not is_integer(head):
         raise TypeError(message("head", must, head))
@@ -150,55 +153,55 @@ def _attention(evidence, model, *, layer=-1, head=None):
     return rows[:, head]
 
 
-def _gradient_rollout(evidence, model, *, residual=0.5, start_layer=0):
+def _gradient_rollout(evidence, stack, *, residual=0.5, start_layer=0):
     weighted = list(map(gradient_weighted, evidence.attentions, evidence.gradients))
     return placed_rollout(
-        weighted, model.placements, query=model.query, residual=residual, start_layer=start_layer
+        weighted, stack.placements, query=stack.query, residual=residual, start_layer=start_layer
     )
 
 
-def _relevance(evidence, model, *, start_layer=0):
+def _relevance(evidence, stack, *, start_layer=0):
     check_start_layer(start_layer, len(evidence.attentions))
     return placed_relevance(
         evidence.attentions,
         evidence.gradients,
-        model.placements,
-        query=model.query,
+        stack.placements,
+        query=stack.query,
         start_layer=start_layer,
     )
 
 
-def _legrad(evidence, model, *, start_layer=0):
+def _legrad(evidence, stack, *, start_layer=0):
     check_start_layer(start_layer, len(evidence.attentions))
-    return placed_legrad(evidence.layer_gradients, model.placements, start_layer=start_layer)
+    return placed_legrad(evidence.layer_gradients, stack.placements, start_layer=start_layer)
 
 
-def _value_rollout(evidence, model, **options):
-    return placed_rollout(evidence.values, model.placements, query=model.query, **options)
+def _value_rollout(evidence, stack, **options):
+    return placed_rollout(evidence.values, stack.placements, query=stack.query, **options)
 
 
-def _corrected_rollout(evidence, model, *, limit=2.0, **options):
+def _corrected_rollout(evidence, stack, *, limit=2.0, **options):
     if isinstance(limit, bool) or not isinstance(limit, numbers.Real):
         raise TypeError(message("limit", "a number of at least 1", limit))
     if not limit >= 1:
         raise ValueError(message("limit", "at least 1", limit))
-    patches = np.array(model.layout.patch_weights()) > 0
+    patches = np.array(stack.layout.patch_weights()) > 0
     damped = [
         placement.damped(attention, patches, limit=limit)
-        for placement, attention in zip(model.placements, evidence.attentions, strict=True)
+        for placement, attention in zip(stack.placements, evidence.attentions, strict=True)
     ]
-    return placed_rollout(damped, model.placements, query=model.query, **options)
+    return placed_rollout(damped, stack.placements, query=stack.query, **options)
 
 
-def _affinity(evidence, model, *, top_layers=2):
+def _affinity(evidence, stack, *, top_layers=2):
     check_count("top_layers", top_layers)
     count = min(top_layers, len(evidence.attentions))
-    top = [_attention(evidence, model, layer=-1 - layer) for layer in range(count)]
-    patches = np.float32(model.layout.patch_weights()) * model.layout.patches
+    top = [_attention(evidence, stack, layer=-1 - layer) for layer in range(count)]
+    patches = np.float32(stack.layout.patch_weights()) * stack.layout.patches
     maps = [
         layer
         for layer, placement in zip(
-            model.token_maps(evidence.attentions), model.placements, strict=True
+            stack.token_maps(evidence.attentions), stack.placements, strict=True
         )
         if not placement.is_pooling
     ]
@@ -206,18 +209,18 @@ def _affinity(evidence, model, *, top_layers=2):
     return affinity_refined(read, maps) if maps else read
 
 
-def _flow(evidence, model, *, residual=0.5):
+def _flow(evidence, stack, *, residual=0.5):
     check_ratio("residual", residual)
     transitions = []
-    maps = model.token_maps(evidence.attentions)
-    for layer, placement in zip(maps, model.placements, strict=True):
+    maps = stack.token_maps(evidence.attentions)
+    for layer, placement in zip(maps, stack.placements, strict=True):
         mixed = residual * tf.eye(tf.shape(layer)[-1]) + (1 - residual) * layer
         transitions.append(layer if placement.is_pooling else mixed)
-    weights = np.float64(model.query)
+    weights = np.float64(stack.query)
     flows = tf.numpy_function(
         lambda *layers: flow_through(layers, weights), transitions, tf.float32
     )
-    return tf.ensure_shape(flows, [None, model.layout.tokens])
+    return tf.ensure_shape(flows, [None, stack.layout.tokens])
 
 
 METHODS = {
@@ -232,7 +235,7 @@ METHODS = {
     "legrad": Method("LeGrad", _legrad, (LAYER_GRADIENTS,), is_share=False),
 }
 # Of models with gates: the mean of the spatial ones, whose values are absolute.
-GATES = "gates"
+MEAN_OF_GATES = "gates"
 _GATES = Method("Mean of the gates", None, is_share=False, color_limit=1.0, unit="")
 # What is logged unless methods are named.
 DEFAULT = ("rollout", "affinity")

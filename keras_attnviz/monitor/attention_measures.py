@@ -61,9 +61,10 @@ class Measures:
             `(heads, others)`: float32 `[batch, heads, cells]` in times uniform attention, and
             float32 `[batch, heads]` in [0, 1], the share on tokens that are no patches.
         """
+        stack = self._model.stack
         rows = [
-            placement.head_rows(self._model.readout_weights(layer), attentions[layer])[:, :, 0]
-            for layer, placement in enumerate(self._model.placements)
+            placement.head_rows(stack.readout_weights(layer), attentions[layer])[:, :, 0]
+            for layer, placement in enumerate(stack.placements)
         ]
         rows = tf.concat(rows, axis=1)
         on_patches = tf.reduce_sum(rows[..., self._patches], axis=-1)

@@ -7,7 +7,7 @@ from keras_attnviz._checks import check_choice, check_count, check_ratio, messag
 from keras_attnviz.capture.attention_model import AttentionModel
 from keras_attnviz.data.masks import mask_shares, tall_masks
 from keras_attnviz.drawing.contact_sheet import Sheet
-from keras_attnviz.methods.registry import DEFAULT, GATES, chosen_methods
+from keras_attnviz.methods.registry import DEFAULT, MEAN_OF_GATES, chosen_methods
 from keras_attnviz.methods.rollout import FUSIONS, check_start_layer
 from keras_attnviz.metrics.attention import frame_importance
 from keras_attnviz.model_io.calling import parts_of
@@ -57,7 +57,7 @@ class ProbeMonitor:
         measures: the `Measures`; None without attention maps.
         gates: the `GateMeasures`, without effect where the model has no gates.
         methods: dict from the names of the methods to their options.
-        heats: names of all heatmaps that are measured, the methods' and `GATES`, a list.
+        heats: names of all heatmaps that are measured, the methods' and `MEAN_OF_GATES`, a list.
         grid: `(height, width)` of the heatmaps, None where there is none. Of videos the frames
             stand below one another in it.
         frames: number of frames of the heatmaps of videos, None for images.
@@ -232,7 +232,7 @@ class ProbeMonitor:
         self.gates = GateMeasures(self.attention_model.gates, layout and layout.grid)
         self.frames = self.attention_model.frames
         self.sheet = Sheet(self.frames or 1)
-        self.heats = [*self.methods, *([GATES] if self.gates.spatial else [])]
+        self.heats = [*self.methods, *([MEAN_OF_GATES] if self.gates.spatial else [])]
         self.grid = self.gates.grid
         self._heads = np.cumsum([0, *(found.heads for found in maps)])
         self.inputs = self.attention_model.signature.arrays(self._probes.inputs, name="probes")

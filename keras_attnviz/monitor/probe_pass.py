@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_attnviz.methods.registry import GATES, explained, times_uniform
+from keras_attnviz.methods.registry import MEAN_OF_GATES, times_uniform, token_values
 from keras_attnviz.monitor.health import health_measures
 
 
@@ -30,12 +30,12 @@ class ProbeGraph:
         model = self._model
         found = {"predictions": evidence.predictions}
         for method, options in self._methods.items():
-            values = explained(method, evidence, model, options)
+            values = token_values(method, evidence, model.stack, options)
             found[f"heat/{method}"] = times_uniform(method, values, model.layout)
         if model.gates:
             found |= self._gates.measured(evidence.gates)
         if self._gates.spatial:
-            found[f"heat/{GATES}"] = tf.reduce_mean(found["gate_maps"], axis=1)
+            found[f"heat/{MEAN_OF_GATES}"] = tf.reduce_mean(found["gate_maps"], axis=1)
         if self._measures is not None:
             found |= self._of_maps(evidence.attentions)
         return found

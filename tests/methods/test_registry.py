@@ -20,7 +20,7 @@ from keras_attnviz import (
     gradient_weighted,
     sink_damping,
 )
-from keras_attnviz.methods.registry import METHODS, chosen_methods, explained, times_uniform
+from keras_attnviz.methods.registry import METHODS, chosen_methods, times_uniform, token_values
 from keras_attnviz.monitor.probe_monitor import ProbeMonitor
 
 GRID = (2, 3)
@@ -91,7 +91,9 @@ def damped(attention):
 @pytest.mark.parametrize("method", METHODS)
 def test_each_method_is_its_pure_function_of_the_maps(method, attention_model, images, evidence):
     expected = grid_of(expected_of(method, evidence))
-    of_evidence = attention_model.layout.to_grid(explained(method, evidence, attention_model, {}))
+    of_evidence = attention_model.layout.to_grid(
+        token_values(method, evidence, attention_model.stack, {})
+    )
     np.testing.assert_allclose(of_evidence, expected, rtol=1e-4, atol=1e-6)
     assert np.std(expected, axis=(1, 2)).min() > 1e-4
     found = attention_model.explain(images, method, classes=[0, 2, 1])

@@ -12,7 +12,7 @@ from zoo.weights import start_afresh
 from keras_attnviz import AttentionModel
 from keras_attnviz.capture.graph.fixed_pass import own_variables_of
 from keras_attnviz.methods.evidence import GRADIENTS, LAYER_GRADIENTS, VALUES
-from keras_attnviz.methods.registry import METHODS, explained
+from keras_attnviz.methods.registry import METHODS, token_values
 from keras_attnviz.model_io.calling import all_layers
 
 pytestmark = [pytest.mark.every_stack, *KNOWN_WARNINGS]
@@ -90,7 +90,7 @@ def test_half_frozen_what_is_kept_equals_a_full_pass_bit_by_bit(tried):
 
     def measured(evidence):
         found = {f"map/{n}": each for n, each in enumerate(evidence.attentions)}
-        rollout = explained("rollout", evidence, attention_model, {})
+        rollout = token_values("rollout", evidence, attention_model.stack, {})
         return {"predictions": evidence.predictions, "rollout": rollout, **found}
 
     try:
@@ -184,7 +184,7 @@ def test_every_method_explains(tried):
     evidence = model.evidence(inputs, methods=methods)
     np.testing.assert_allclose(evidence.predictions, predictions, rtol=1e-3, atol=1e-4)
     for method in methods:
-        heatmaps = model.layout.to_grid(explained(method, evidence, model, {})).numpy()
+        heatmaps = model.layout.to_grid(token_values(method, evidence, model.stack, {})).numpy()
         assert heatmaps.shape == (2, *tried.family.patches)
         assert np.isfinite(heatmaps).all()
         assert (heatmaps >= 0).all()

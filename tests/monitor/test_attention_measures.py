@@ -61,7 +61,7 @@ def test_heads_are_the_read_out_rows_of_the_token_maps(measured):
     expected = []
     for placement, maps in measured.head_maps():
         if placement.is_pooling:
-            weights = measured.attention_model.query
+            weights = measured.attention_model.stack.query
         else:
             weights = np.float32(measured.layout.query_weights())
             is_query = placement.query_slots >= 0

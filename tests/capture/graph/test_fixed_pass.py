@@ -15,7 +15,7 @@ from tensorflow import keras
 from zoo import gated
 
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet
-from keras_attnviz.methods.registry import explained
+from keras_attnviz.methods.registry import token_values
 from keras_attnviz.monitor.probe_faithfulness import ProbeFaithfulness
 from keras_attnviz.monitor.probe_monitor import ProbeMonitor
 
@@ -53,7 +53,7 @@ def measured(attention_model):
 
     def compute(evidence):
         found = {f"map/{n}": each for n, each in enumerate(evidence.attentions)}
-        found |= {m: explained(m, evidence, attention_model, {}) for m in METHODS}
+        found |= {m: token_values(m, evidence, attention_model.stack, {}) for m in METHODS}
         return {"predictions": evidence.predictions, **found}
 
     return compute
@@ -261,7 +261,7 @@ def test_gradients_are_those_of_a_full_pass(faces, batches):
     attention_model = AttentionModel(model)
 
     def compute(evidence):
-        return {"relevance": explained("relevance", evidence, attention_model, {})}
+        return {"relevance": token_values("relevance", evidence, attention_model.stack, {})}
 
     fixed = attention_model.fixed_pass(compute, batches, methods=["relevance"])
     for _ in range(2):
