@@ -247,12 +247,12 @@ class AttentionModel:
         return self._evidence.fixed_pass(self.model, compute, batches, needs=needs)
 
     def _needs(self, methods, *, gates):
-        """Returns what evidence must hold for some methods, sorted."""
+        """Returns what evidence must hold for some methods, a set."""
         for method in methods:
             check_method("methods", method)
         if methods:
             self._check_maps()
-        return tuple(sorted({*needs_of(methods), *([GATES] if gates else [])}))
+        return needs_of(methods) | ({GATES} if gates else set())
 
     def gate_values(self, inputs):
         """Returns the predictions and the values of the model's gates.

@@ -43,10 +43,10 @@ class EvidenceSource:
         return max(2, logits.shape[-1]) if logits.shape[-1] else None
 
     def prepare(self, needs):
-        """Cuts the function for some needs, sorted; raises what `of` raises."""
-        if needs not in self._functions:
+        """Cuts the function for some needs; raises what `of` raises."""
+        if frozenset(needs) not in self._functions:
             with tf.init_scope():
-                self._functions[needs] = self._function(needs)
+                self._functions[frozenset(needs)] = self._function(needs)
 
     def checked_classes(self, classes, images):
         """Returns classes as int32 tensor `[batch]`, -1 for the predicted one; or raises.
@@ -78,8 +78,8 @@ class EvidenceSource:
 
         Args:
             inputs: flat list of the model's inputs.
-            needs: tuple, sorted, of what is computed beside the maps: `GATES`, `GRADIENTS`,
-                `LAYER_GRADIENTS`, `VALUES`.
+            needs: what is computed beside the maps, names of fields of `Evidence`: `GATES`,
+                `GRADIENTS`, `LAYER_GRADIENTS`, `VALUES`.
             classes: int32 tensor `[batch]`, the class of each image that the gradients are of;
                 what is below 0 stands for the predicted class. Needed with gradients.
 
@@ -88,14 +88,13 @@ class EvidenceSource:
         """
         self.prepare(needs)
         further = [classes] if _OF_CLASSES & set(needs) else []
-        predictions, lists = self._functions[needs](*inputs, *further)
-        return Evidence(predictions, lists[0], **dict(zip(needs, lists[1:], strict=True)))
+        return Evidence(**self._functions[frozenset(needs)](*inputs, *further))
 
     def _function(self, needs):
-        """Returns the function from inputs, and classes, to predictions and lists."""
+        """Returns the function from inputs, and classes, to a dict of the fields of `Evidence`."""
         evidence, feeds = self.symbolic(needs)
-        lists = [evidence.attentions, *(getattr(evidence, need) for need in needs)]
-        return self._trace.function([evidence.predictions, lists], feeds=feeds)
+        fields = ("predictions", "attentions", *needs)
+        return self._trace.function({name: getattr(evidence, name) for name in fields}, feeds=feeds)
 
     def symbolic(self, needs):
         """Returns the `Evidence` of any batch, symbolic, in the graph of the trace.
@@ -107,22 +106,21 @@ class EvidenceSource:
         Raises:
             ValueError: see `of`.
         """
-        lists, feeds, gates = [[site.weights for site in self._sites]], [], []
+        found, feeds = {"attentions": [site.weights for site in self._sites]}, []
         with self._trace.as_default():
-            if GATES in needs:
-                gates = [self._gates.symbolic()]
             if _OF_CLASSES & set(needs):
                 feeds.append(tf.compat.v1.placeholder(tf.int32, [None]))
-                lists += self._gradients(needs, *feeds)
+                found |= self._gradients(needs, *feeds)
             if VALUES in needs:
-                lists.append(self._values())
-            grouped = [
-                [symbolic_by_group(*pair) for pair in zip(tensors, self._places, strict=True)]
-                for tensors in lists
-            ]
-        # `GATES` is the first of the needs in their order.
-        found = dict(zip(needs, [*gates, *grouped[1:]], strict=True))
-        return Evidence(self._trace.predictions, grouped[0], **found), feeds
+                found[VALUES] = self._values()
+            fields = {name: self._by_group(tensors) for name, tensors in found.items()}
+            if GATES in needs:
+                fields[GATES] = self._gates.symbolic()
+        return Evidence(self._trace.predictions, **fields), feeds
+
+    def _by_group(self, tensors):
+        """Returns one tensor a layer, each in the form that `Evidence` gives maps."""
+        return [symbolic_by_group(*pair) for pair in zip(tensors, self._places, strict=True)]
 
     def fixed_pass(self, model, compute, batches, *, needs):
         """Returns a `FixedPass` of what is computed from the evidence of some batches.
@@ -142,7 +140,7 @@ class EvidenceSource:
         return FixedPass(model, self._trace, fetches, feeds=feeds, batches=given, watched=maps)
 
     def _gradients(self, needs, asked):
-        """Returns a list of gradients for each of the needs that are of classes, in their order."""
+        """Returns a dict from each of the needs that are of classes to a list of gradients."""
         count = self.classes
         if count is None:
             shape = tuple(self._trace.predictions.shape)
@@ -165,14 +163,14 @@ class EvidenceSource:
             weights = [site.weights for site in self._sites]
             of_model = gradients_or_none(_scores(logits, classes), weights)
             found = {GRADIENTS: of_model, LAYER_GRADIENTS: of_model, **found}
-        asked_for = [found[need] for need in needs if need in _OF_CLASSES]
-        for gradients in asked_for:
+        found = {need: found[need] for need in sorted(_OF_CLASSES & set(needs))}
+        for gradients in found.values():
             self._check(
                 gradients,
                 "has a gradient of the class's score",
                 "Layers that are quantized or computed again in the backward pass have none.",
             )
-        return asked_for
+        return found
 
     def _values(self):
         """Returns each map times the lengths of its values."""

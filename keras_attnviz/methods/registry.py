@@ -76,8 +76,8 @@ def check_method(name, method):
 
 
 def needs_of(methods):
-    """Returns what some methods need beside the maps, sorted."""
-    return tuple(sorted({need for method in methods for need in METHODS[method].needs}))
+    """Returns what some methods need beside the maps, a set of names of fields of `Evidence`."""
+    return {need for method in methods for need in METHODS[method].needs}
 
 
 def times_uniform(method, values, layout):
