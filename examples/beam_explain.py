@@ -1,13 +1,13 @@
-"""Where does a model look in any number of pictures? On Apache Beam, with the exported model alone.
+"""Shows where a model looks in any number of pictures, with an exported model on Apache Beam.
 
     python examples/beam_explain.py --model exported --input 'pictures/**' --output out/heatmaps
 
-`exported` is what `keras_attnviz.RolloutModel(model).export("exported")` has written.
-Without further options it runs on this machine. With the pipeline options of a runner, such as
---runner=DataflowRunner --project=... --region=... --temp_location=gs://..., --runner=FlinkRunner
---flink_master=... or --runner=SparkRunner, the same file runs on a cluster; the paths must then be
-ones that every worker reads, and each worker needs what `pip install 'keras-attnviz[beam]'` brings,
-not this package itself. Writes Parquet files with a row for each picture.
+`keras_attnviz.RolloutModel(model).export("exported")` writes the directory `exported`. This script
+writes Parquet files with a row for each picture. Without further options it runs on this machine.
+With the pipeline options of a runner, it is meant to run on a cluster: --runner=DataflowRunner
+--project=... --region=... --temp_location=gs://..., --runner=FlinkRunner --flink_master=..., or
+--runner=SparkRunner. Every worker must then be able to read the paths, and needs what the extra
+`beam` of this package installs, but not the package itself.
 """
 
 import argparse
@@ -36,7 +36,7 @@ SCHEMA = pyarrow.schema(
 
 
 class ExportedModel(ModelHandler):
-    """Runs what `RolloutModel.export` has written.
+    """Runs a model exported by `RolloutModel.export`.
 
     Beam's own `TFModelHandlerNumpy` reads SavedModels with Keras, which Keras 3 refuses.
     """
@@ -46,11 +46,11 @@ class ExportedModel(ModelHandler):
         self._path, self._input_range = path, input_range
 
     def load_model(self):
-        """Returns the model, once for each process of a worker."""
+        """Returns the model; called once per process of a worker."""
         return tf.saved_model.load(self._path)
 
     def run_inference(self, batch, model, inference_args=None):
-        """Yields `(predictions, heatmap)` of each of a batch's pictures."""
+        """Yields `(predictions, heatmap)` for each picture of a batch."""
         low, high = self._input_range
         images = np.stack(batch).astype("float32") / 255 * (high - low) + low
         outputs = model.signatures["serving_default"](images=tf.constant(images))
@@ -60,13 +60,13 @@ class ExportedModel(ModelHandler):
 
 
 class Decoded(beam.DoFn):
-    """A file to its name and its pixels, or to a row that tells why it can't be read."""
+    """Turns a file into its name and pixels, or into a row that says why it can't be read."""
 
     def __init__(self, size):
         self._height, self._width = size
 
     def process(self, file):
-        """Yields `(name, pixels)`, or the row among those that are skipped."""
+        """Yields `(name, pixels)`, or a row tagged "skipped"."""
         name = file.metadata.path
         try:
             with Image.open(io.BytesIO(file.read())) as image:

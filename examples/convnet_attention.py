@@ -1,13 +1,13 @@
-"""A convolutional network with BAM after each stage, and where each stage looks while it learns.
+"""Trains a convolutional network with BAM after each stage and shows where each stage looks.
 
     python examples/convnet_attention.py
     keras-attnviz board logs
 
-Without `--data`, the demo's photographs of solar cells are taken (needs `pip install
-'keras-attnviz[demo]'`). `--backbone small` is a small ResNet that learns from nothing in some
-minutes on two cores; `resnet50` and the others are those of Keras with their ImageNet weights,
-which Keras downloads on the first run. BAM is put after each of their stages without losing those.
-At the end the stages' maps before and after training are drawn to `stages.png`.
+Without `--data`, it uses the demo's photographs of solar cells, which need the extra `demo`.
+`--backbone small` is a small ResNet that learns from scratch in a few minutes on two cores.
+`resnet50` and the others are Keras' networks; Keras downloads their ImageNet weights on the first
+run, and inserting BAM after each stage keeps those weights. At the end, the script draws the
+stages' maps before and after training to `stages.png`.
 """
 
 import argparse
@@ -86,7 +86,7 @@ def folders(data):
 
 
 def built(backbone, weights, image_size):
-    """Returns a network from pictures to feature maps, and its preprocessing."""
+    """Returns a network that turns pictures into feature maps, and its preprocessing."""
     if backbone == "small":
         return small_resnet(image_size), lambda images: images / 127.5 - 1
     name, module = BACKBONES[backbone]
@@ -97,7 +97,7 @@ def built(backbone, weights, image_size):
 
 
 def small_resnet(image_size, widths=(16, 32, 64, 128)):
-    """Returns a residual network of four stages, two blocks each."""
+    """Returns a residual network with four stages of two blocks each."""
     images = keras.Input((image_size, image_size, 3))
     features = convolved(images, widths[0], strides=2)
     for number, width in enumerate(widths):

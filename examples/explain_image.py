@@ -1,9 +1,9 @@
-"""What does an ImageNet Vision Transformer see in a picture, and where does it look?
+"""Shows what an ImageNet Vision Transformer sees in a picture, and where it looks.
 
     python examples/explain_image.py [PICTURE_OR_URL]
 
-Prints the class name and draws the picture beside its attention map into attention.png. The
-weights (330 MB) are downloaded by vit-keras on the first run.
+Prints the class name and draws the picture beside its attention map to attention.png. vit-keras
+downloads the weights (330 MB) on the first run.
 """
 
 import sys

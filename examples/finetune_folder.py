@@ -1,11 +1,11 @@
-"""The common vit-keras transfer learning on a folder of pictures, with its attention logged.
+"""Fine-tunes a vit-keras model on a folder of pictures and logs its attention.
 
     python examples/finetune_folder.py --data my_pictures
     keras-attnviz board logs
 
-The folder holds one folder of JPEG or PNG pictures for every class. Plain Keras: what this
-package adds is the probes and the callback. The ImageNet weights (330 MB) are downloaded by
-vit-keras on the first run.
+The folder holds one subfolder of JPEG or PNG pictures per class. This is plain Keras; this package
+adds only the probes and the callback. vit-keras downloads the ImageNet weights (330 MB) on the
+first run.
 """
 
 import argparse

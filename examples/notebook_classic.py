@@ -1,13 +1,13 @@
-"""The classic vit-keras notebook on a folder of pictures, with its attention logged.
+"""Runs the classic vit-keras notebook on a folder of pictures and logs its attention.
 
-    pip install 'keras-attnviz[legacy]'
+    pip install '.[legacy]'
     python examples/notebook_classic.py --data my_pictures
     keras-attnviz board logs
 
-For tf.keras 2: TensorFlow 2.15, tensorflow-addons and vit-keras 0.1. The folder holds one folder
-of JPEG or PNG pictures for every class. What this package adds to the notebook is the probes and
-the callback. The ImageNet weights (330 MB) are downloaded by vit-keras on the first run;
-`--weights none` does without.
+For tf.keras 2: TensorFlow 2.15, tensorflow-addons and vit-keras 0.1. The folder holds one
+subfolder of JPEG or PNG pictures per class. This package adds only the probes and the callback to
+the notebook. vit-keras downloads the ImageNet weights (330 MB) on the first run; `--weights none`
+does without them.
 """
 
 import argparse
