@@ -11,10 +11,10 @@ import sys
 import tempfile
 import time
 
-import tab_log
 from playwright.sync_api import sync_playwright
-from timing import interleaved
 
+from benchmarks.common.timing import interleaved
+from benchmarks.speed import tab_log
 from keras_attnviz.tb_plugin import metadata
 
 PACE = 50  # milliseconds from one epoch to the next, as a hand moves the slider

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 
+from benchmarks.common.paths import ROOT
+
 
 def interleaved(functions, *, rounds, warmups=1):
     """Runs functions in turns.
@@ -40,10 +42,10 @@ def median_ratio(seconds, name, reference):
     return statistics.median(mine / theirs for mine, theirs in pairs)
 
 
-def printed_by(script, argument):
-    """Returns the two numbers that a script, in a process of its own, prints last."""
-    command = [sys.executable, script, argument]
-    result = subprocess.run(command, check=True, capture_output=True, text=True)
+def printed_by(module, argument):
+    """Returns the two numbers that a module, run in a process of its own, prints last."""
+    command = [sys.executable, "-m", module, argument]
+    result = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return [float(word) for word in result.stdout.split()[-2:]]
 
 

@@ -2,8 +2,7 @@
 
 import json
 
-import models
-
+from benchmarks.common import models
 from keras_attnviz import AttentionRolloutCallback, ProbeSet, read_log
 from keras_attnviz.events import AttentionWriter
 from keras_attnviz.tb_plugin import metadata

@@ -2,12 +2,11 @@
 
 import datetime
 import json
-import pathlib
 import platform
 
 import tensorflow as tf
 
-FOLDER = pathlib.Path(__file__).parent / "results"
+from benchmarks.common.paths import results_file
 
 
 def row(what, value, limit=None, *, at_least=False):
@@ -29,7 +28,6 @@ def publish(rows, *, suffix="", **versions):
         "tensorflow": tf.__version__,
         **versions,
     }
-    FOLDER.mkdir(exist_ok=True)
-    path = FOLDER / f"{now:%Y%m%d-%H%M%S}{suffix}.json"
+    path = results_file(now, suffix)
     path.write_text(json.dumps({"time": now.isoformat(), **machine, "rows": rows}, indent=1))
     print(f"written to {path}")

@@ -8,25 +8,21 @@ after each epoch.
 import argparse
 import datetime
 import json
-import os
-import pathlib
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import tensorflow as tf
-from composites import background_photographs, make_composites, split_cutouts
-from cutouts import find_cutouts
-from hits import agreement, coverage
-from quality_methods import ROWS, explain_all
-from quality_table import FIGURES, by_epoch, by_method
-from timing import interleaved, median_ratio
-from tuned import fine_tuned
 
+from benchmarks.common.paths import results_file
+from benchmarks.common.timing import interleaved, median_ratio
+from benchmarks.quality.agreement import agreement, coverage
+from benchmarks.quality.composites import background_photographs, make_composites, split_cutouts
+from benchmarks.quality.cutouts import find_cutouts
+from benchmarks.quality.fine_tuned import fine_tuned
+from benchmarks.quality.methods import ROWS, explain_all
+from benchmarks.quality.tables import FIGURES, by_epoch, by_method
 from keras_attnviz import AttentionModel, deletion_auc, insertion_auc
 from keras_attnviz.classes import probabilities
 
-HERE = pathlib.Path(__file__).parent
 SIZE = 112
 PER_CLASS = {"train": 100, "tune": 40, "report": 40}
 SEED = 0
@@ -138,8 +134,7 @@ def main():
     print(f"{len(split.images)} pictures of {len(set(split.names))} objects in the split")
     found = measured(split, splits["train"], splits["tune"], seeds=SEEDS, epochs=EPOCHS)
     now = datetime.datetime.now().astimezone()
-    results = HERE / "results" / f"{now:%Y%m%d-%H%M%S}-localisation.json"
-    results.parent.mkdir(exist_ok=True)
+    results = results_file(now, "-localization")
     written = {"split": arguments.split, "names": split.names, "rows": found}
     results.write_text(json.dumps(written))
     print(by_epoch(found), flush=True)

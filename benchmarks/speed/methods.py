@@ -1,9 +1,9 @@
 """What explanation methods and metrics cost, in times the plain forward pass."""
 
-import models
 import tensorflow as tf
-from timing import interleaved, median_ratio
 
+from benchmarks.common import models
+from benchmarks.common.timing import interleaved, median_ratio
 from keras_attnviz import AttentionModel
 from keras_attnviz.evidence import VALUES
 from keras_attnviz.health import health_measures

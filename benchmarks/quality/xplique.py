@@ -1,7 +1,10 @@
-"""Deletion and insertion held against Xplique's; usage: `python faithfulness.py FOLDER`.
+"""Compares deletion and insertion with Xplique's.
 
-FOLDER holds Xplique: `pip install --no-deps --target FOLDER xplique deprecated`. Xplique 2.0 asks
-for TensorFlow below 2.21, and for much that its metrics don't need, so only their module is loaded.
+    python -m benchmarks.quality.xplique FOLDER
+
+FOLDER holds Xplique: `pip install --no-deps --target FOLDER xplique deprecated`. Xplique 2.0
+requires TensorFlow below 2.21 and much that its metrics don't need, so only the module of its
+metrics is loaded.
 """
 
 import importlib

@@ -2,10 +2,10 @@
 
 import sys
 
-import models
 import tensorflow as tf
-from timing import peak_megabytes
 
+from benchmarks.common import models
+from benchmarks.common.timing import peak_megabytes
 from keras_attnviz import AttentionModel
 
 

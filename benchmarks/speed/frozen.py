@@ -1,11 +1,11 @@
 """What the pass over the probes costs when part of a model is frozen, in times the forward pass."""
 
-import epochs
-import models
 import numpy as np
 import tensorflow as tf
-from timing import interleaved, median_ratio
 
+from benchmarks.common import models
+from benchmarks.common.timing import interleaved, median_ratio
+from benchmarks.speed import epochs
 from keras_attnviz import AttentionModel
 from keras_attnviz.methods import explained
 

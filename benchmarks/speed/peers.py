@@ -11,8 +11,9 @@ import sys
 import numpy as np
 import torch
 import transformers
-from photographs import photographs
-from timing import interleaved, median_ratio
+
+from benchmarks.common.photographs import photographs
+from benchmarks.common.timing import interleaved, median_ratio
 
 ROUNDS, RESIDUAL = 15, 0.5
 

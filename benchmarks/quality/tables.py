@@ -20,7 +20,7 @@ def by_method(rows, costs, names):
     standard error over objects of the mean over seeds.
 
     Args:
-        rows: list of dicts, see `localisation.measured`.
+        rows: list of dicts, see `localization.measured`.
         costs: dict from method to its time over the forward pass.
         names: dict from figure to the object of each picture that it was measured of.
     """

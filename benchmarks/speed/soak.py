@@ -1,6 +1,6 @@
 """A fit of 1,000 epochs with 64 probes: memory, time and log size over the epochs.
 
-    python benchmarks/soak.py [--epochs 1000] [--log-dir FOLDER]
+    python -m benchmarks.speed.soak [--epochs 1000] [--log-dir FOLDER]
 
 Prints a line every 50 epochs and what is to be held at the end, and writes it as JSON. The log
 takes 7 GB of disk; it is removed at the end unless a folder is given.
@@ -15,16 +15,14 @@ import sys
 import tempfile
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import numpy as np
 import skimage
 from tensorflow import keras
 from vit_keras import vit
 
+from benchmarks.common.paths import results_file
 from keras_attnviz import AttentionRolloutCallback, ProbeSet
 
-HERE = pathlib.Path(__file__).parent
 EVERY = 50
 
 
@@ -129,8 +127,7 @@ def main():
     for text, value, limit, is_held in found:
         print(f"{text:<52} {value:8.3f} {limit:>6g}  {'held' if is_held else 'MISSED'}")
     now = datetime.datetime.now().astimezone()
-    results = HERE / "results" / f"{now:%Y%m%d-%H%M%S}-soak.json"
-    results.parent.mkdir(exist_ok=True)
+    results = results_file(now, "-soak")
     results.write_text(json.dumps({"time": now.isoformat(), "rows": callback.rows}, indent=1))
     print(f"written to {results}")
     return not all(is_held for *_, is_held in found)

@@ -42,7 +42,7 @@ def fine_tuned(train, tune, *, seed, epochs):
         "settings": [ARCHITECTURE, TRAINABLE_BLOCKS, BATCH_SIZE, LEARNING_RATE, keras.__version__],
     }
     key = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
-    files = [cache_dir() / "localisation" / f"{key}-{epoch}.npz" for epoch in range(epochs + 1)]
+    files = [cache_dir() / "localization" / f"{key}-{epoch}.npz" for epoch in range(epochs + 1)]
     if not all(file.exists() for file in files):
         _train(model, train, tune, files)
     for epoch, file in enumerate(files):
