@@ -10,13 +10,13 @@ from benchmarks.common.paths import results_file
 
 
 def row(what, value, limit=None, *, at_least=False):
-    """Returns a row; `limit` is the figure to be held."""
+    """Returns a row; `limit` is the largest value allowed, or the smallest with `at_least`."""
     held = None if limit is None else (value >= limit if at_least else value <= limit)
     return {"what": what, "value": value, "limit": limit, "held": held}
 
 
 def publish(rows, *, suffix="", **versions):
-    """Prints rows and writes them; `versions` are of further libraries."""
+    """Prints rows and writes them as JSON; `versions` are those of further libraries."""
     for entry in rows:
         limit = entry.get("limit")
         verdict = "" if limit is None else f"{limit:>6g}  {'held' if entry['held'] else 'MISSED'}"

@@ -1,4 +1,4 @@
-"""The model and the real photographs that are measured."""
+"""The model and the real photographs that the benchmarks use."""
 
 from tensorflow import keras
 from vit_keras import vit

@@ -1,4 +1,4 @@
-"""Interleaved timing: what is compared runs in turns, so that a busy machine slows all alike."""
+"""Interleaved timing: functions run in turns, so that a busy machine slows all of them alike."""
 
 import ctypes
 import gc
@@ -52,7 +52,7 @@ def printed_by(module, argument):
 def peak_megabytes(function):
     """Returns the largest resident set of this process before and during a call, in MB (Linux)."""
     gc.collect()
-    # What building the model has freed goes back to the system, and the peak is counted anew.
+    # Give back what building the model has freed, then start a new peak.
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     pathlib.Path("/proc/self/clear_refs").write_text("5")
     before = _highest_resident_set()

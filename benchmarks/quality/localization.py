@@ -1,7 +1,7 @@
 """Measures which explanation method finds the object; prints tables and writes them as JSON.
 
 Photographs of objects are pasted on other photographs, a pretrained ViT is fine-tuned to tell the
-kinds of objects apart, and each method's maps are held against the masks, before training and
+kinds of objects apart, and each method's maps are compared with the masks, before training and
 after each epoch.
 """
 
@@ -30,7 +30,7 @@ EPOCHS = 3
 SEEDS = (0, 1, 2)
 BATCH = 20
 # Deletion and insertion run each picture through the network 18 times for every method, so they
-# are measured after the last epoch, of every fourth picture, in steps of an eighth of the patches.
+# are measured after the last epoch, on every fourth picture, in steps of an eighth of the patches.
 FAITHFUL_EVERY, FAITHFUL_STEP = 4, 8
 
 
@@ -80,8 +80,8 @@ def measured(split, train, tune, *, seeds, epochs):
                         values[chosen],
                         predictions[chosen].argmax(axis=1),
                     )
-                told = {"seed": seed, "epoch": epoch, "method": method, "accuracy": accuracy}
-                found.append({**told, **{k: v.tolist() for k, v in figures.items()}})
+                label = {"seed": seed, "epoch": epoch, "method": method, "accuracy": accuracy}
+                found.append({**label, **{k: v.tolist() for k, v in figures.items()}})
     return found
 
 

@@ -44,10 +44,11 @@ def network():
 
 
 def by_xplique(metric, images, heatmaps, classes, model, *, steps):
-    """Returns Xplique's value of each image; it takes pixels, so patches are enlarged.
+    """Returns Xplique's value of each image.
 
-    Within a patch all pixels are equal, and it orders them by itself. So that both change the same
-    pixels at each step, later ones of a patch get a little less.
+    Xplique takes pixels, so patches are enlarged. All pixels of a patch are equal, and Xplique
+    orders them its own way. So that both change the same pixels at each step, later pixels of a
+    patch get slightly less.
     """
     pixels = np.repeat(np.repeat(heatmaps, PATCH, axis=1), PATCH, axis=2)
     falling = np.arange(pixels[0].size).reshape(pixels[0].shape) / pixels[0].size
@@ -61,7 +62,7 @@ def by_xplique(metric, images, heatmaps, classes, model, *, steps):
 
 
 def fidelity(folder):
-    """Returns Xplique's module of such metrics, without what its packages import beside it."""
+    """Returns Xplique's module of these metrics; skips what its packages import otherwise."""
     sys.path.append(folder)
     for name in ("xplique", "xplique.metrics"):
         package = types.ModuleType(name)

@@ -1,4 +1,7 @@
-"""Prints the memory, in MB, before a pass, `plain` or `probe`, and at its highest during it."""
+"""Prints the memory of this process in MB, before a pass and at its highest during the pass.
+
+`python -m benchmarks.speed.memory KIND`: KIND is the kind of pass, `plain` or `probe`.
+"""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What explanation methods and metrics cost, in times the plain forward pass."""
+"""Measures explanation methods and metrics, in times the plain forward pass."""
 
 import tensorflow as tf
 
@@ -14,7 +14,7 @@ SIZE, ROUNDS = 224, 7
 
 
 def measure():
-    """Returns a dict of ratios: of each method, of them together, and what metrics add."""
+    """Returns a dict of ratios: each method, groups of methods, and what the metrics add."""
     model = models.vit_b16(SIZE)
     images = tf.constant(models.photographs(image_size=SIZE) / 127.5 - 1, tf.float32)
     attention_model = AttentionModel(model)

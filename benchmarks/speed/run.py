@@ -118,7 +118,7 @@ def attention_tab():
 
 
 def frozen_models():
-    """Returns rows about ViT-B/16 of which training can change a part only, and about the demo."""
+    """Returns rows about a partly frozen ViT-B/16, and about the demo."""
     limits = {
         ("2 of 12 blocks", "probe pass"): 0.25,
         ("head", "probe pass"): 0.05,
@@ -138,7 +138,7 @@ def frozen_models():
 
 
 def explanation_methods():
-    """Returns rows about the explanation methods and metrics, of 8 photographs."""
+    """Returns rows about the explanation methods and metrics, on 8 photographs."""
     limits = {
         "forward-only together": 1.15,
         "gradient_rollout": 2.3,

@@ -45,7 +45,7 @@ def ours():
         model = models.vit_b16()
         freeze_below(model, blocks)
         passes[name] = probe_pass(model, images)
-    # Of the last model; the passes' models differ from it in what is trained alone.
+    # The last model's; the models of the passes differ only in what is trained.
     forward = tf.function(lambda batch: model(batch, training=False))
     functions = {"forward": lambda: forward(batch).numpy()}
     for name, of_probes in passes.items():
