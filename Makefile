@@ -85,7 +85,7 @@ FUZZ_SECONDS ?= 300
 SOAK_EPOCHS ?= 1000
 .PHONY: soak
 soak: $(VENV)/installed-soak ## Long runs: a fit of SOAK_EPOCHS=1000 epochs, FUZZ_FACTOR=50 times as many inputs
-	$(BIN)/python benchmarks/soak.py --epochs $(SOAK_EPOCHS)
+	$(BIN)/python -m benchmarks.speed.soak --epochs $(SOAK_EPOCHS)
 	FUZZ_FACTOR=$(FUZZ_FACTOR) $(BIN)/python -m pytest tests/fuzz
 	FUZZ_FACTOR=10 $(BIN)/python -m pytest tests/capture/graph/test_fixed_pass.py -k Sequences
 	$(BIN)/python tests/fuzz/fuzz_records.py -max_total_time=$(FUZZ_SECONDS) -max_len=4096
@@ -102,7 +102,7 @@ format: $(VENV)/installed-lint ## Mend style and formatting
 
 .PHONY: bench
 bench: $(VENV)/installed-bench chromium ## Measure speed and memory as ratios; writes benchmarks/results/
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.speed.run
 
 # The CPU build of PyTorch is enough; on Linux pip takes the larger one for NVIDIA cards, unless
 # asked: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make bench-peers
@@ -116,11 +116,11 @@ bench: $(VENV)/installed-bench chromium ## Measure speed and memory as ratios; w
 
 .PHONY: bench-peers
 bench-peers: $(VENV)/installed-bench .venv-peers/installed ## Measure attention maps and rollout in PyTorch and here, as ratios
-	$(BIN)/python benchmarks/run_peers.py .venv-peers/bin/python
+	$(BIN)/python -m benchmarks.speed.run_peers .venv-peers/bin/python
 
 .PHONY: bench-quality
 bench-quality: $(VENV)/installed-bench stamps ## Measure which explanation method finds the object
-	$(BIN)/python benchmarks/localisation.py
+	$(BIN)/python -m benchmarks.quality.localization
 
 .PHONY: stamps
 stamps: ## Install Debian's cut-out photographs, which bench-quality needs, if they are missing

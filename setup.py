@@ -39,8 +39,8 @@ NUMPY_1 = ["pyarrow<26"]
 # For examples/beam_explain.py. Beside the newest TensorFlow it takes protobuf 6 in place of 7.
 BEAM = ["apache-beam>=2.77,<3", "pyarrow>=14"]
 BENCH = [*DEMO, "playwright>=1.49", "scikit-image>=0.24", "scikit-learn>=1.4"]
-# For benchmarks/peers.py, which measures PyTorch and imports nothing of this package. Of PyTorch,
-# 2.6 is the oldest that transformers 5.24 takes.
+# For benchmarks/speed/peers.py, which measures PyTorch and imports nothing of this package. Of
+# PyTorch, 2.6 is the oldest that transformers 5.24 takes.
 BENCH_PEERS = ["numpy>=1.26", "pillow>=10.1", "scikit-image>=0.24", "torch>=2.6", "transformers>=5"]
 TEST_EVERYWHERE = [
     *PARQUET,

@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
-from benchmark_modules import benchmark_module
+
+from benchmarks.quality.agreement import agreement, coverage
 
 pytestmark = pytest.mark.one_stack
-hits = benchmark_module("hits")
 
 COVERED = np.array([[1.0, 0.6, 0.4, 0.0]])  # of 2 x 2 patches; the first two are the object's
 
 
 def figures(*values):
-    found = hits.agreement(np.reshape(values, [1, 2, 2]), COVERED)
+    found = agreement(np.reshape(values, [1, 2, 2]), COVERED)
     return found["auc"][0], found["hit"][0], found["lift"][0]
 
 
@@ -19,7 +19,7 @@ def test_coverage_is_the_mean_of_each_patch():
     mask = np.zeros((1, 4, 6))
     mask[0, :2, :3] = 1
     mask[0, 2, 3] = 0.6
-    np.testing.assert_allclose(hits.coverage(mask, (2, 2)), [[1, 0, 0, 0.1]])
+    np.testing.assert_allclose(coverage(mask, (2, 2)), [[1, 0, 0, 0.1]])
 
 
 @pytest.mark.parametrize(
@@ -40,16 +40,16 @@ def test_agreement(values, auc, hit, lift):
 
 def test_mass_is_the_share_on_the_object():
     maps = np.float64([[[4, 3], [2, 1]]])
-    found = hits.agreement(maps, COVERED)
+    found = agreement(maps, COVERED)
     assert found["mass"] == pytest.approx((4 + 1.8 + 0.8) / 10)
 
 
 def test_pictures_are_measured_one_by_one():
     maps = np.random.default_rng(0).random((5, 2, 2))
     covered = np.repeat(COVERED, 5, axis=0)
-    together = hits.agreement(maps, covered)
+    together = agreement(maps, covered)
     for index in range(5):
-        alone = hits.agreement(maps[index : index + 1], COVERED)
+        alone = agreement(maps[index : index + 1], COVERED)
         assert {name: alone[name][0] for name in alone} == pytest.approx(
             {name: together[name][index] for name in together}
         )

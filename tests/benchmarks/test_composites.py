@@ -6,16 +6,13 @@ The stamps are not needed: the tests cut a cat's face out of a photograph of sci
 import numpy as np
 import pytest
 import skimage.data
-from benchmark_modules import benchmark_module
 from PIL import Image
+
+from benchmarks.quality import composites, cutouts
 
 pytestmark = pytest.mark.one_stack
 
 SIZE = 56
-
-
-composites = benchmark_module("composites")
-cutouts = benchmark_module("cutouts")
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from benchmark_modules import benchmark_module
+
+from benchmarks.quality import tables
 
 pytestmark = pytest.mark.one_stack
-quality_table = benchmark_module("quality_table")
 
 
 def row(method, seed, epoch, auc):
@@ -27,7 +27,7 @@ def test_the_last_epoch_is_told_with_its_spread():
     # Seeds 0.7 and 0.9; pictures, over seeds, 0.7 and 0.9, of two objects.
     names = dict.fromkeys(["auc", "hit", "mass", "lift"], ("x", "y"))
     names |= dict.fromkeys(["deletion", "insertion"], ("x", "y", "y", "z"))
-    lines = quality_table.by_method(ROWS, {"a": 1.234}, names).splitlines()
+    lines = tables.by_method(ROWS, {"a": 1.234}, names).splitlines()
     assert lines[0] == "| method | AUC | hit | mass | lift | deletion | insertion | cost |"
     assert lines[1].count("|") == lines[0].count("|")
     assert lines[2:] == [
@@ -37,7 +37,7 @@ def test_the_last_epoch_is_told_with_its_spread():
 
 
 def test_epochs_are_told_side_by_side():
-    assert quality_table.by_epoch(ROWS).splitlines() == [
+    assert tables.by_epoch(ROWS).splitlines() == [
         "| AUC / hit | before training | epoch 1 |",
         "|---|---|---|",
         "| a | 0.450 / 0.50 | 0.800 / 0.50 |",
@@ -47,9 +47,9 @@ def test_epochs_are_told_side_by_side():
 
 def test_the_error_is_that_of_independent_objects():
     values = np.random.default_rng(0).random((3, 50))
-    one_each = quality_table.error_over_objects(values, [str(n) for n in range(50)])
+    one_each = tables.error_over_objects(values, [str(n) for n in range(50)])
     assert one_each == pytest.approx(values.mean(axis=0).std(ddof=1) / 50**0.5)
     # The same picture twice tells nothing new.
     twice = np.concatenate([values, values], axis=1)
     names = [str(n) for n in range(50)] * 2
-    assert quality_table.error_over_objects(twice, names) == pytest.approx(one_each)
+    assert tables.error_over_objects(twice, names) == pytest.approx(one_each)

@@ -1,4 +1,4 @@
-"""The ViT-S/14 fine-tuned on the composites, its weights kept after every epoch."""
+"""The ViT-S/14 fine-tuned on the composites; its weights are saved after every epoch."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ def fine_tuned(train, tune, *, seed, epochs):
     """Yields the classifier before training and after each epoch.
 
     It is trained as `keras-attnviz fit` trains, with the demo's settings. There is no dropout, so
-    the frozen blocks give the same at every step: they are evaluated once.
+    the frozen blocks give the same at every step, and are evaluated once.
 
     Args:
         train: `Composites` to train on.
@@ -42,7 +42,7 @@ def fine_tuned(train, tune, *, seed, epochs):
         "settings": [ARCHITECTURE, TRAINABLE_BLOCKS, BATCH_SIZE, LEARNING_RATE, keras.__version__],
     }
     key = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
-    files = [cache_dir() / "localisation" / f"{key}-{epoch}.npz" for epoch in range(epochs + 1)]
+    files = [cache_dir() / "localization" / f"{key}-{epoch}.npz" for epoch in range(epochs + 1)]
     if not all(file.exists() for file in files):
         _train(model, train, tune, files)
     for epoch, file in enumerate(files):

@@ -1,22 +1,15 @@
 """Measures speed and memory as ratios within one run; prints a table and writes it as JSON."""
 
-import pathlib
-
-import demo_share
-import epochs
-import fixed
-import methods
-import models
 import numpy as np
-import tab
 import tensorflow as tf
-from figures import publish, row
-from timing import interleaved, median_ratio, printed_by
 from vit_keras import visualize
 
+from benchmarks.common import models
+from benchmarks.common.figures import publish, row
+from benchmarks.common.timing import interleaved, median_ratio, printed_by
+from benchmarks.speed import demo_share, epochs, frozen, methods, tab
 from keras_attnviz import AttentionModel, attention_rollout
 
-HERE = pathlib.Path(__file__).parent
 LAYERS, HEADS = 12, 12
 
 
@@ -91,8 +84,8 @@ def token_counts():
 
 def memory():
     """Returns rows about peak memory, each kind of pass in a process of its own."""
-    before, plain = printed_by(HERE / "memory.py", "plain")
-    before_probe, probe = printed_by(HERE / "memory.py", "probe")
+    before, plain = printed_by("benchmarks.speed.memory", "plain")
+    before_probe, probe = printed_by("benchmarks.speed.memory", "probe")
     return [
         row("peak memory of process, probe / forward pass", probe / plain),
         row("the same above the built model", (probe - before_probe) / (plain - before)),
@@ -125,7 +118,7 @@ def attention_tab():
 
 
 def frozen_models():
-    """Returns rows about ViT-B/16 of which training can change a part only, and about the demo."""
+    """Returns rows about a partly frozen ViT-B/16, and about the demo."""
     limits = {
         ("2 of 12 blocks", "probe pass"): 0.25,
         ("head", "probe pass"): 0.05,
@@ -136,7 +129,7 @@ def frozen_models():
     }
     rows = [
         row(f"{trainable} trainable: {what}", value, limits.get((trainable, what)))
-        for trainable, figures in fixed.measure().items()
+        for trainable, figures in frozen.measure().items()
         for what, value in figures.items()
     ]
     share, seconds = demo_share.measure()
@@ -145,7 +138,7 @@ def frozen_models():
 
 
 def explanation_methods():
-    """Returns rows about the explanation methods and metrics, of 8 photographs."""
+    """Returns rows about the explanation methods and metrics, on 8 photographs."""
     limits = {
         "forward-only together": 1.15,
         "gradient_rollout": 2.3,

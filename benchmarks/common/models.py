@@ -1,12 +1,9 @@
-"""The model and the real photographs that are measured."""
+"""The model and the real photographs that the benchmarks use."""
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-from photographs import photographs
 from tensorflow import keras
 from vit_keras import vit
+
+from benchmarks.common.photographs import photographs
 
 __all__ = ["photographs", "vit_b16"]
 

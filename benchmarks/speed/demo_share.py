@@ -1,4 +1,4 @@
-"""How much of an epoch of the demo is spent in the callback."""
+"""Measures the callback's share of an epoch of the demo."""
 
 import tempfile
 import time
@@ -8,9 +8,9 @@ from keras_attnviz.cli.demo import run_demo
 
 
 def measure():
-    """Returns `(share, seconds)`: of the demo's first epoch, and its length; the trace apart.
+    """Returns `(share, seconds)`: the callback's share of the demo's first epoch, and its length.
 
-    The epoch counts from its first training step, so after the trace and the baseline.
+    The epoch counts from its first training step, so it excludes the trace and the baseline.
     """
     begun, ended, spent = [], [], []
     begin, end = AttentionRolloutCallback.on_epoch_begin, AttentionRolloutCallback.on_epoch_end

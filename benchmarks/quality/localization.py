@@ -1,32 +1,28 @@
 """Measures which explanation method finds the object; prints tables and writes them as JSON.
 
 Photographs of objects are pasted on other photographs, a pretrained ViT is fine-tuned to tell the
-kinds of objects apart, and each method's maps are held against the masks, before training and
+kinds of objects apart, and each method's maps are compared with the masks, before training and
 after each epoch.
 """
 
 import argparse
 import datetime
 import json
-import os
-import pathlib
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import tensorflow as tf
-from composites import background_photographs, make_composites, split_cutouts
-from cutouts import find_cutouts
-from hits import agreement, coverage
-from quality_methods import ROWS, explain_all
-from quality_table import FIGURES, by_epoch, by_method
-from timing import interleaved, median_ratio
-from tuned import fine_tuned
 
+from benchmarks.common.paths import results_file
+from benchmarks.common.timing import interleaved, median_ratio
+from benchmarks.quality.agreement import agreement, coverage
+from benchmarks.quality.composites import background_photographs, make_composites, split_cutouts
+from benchmarks.quality.cutouts import find_cutouts
+from benchmarks.quality.fine_tuned import fine_tuned
+from benchmarks.quality.methods import ROWS, explain_all
+from benchmarks.quality.tables import FIGURES, by_epoch, by_method
 from keras_attnviz import AttentionModel, deletion_auc, insertion_auc
 from keras_attnviz.model_io.outputs import probabilities
 
-HERE = pathlib.Path(__file__).parent
 SIZE = 112
 PER_CLASS = {"train": 100, "tune": 40, "report": 40}
 SEED = 0
@@ -34,7 +30,7 @@ EPOCHS = 3
 SEEDS = (0, 1, 2)
 BATCH = 20
 # Deletion and insertion run each picture through the network 18 times for every method, so they
-# are measured after the last epoch, of every fourth picture, in steps of an eighth of the patches.
+# are measured after the last epoch, on every fourth picture, in steps of an eighth of the patches.
 FAITHFUL_EVERY, FAITHFUL_STEP = 4, 8
 
 
@@ -84,8 +80,8 @@ def measured(split, train, tune, *, seeds, epochs):
                         values[chosen],
                         predictions[chosen].argmax(axis=1),
                     )
-                told = {"seed": seed, "epoch": epoch, "method": method, "accuracy": accuracy}
-                found.append({**told, **{k: v.tolist() for k, v in figures.items()}})
+                label = {"seed": seed, "epoch": epoch, "method": method, "accuracy": accuracy}
+                found.append({**label, **{k: v.tolist() for k, v in figures.items()}})
     return found
 
 
@@ -138,8 +134,7 @@ def main():
     print(f"{len(split.images)} pictures of {len(set(split.names))} objects in the split")
     found = measured(split, splits["train"], splits["tune"], seeds=SEEDS, epochs=EPOCHS)
     now = datetime.datetime.now().astimezone()
-    results = HERE / "results" / f"{now:%Y%m%d-%H%M%S}-localisation.json"
-    results.parent.mkdir(exist_ok=True)
+    results = results_file(now, "-localization")
     written = {"split": arguments.split, "names": split.names, "rows": found}
     results.write_text(json.dumps(written))
     print(by_epoch(found), flush=True)

@@ -1,4 +1,4 @@
-"""The Attention tab in Chromium and TensorBoard, on a log of 300 epochs."""
+"""Measures the Attention tab in Chromium and TensorBoard, on a log of 300 epochs."""
 
 import contextlib
 import os
@@ -11,17 +11,17 @@ import sys
 import tempfile
 import time
 
-import tab_log
 from playwright.sync_api import sync_playwright
-from timing import interleaved
 
+from benchmarks.common.timing import interleaved
+from benchmarks.speed import tab_log
 from keras_attnviz.tb_plugin import metadata
 
 PACE = 50  # milliseconds from one epoch to the next, as a hand moves the slider
 
-# Moves the slider from epoch to epoch, not before the last one is drawn, picture and heads. Returns
-# for each the milliseconds until it is drawn, those of them that the page works for it, and those
-# until the frame that shows it is over.
+# Moves the slider from epoch to epoch; before each move, the last epoch's picture and heads must be
+# drawn. Returns three times for each epoch, in milliseconds: until it is drawn, the page's own work
+# in that time, and until the frame that shows it is over.
 SCRUB = """async (pace) => {
   const slider = document.querySelector("#epoch");
   const drawn = ["canvas.picture[data-pane=a]", ".heads-scroller[data-pane=a] canvas"].map(

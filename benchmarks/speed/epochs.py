@@ -1,4 +1,4 @@
-"""The callback in a fit that has begun, whose epochs end one after the other when asked."""
+"""The callback in a fit that has begun; the caller ends each epoch."""
 
 import contextlib
 import itertools
@@ -9,7 +9,7 @@ from keras_attnviz import AttentionRolloutCallback, ProbeSet
 
 @contextlib.contextmanager
 def begun(model, images, **options):
-    """Yields a function that runs `on_epoch_end` of the next epoch; `options` as the callback's."""
+    """Yields a function that runs the next epoch's `on_epoch_end`; `options` are the callback's."""
     with tempfile.TemporaryDirectory() as log_dir:
         callback = AttentionRolloutCallback(ProbeSet(images), log_dir, **options)
         callback.set_params({"epochs": 1000})

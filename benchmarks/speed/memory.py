@@ -1,11 +1,14 @@
-"""Prints the memory, in MB, before a pass, `plain` or `probe`, and at its highest during it."""
+"""Prints the memory of this process in MB, before a pass and at its highest during the pass.
+
+`python -m benchmarks.speed.memory KIND`: KIND is the kind of pass, `plain` or `probe`.
+"""
 
 import sys
 
-import models
 import tensorflow as tf
-from timing import peak_megabytes
 
+from benchmarks.common import models
+from benchmarks.common.timing import peak_megabytes
 from keras_attnviz import AttentionModel
 
 

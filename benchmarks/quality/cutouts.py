@@ -1,8 +1,8 @@
 """Photographs cut out along their outline: stamps of Tux Paint, with the kind of object.
 
 The stamps are the PNG files of Debian's package `tuxpaint-stamps-default`. They are licensed under
-the GNU General Public License 2 (`/usr/share/doc/tuxpaint-stamps-default/copyright`); nothing of
-them is kept in this repository.
+the GNU General Public License 2 (`/usr/share/doc/tuxpaint-stamps-default/copyright`). This
+repository contains none of them.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 FOLDER = Path("/usr/share/tuxpaint/stamps")
-# The stamps' folders by class. Others hold drawings above all, or few photographs.
+# The stamps' folders by class. The others hold mostly drawings, or few photographs.
 FOLDERS = {
     "bird": ("animals/birds",),
     "food": ("food",),
@@ -27,11 +27,11 @@ FOLDERS = {
     ),
     "thing": ("hobbies", "household", "medical", "sports", "vehicles"),
 }
-# A drawing fills areas with one color: few colors, and neighbors that are equally bright. Of the
-# folders above this leaves out every drawing but some shaded ones, and a few dark photographs.
+# A drawing fills areas with one color: few colors, and neighbors that are equally bright. In the
+# folders above, this leaves out all drawings except some shaded ones, and a few dark photographs.
 MAX_FLAT_SHARE = 0.5
 MIN_COLOR_BITS = 4.4
-# Smaller ones would have to be enlarged; thinner ones cover too little of any square.
+# Smaller stamps would have to be enlarged; thinner ones cover too little of any square.
 MIN_PIXELS = 1000
 MIN_FILL = 0.15
 
@@ -84,10 +84,10 @@ def cropped(rgba):
 
 
 def is_photograph(rgba):
-    """Tells a photograph from a drawing.
+    """Returns whether a picture is a photograph, not a drawing.
 
     Args:
-        rgba: uint8 array `[height, width, 4]`; only pixels with alpha above 0.9 are looked at.
+        rgba: uint8 array `[height, width, 4]`; only pixels with alpha above 0.9 count.
     """
     is_solid = rgba[..., 3] > 0.9 * 255
     if not is_solid.any():
@@ -102,6 +102,6 @@ def is_photograph(rgba):
 
 
 def is_compact(rgba):
-    """Tells whether a cut-out is large enough, and covers enough of a square around it."""
+    """Returns whether a cut-out is large enough and covers enough of a square around it."""
     area = (rgba[..., 3] / 255).sum()
     return bool(area >= MIN_PIXELS and area >= MIN_FILL * max(rgba.shape[:2]) ** 2)

@@ -1,4 +1,4 @@
-"""The real photographs that are measured; imports no deep learning framework."""
+"""The real photographs that the benchmarks use; imports no deep learning framework."""
 
 import numpy as np
 import skimage.data
@@ -8,7 +8,7 @@ PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 
 
 def photographs(count=8, image_size=224):
-    """Returns photographs out of scikit-image's wheel, uint8 `[count, size, size, 3]`."""
+    """Returns photographs from scikit-image's wheel, uint8 `[count, size, size, 3]`."""
     pictures = []
     for index in range(count):
         picture = getattr(skimage.data, PHOTOGRAPHS[index % len(PHOTOGRAPHS)])()

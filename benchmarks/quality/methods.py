@@ -1,10 +1,10 @@
-"""The explanation methods that are held against the masks, with their options."""
+"""The explanation methods that are compared with the masks, with their options."""
 
 import tensorflow as tf
 
-from keras_attnviz.methods.registry import METHODS, explained
+from keras_attnviz.methods.registry import METHODS, token_values
 
-# Rows of the table: what is shown, method, options.
+# Rows of the table: name in the table, method, options.
 ROWS = (
     ("rollout", "rollout", {}),
     ("rollout, last 4 layers", "rollout", {"start_layer": -4}),
@@ -21,7 +21,7 @@ ROWS = (
     ("affinity of the last layer's attention", "affinity", {"top_layers": 1}),
     ("affinity (last 2 layers' attention)", "affinity", {}),
 )
-# What needs no model: objects of this size lie near the middle more often than at the border.
+# A map without a model: objects of this size lie near the middle more often than at the border.
 CENTER = "the picture's middle, no model"
 
 
@@ -33,12 +33,14 @@ def explain_all(attention_model, images):
         images: float tensor `[batch, height, width, 3]`.
 
     Returns:
-        `(predictions, maps)`: a tensor `[batch, classes]`, and a dict from what is shown to a
-        float32 tensor `[batch, grid_height, grid_width]`.
+        `(predictions, maps)`: a tensor `[batch, classes]`, and a dict from name in the table
+        to a float32 tensor `[batch, grid_height, grid_width]`.
     """
     evidence = attention_model.evidence(images, methods=tuple(METHODS))
     maps = {
-        shown: attention_model.layout.to_grid(explained(method, evidence, attention_model, options))
+        shown: attention_model.layout.to_grid(
+            token_values(method, evidence, attention_model.stack, options)
+        )
         for shown, method, options in ROWS
     }
     return evidence.predictions, {**maps, CENTER: _center(maps["rollout"])}

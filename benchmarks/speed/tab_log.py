@@ -1,9 +1,8 @@
-"""A log of 300 epochs for the Attention tab: one real epoch of a ViT-B/16, again and again."""
+"""A log of 300 epochs for the Attention tab: one real epoch of a ViT-B/16, repeated."""
 
 import json
 
-import models
-
+from benchmarks.common import models
 from keras_attnviz import AttentionRolloutCallback, ProbeSet, read_log
 from keras_attnviz.log.event_writer import AttentionWriter
 from keras_attnviz.tb_plugin import metadata
@@ -13,7 +12,7 @@ EPOCHS = 300
 
 
 def one_epoch(log_dir, *, probes=8):
-    """Logs the baseline and one epoch of a ViT-B/16 by the callback; returns what was logged."""
+    """Logs the baseline and one epoch of a ViT-B/16 with the callback; returns the log."""
     images = models.photographs(probes) / 127.5 - 1
     model = models.vit_b16()
     callback = AttentionRolloutCallback(ProbeSet(images.astype("float32")), log_dir)
@@ -27,12 +26,12 @@ def one_epoch(log_dir, *, probes=8):
 
 
 def epoch_bytes(log):
-    """Returns how many bytes the tab's data of one epoch take."""
+    """Returns the size in bytes of the tab's data of one epoch."""
     return sum(len(blob) for blobs in log.records[0].values() for blob in blobs)
 
 
 def repeat(log, log_dir):
-    """Writes a log whose epochs all hold what the first one held; returns the file's bytes."""
+    """Writes a log that repeats the first epoch; returns the file's size in bytes."""
     writer = AttentionWriter(str(log_dir), first_step=-1)
     writer.blobs(-1, metadata.SETUP_TAG, [json.dumps(log.setup).encode(), *log.pictures])
     for step in range(-1, EPOCHS - 1):
@@ -47,7 +46,7 @@ def repeat(log, log_dir):
 
 
 def _at(blob, step):
-    """Returns a packed record under another step."""
+    """Returns a packed record with another step."""
     arrays, fields = unpack(blob)
     if "is_baseline" in fields:
         fields["is_baseline"] = step < 0

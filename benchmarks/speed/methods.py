@@ -1,12 +1,12 @@
-"""What explanation methods and metrics cost, in times the plain forward pass."""
+"""Measures explanation methods and metrics, in times the plain forward pass."""
 
-import models
 import tensorflow as tf
-from timing import interleaved, median_ratio
 
+from benchmarks.common import models
+from benchmarks.common.timing import interleaved, median_ratio
 from keras_attnviz import AttentionModel
 from keras_attnviz.methods.evidence import VALUES
-from keras_attnviz.methods.registry import METHODS, explained
+from keras_attnviz.methods.registry import METHODS, token_values
 from keras_attnviz.monitor.attention_measures import Measures
 from keras_attnviz.monitor.health import health_measures
 
@@ -14,7 +14,7 @@ SIZE, ROUNDS = 224, 7
 
 
 def measure():
-    """Returns a dict of ratios: of each method, of them together, and what metrics add."""
+    """Returns a dict of ratios: each method, groups of methods, and what the metrics add."""
     model = models.vit_b16(SIZE)
     images = tf.constant(models.photographs(image_size=SIZE) / 127.5 - 1, tf.float32)
     attention_model = AttentionModel(model)
@@ -24,7 +24,7 @@ def measure():
         @tf.function
         def run(batch):
             evidence = attention_model.evidence(batch, methods=names)
-            return [explained(name, evidence, attention_model, {}) for name in names]
+            return [token_values(name, evidence, attention_model.stack, {}) for name in names]
 
         return run
 
@@ -35,7 +35,7 @@ def measure():
         found = health_measures(attention_model, attentions, measures.received(attentions))
         found["entropy"] = measures.entropy(attentions)
         found["distance"] = measures.distance(attentions)
-        return [explained("rollout", evidence, attention_model, {}), *found.values()]
+        return [token_values("rollout", evidence, attention_model.stack, {}), *found.values()]
 
     # Attention flow is for a few tokens, offline.
     names = [name for name in METHODS if name != "flow"]

@@ -1,7 +1,10 @@
-"""Deletion and insertion held against Xplique's; usage: `python faithfulness.py FOLDER`.
+"""Compares deletion and insertion with Xplique's.
 
-FOLDER holds Xplique: `pip install --no-deps --target FOLDER xplique deprecated`. Xplique 2.0 asks
-for TensorFlow below 2.21, and for much that its metrics don't need, so only their module is loaded.
+    python -m benchmarks.quality.xplique FOLDER
+
+FOLDER holds Xplique: `pip install --no-deps --target FOLDER xplique deprecated`. Xplique 2.0
+requires TensorFlow below 2.21 and much that its metrics don't need, so only the module of its
+metrics is loaded.
 """
 
 import importlib
@@ -41,10 +44,11 @@ def network():
 
 
 def by_xplique(metric, images, heatmaps, classes, model, *, steps):
-    """Returns Xplique's value of each image; it takes pixels, so patches are enlarged.
+    """Returns Xplique's value of each image.
 
-    Within a patch all pixels are equal, and it orders them by itself. So that both change the same
-    pixels at each step, later ones of a patch get a little less.
+    Xplique takes pixels, so patches are enlarged. All pixels of a patch are equal, and Xplique
+    orders them its own way. So that both change the same pixels at each step, later pixels of a
+    patch get slightly less.
     """
     pixels = np.repeat(np.repeat(heatmaps, PATCH, axis=1), PATCH, axis=2)
     falling = np.arange(pixels[0].size).reshape(pixels[0].shape) / pixels[0].size
@@ -58,7 +62,7 @@ def by_xplique(metric, images, heatmaps, classes, model, *, steps):
 
 
 def fidelity(folder):
-    """Returns Xplique's module of such metrics, without what its packages import beside it."""
+    """Returns Xplique's module of these metrics; skips what its packages import otherwise."""
     sys.path.append(folder)
     for name in ("xplique", "xplique.metrics"):
         package = types.ModuleType(name)

@@ -1,4 +1,4 @@
-"""Interleaved timing: what is compared runs in turns, so that a busy machine slows all alike."""
+"""Interleaved timing: functions run in turns, so that a busy machine slows all of them alike."""
 
 import ctypes
 import gc
@@ -8,6 +8,8 @@ import statistics
 import subprocess
 import sys
 import time
+
+from benchmarks.common.paths import ROOT
 
 
 def interleaved(functions, *, rounds, warmups=1):
@@ -40,17 +42,17 @@ def median_ratio(seconds, name, reference):
     return statistics.median(mine / theirs for mine, theirs in pairs)
 
 
-def printed_by(script, argument):
-    """Returns the two numbers that a script, in a process of its own, prints last."""
-    command = [sys.executable, script, argument]
-    result = subprocess.run(command, check=True, capture_output=True, text=True)
+def printed_by(module, argument):
+    """Returns the two numbers that a module, run in a process of its own, prints last."""
+    command = [sys.executable, "-m", module, argument]
+    result = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return [float(word) for word in result.stdout.split()[-2:]]
 
 
 def peak_megabytes(function):
     """Returns the largest resident set of this process before and during a call, in MB (Linux)."""
     gc.collect()
-    # What building the model has freed goes back to the system, and the peak is counted anew.
+    # Give back what building the model has freed, then start a new peak.
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     pathlib.Path("/proc/self/clear_refs").write_text("5")
     before = _highest_resident_set()

@@ -1,31 +1,33 @@
 """Measures PyTorch's ViT-B/16 and ours, each against its own forward pass; writes both as JSON.
 
-`python benchmarks/run_peers.py PYTHON`: PYTHON is the interpreter that has torch and transformers.
+    python -m benchmarks.speed.run_peers PYTHON
+
+PYTHON is the interpreter that has torch and transformers.
 """
 
 import json
-import pathlib
 import statistics
 import subprocess
 import sys
 
-import models
 import numpy as np
 import tensorflow as tf
-from figures import publish, row
-from fixed import ROUNDS, freeze_below, probe_pass
-from timing import interleaved, median_ratio
 
-HERE = pathlib.Path(__file__).parent
+from benchmarks.common import models
+from benchmarks.common.figures import publish, row
+from benchmarks.common.paths import ROOT
+from benchmarks.common.timing import interleaved, median_ratio
+from benchmarks.speed.frozen import ROUNDS, freeze_below, probe_pass
+
 # How many of the 12 blocks are trained.
 TRAINED = {"all": None, "2 of 12 blocks": 2, "head": 0}
 
 
 def theirs(python):
     """Returns rows about Hugging Face's ViT in PyTorch, and versions."""
-    command = [python, HERE / "peers.py"]
-    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    found = json.loads(printed.splitlines()[-1])
+    command = [python, "-m", "benchmarks.speed.peers"]
+    finished = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    found = json.loads(finished.stdout.splitlines()[-1])
     texts = {
         "maps": "PyTorch: predictions + attention maps / forward pass",
         "rollout": "PyTorch: predictions + rollout / forward pass",
@@ -43,7 +45,7 @@ def ours():
         model = models.vit_b16()
         freeze_below(model, blocks)
         passes[name] = probe_pass(model, images)
-    # Of the last model; the passes' models differ from it in what is trained alone.
+    # The last model's; the models of the passes differ only in what is trained.
     forward = tf.function(lambda batch: model(batch, training=False))
     functions = {"forward": lambda: forward(batch).numpy()}
     for name, of_probes in passes.items():

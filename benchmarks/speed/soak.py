@@ -1,9 +1,9 @@
 """A fit of 1,000 epochs with 64 probes: memory, time and log size over the epochs.
 
-    python benchmarks/soak.py [--epochs 1000] [--log-dir FOLDER]
+    python -m benchmarks.speed.soak [--epochs 1000] [--log-dir FOLDER]
 
-Prints a line every 50 epochs and what is to be held at the end, and writes it as JSON. The log
-takes 7 GB of disk; it is removed at the end unless a folder is given.
+Prints a line every 50 epochs, compares the figures with their limits at the end, and writes the
+lines as JSON. The log takes 7 GB of disk; it is removed at the end, unless you give a folder.
 """
 
 import argparse
@@ -15,16 +15,14 @@ import sys
 import tempfile
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import numpy as np
 import skimage
 from tensorflow import keras
 from vit_keras import vit
 
+from benchmarks.common.paths import results_file
 from keras_attnviz import AttentionRolloutCallback, ProbeSet
 
-HERE = pathlib.Path(__file__).parent
 EVERY = 50
 
 
@@ -62,7 +60,7 @@ def resident_mb():
 
 
 class Watched(AttentionRolloutCallback):
-    """The callback under test, which also takes note of its time, memory and log."""
+    """The callback under test; it also records its time, memory and log size."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
@@ -94,7 +92,7 @@ class Watched(AttentionRolloutCallback):
 
 
 def verdicts(rows):
-    """Returns what is to be held, a list of (text, value, limit, whether it is)."""
+    """Returns a list of (text, value, limit, whether the limit is held)."""
     first, last = rows[0], rows[-1]
     growth = max(row["resident_mb"] for row in rows) - first["resident_mb"]
     sizes = np.diff([row["log_mb"] for row in rows])
@@ -102,7 +100,7 @@ def verdicts(rows):
     slower = last["epoch_end_s"] / first["epoch_end_s"]
     return [
         ("memory after the first 50 epochs grows by (MB)", growth, 20, growth < 20),
-        # Pictures get more or less compact while the heatmaps change.
+        # Pictures compress better or worse as the heatmaps change.
         ("log: spread of what 50 epochs add, of their mean", spread, 0.05, spread < 0.05),
         ("epoch's end, last 50 epochs / first 50", slower, 1.25, slower < 1.25),
         ("functions traced", last["traces"], 1, last["traces"] == 1),
@@ -129,8 +127,7 @@ def main():
     for text, value, limit, is_held in found:
         print(f"{text:<52} {value:8.3f} {limit:>6g}  {'held' if is_held else 'MISSED'}")
     now = datetime.datetime.now().astimezone()
-    results = HERE / "results" / f"{now:%Y%m%d-%H%M%S}-soak.json"
-    results.parent.mkdir(exist_ok=True)
+    results = results_file(now, "-soak")
     results.write_text(json.dumps({"time": now.isoformat(), "rows": callback.rows}, indent=1))
     print(f"written to {results}")
     return not all(is_held for *_, is_held in found)

@@ -1,6 +1,7 @@
-"""Hugging Face's ViT-B/16 in PyTorch: what attention maps and rollout cost, in forward passes.
+"""Measures attention maps and rollout of Hugging Face's ViT-B/16 in PyTorch, in forward passes.
 
-Prints JSON. Run by `run_peers.py` in an environment of its own; imports nothing of this package.
+Prints JSON. `run_peers.py` runs it in an environment of its own. It imports neither keras_attnviz
+nor TensorFlow.
 """
 
 import json
@@ -11,8 +12,9 @@ import sys
 import numpy as np
 import torch
 import transformers
-from photographs import photographs
-from timing import interleaved, median_ratio
+
+from benchmarks.common.photographs import photographs
+from benchmarks.common.timing import interleaved, median_ratio
 
 ROUNDS, RESIDUAL = 15, 0.5
 
@@ -54,7 +56,7 @@ def rollout_by_numpy(attentions):
 
 
 def measure():
-    """Returns a dict from name to seconds, after a check of what is computed."""
+    """Checks the results, then returns a dict from name to the list of seconds."""
     images = torch.from_numpy(np.float32(photographs() / 127.5 - 1)).permute(0, 3, 1, 2)
     images = images.contiguous()
     plain, eager = vit_b16("sdpa"), vit_b16("eager")
@@ -71,7 +73,7 @@ def measure():
         {
             "forward": lambda: plain(images).logits.numpy(),
             "maps": lambda: with_maps(eager).logits.numpy(),
-            # Whatever is frozen: nothing is kept.
+            # The same whatever is frozen, because nothing is kept.
             "rollout": lambda: with_rollout(eager),
         },
         rounds=ROUNDS,
@@ -79,7 +81,7 @@ def measure():
 
 
 def check(logits, outputs):
-    """Fails where the two kinds of attention, or rollout and NumPy's, don't agree."""
+    """Fails if the two kinds of attention disagree, or rollout and NumPy's."""
     assert len(outputs.attentions) == 12
     assert all(attention.shape == (8, 12, 197, 197) for attention in outputs.attentions)
     np.testing.assert_allclose(outputs.logits.numpy(), logits.numpy(), atol=1e-4)

@@ -30,7 +30,7 @@ class Composites:
 
     Args:
         images: uint8 array `[count, size, size, 3]`.
-        masks: float32 array `[count, size, size]` in [0, 1], how much of a pixel the object has.
+        masks: float32 array `[count, size, size]` in [0, 1], how much of a pixel the object covers.
         labels: integer array `[count]`, into the sorted class names.
         names: tuple of the cut-outs' names, one a picture.
     """
@@ -42,7 +42,7 @@ class Composites:
 
 
 def split_cutouts(cutouts, seed):
-    """Returns a dict from each name in `SHARES` to its cut-outs; of every class the same share."""
+    """Returns a dict from each name in `SHARES` to its cut-outs, the same share of every class."""
     parts = {name: [] for name in SHARES}
     bounds = np.cumsum(list(SHARES.values()))
     for label in sorted({cutout.label for cutout in cutouts}):
@@ -125,7 +125,7 @@ def pasted(background, rgba, area, rng):
 
 
 def mirrored(picture, rng):
-    """Returns a picture, left and right exchanged in half of the cases."""
+    """Returns a picture, mirrored left to right in half of the cases."""
     return np.ascontiguousarray(picture[:, ::-1] if rng.random() < 0.5 else picture)
 
 

@@ -1,19 +1,19 @@
-"""What the pass over the probes costs when part of a model is frozen, in times the forward pass."""
+"""Measures the pass over the probes of a partly frozen model, in times the forward pass."""
 
-import epochs
-import models
 import numpy as np
 import tensorflow as tf
-from timing import interleaved, median_ratio
 
+from benchmarks.common import models
+from benchmarks.common.timing import interleaved, median_ratio
+from benchmarks.speed import epochs
 from keras_attnviz import AttentionModel
-from keras_attnviz.methods.registry import explained
+from keras_attnviz.methods.registry import token_values
 
 SIZE, ROUNDS = 224, 15
 
 
 def freeze_below(model, blocks):
-    """Leaves the last blocks of a vit-keras model trainable, its norm and head; None for all."""
+    """Freezes all but the last `blocks` of a vit-keras model, its norm and head; None: nothing."""
     encoders = [layer.name for layer in model.layers if "encoderblock" in layer.name]
     trained = {"Transformer_encoder_norm", "head"}
     trained |= set(encoders if blocks is None else encoders[len(encoders) - blocks :])
@@ -26,7 +26,7 @@ def probe_pass(model, images):
     attention_model = AttentionModel(model)
 
     def measured(evidence):
-        heat = explained("rollout", evidence, attention_model, {})
+        heat = token_values("rollout", evidence, attention_model.stack, {})
         return {"predictions": evidence.predictions, "heat": heat}
 
     classes = np.full(len(images), -1, np.int32)
@@ -34,7 +34,10 @@ def probe_pass(model, images):
 
 
 def measure():
-    """Returns dicts of figures by what is trainable; ratios to the forward pass, but where said."""
+    """Returns a dict of figures for each choice of what is trainable.
+
+    They are ratios to the forward pass, unless their name says otherwise.
+    """
     images = np.float32(models.photographs(image_size=SIZE) / 127.5 - 1)
     found = {}
     for name, blocks in {"2 of 12 blocks": 2, "head": 0, "all": None}.items():

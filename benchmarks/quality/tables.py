@@ -1,8 +1,8 @@
-"""What was measured of explanation methods, as Markdown tables."""
+"""Markdown tables of what was measured of explanation methods."""
 
 import numpy as np
 
-# Figures of each picture, in the order of the columns; the last two of some pictures.
+# Figures of each picture, in the order of the columns; some pictures lack the last two.
 FIGURES = {
     "auc": "AUC",
     "hit": "hit",
@@ -20,9 +20,9 @@ def by_method(rows, costs, names):
     standard error over objects of the mean over seeds.
 
     Args:
-        rows: list of dicts, see `localisation.measured`.
+        rows: list of dicts, see `localization.measured`.
         costs: dict from method to its time over the forward pass.
-        names: dict from figure to the object of each picture that it was measured of.
+        names: dict from figure to the object of each picture that it was measured on.
     """
     last = max(row["epoch"] for row in rows)
     lines = [
@@ -72,5 +72,5 @@ def by_epoch(rows):
             cells.append(f"{auc:.3f} / {hit:.2f}")
         lines.append(f"| {method} | {' | '.join(cells)} |")
     accuracies = [np.mean([r["accuracy"] for r in rows if r["epoch"] == epoch]) for epoch in epochs]
-    told = " | ".join(f"{accuracy:.2f}" for accuracy in accuracies)
-    return "\n".join([*lines, f"| accuracy | {told} |"])
+    cells = " | ".join(f"{accuracy:.2f}" for accuracy in accuracies)
+    return "\n".join([*lines, f"| accuracy | {cells} |"])

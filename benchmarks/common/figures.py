@@ -2,22 +2,21 @@
 
 import datetime
 import json
-import pathlib
 import platform
 
 import tensorflow as tf
 
-FOLDER = pathlib.Path(__file__).parent / "results"
+from benchmarks.common.paths import results_file
 
 
 def row(what, value, limit=None, *, at_least=False):
-    """Returns a row; `limit` is the figure to be held."""
+    """Returns a row; `limit` is the largest value allowed, or the smallest with `at_least`."""
     held = None if limit is None else (value >= limit if at_least else value <= limit)
     return {"what": what, "value": value, "limit": limit, "held": held}
 
 
 def publish(rows, *, suffix="", **versions):
-    """Prints rows and writes them; `versions` are of further libraries."""
+    """Prints rows and writes them as JSON; `versions` are those of further libraries."""
     for entry in rows:
         limit = entry.get("limit")
         verdict = "" if limit is None else f"{limit:>6g}  {'held' if entry['held'] else 'MISSED'}"
@@ -29,7 +28,6 @@ def publish(rows, *, suffix="", **versions):
         "tensorflow": tf.__version__,
         **versions,
     }
-    FOLDER.mkdir(exist_ok=True)
-    path = FOLDER / f"{now:%Y%m%d-%H%M%S}{suffix}.json"
+    path = results_file(now, suffix)
     path.write_text(json.dumps({"time": now.isoformat(), **machine, "rows": rows}, indent=1))
     print(f"written to {path}")

@@ -1,0 +1,1 @@
+"""What the benchmarks share: photographs, the model, timing, and where results go."""

@@ -1,0 +1,1 @@
+"""Benchmarks of quality: which explanation method finds the object."""
