@@ -6,9 +6,8 @@ import time
 from tensorflow import keras
 
 from keras_attnviz._checks import check_count, message
-from keras_attnviz.callbacks.history import Course
 from keras_attnviz.callbacks.time_budget import TimeBudget
-from keras_attnviz.callbacks.training_run import ProbeRun
+from keras_attnviz.callbacks.training_run import TrainingRun
 from keras_attnviz.data.probes import ProbeSet
 from keras_attnviz.drawing.color_scale import ColorScale
 from keras_attnviz.log.probe_log import NoLog, ProbeLog
@@ -168,20 +167,21 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             check_count("faithfulness_every_epochs", faithfulness_every_epochs)
         self._faithfulness_every_epochs = faithfulness_every_epochs
         self._budget, self._began = TimeBudget(max_overhead), None
-        self._course, self._has_begun, self._epoch = Course(), False, None
-        self._monitor = self._run = self._agreement = None
+        self._has_begun, self._epoch = False, None
+        self._monitor = self._run = self._agreement = self._history = None
 
     def on_train_begin(self, logs=None):
         """Finds the attention maps; raises where there are none or the probes don't fit."""
         if self._run is not None:
             self._run.log.close()
+            self._history, self._run = self._run.history, None
         self._has_begun, self._epoch = False, None
         self._budget.restart()
         before = self._monitor
         if before is not None:
             before.forget()
             if before.model is not self.model:
-                self._course.forget()
+                self._history = None
         self._monitor = ProbeMonitor(self.model, self.probes, **self._monitor_options)
         self._agreement = Agreement(self.model.distribute_strategy)
         self._run = self._new_run()
@@ -255,7 +255,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._run.log.write_text(step, tag, text)
 
     def _new_run(self):
-        """Returns the `ProbeRun` of a fit. Of several workers each has one; the chief's writes."""
+        """Returns the `TrainingRun` of a fit. Each worker has one; only the chief's writes."""
         is_chief = self.model.distribute_strategy.extended.should_save_summary
         faithfulness, log = None, NoLog()
         if self._faithfulness_every_epochs is not None:
@@ -264,14 +264,14 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             log = ProbeLog(
                 self.log_dir, self._monitor, self.probes, self._colors, **self._log_options
             )
-        return ProbeRun(
+        return TrainingRun(
             self.log_dir,
             self._monitor,
             log,
-            self._course,
             names=self.probes.names,
             faithfulness=faithfulness,
             is_chief=is_chief,
+            earlier=self._history,
         )
 
     def _is_due(self, epoch):
