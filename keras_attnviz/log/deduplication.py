@@ -30,7 +30,7 @@ class Comparison:
         return {} if self.kept is None else {"layers": changed, "kept": self.kept}
 
 
-class Unchanged:
+class Deduplicator:
     """Compares the parts of a tag's records over the steps of one log file, by 128-bit digests.
 
     What stays the same from one step to the next is kept, once; later records refer to it. So
@@ -94,7 +94,7 @@ def write_layers(writer, step, tag, arrays, compared, *, rows):
     writer.blobs(step, tag, found)
 
 
-def write_blobs(writer, step, tag, arrays, unchanged):
+def write_blobs(writer, step, tag, arrays, deduplicator):
     """Writes blobs, of which those that have not changed hold no arrays.
 
     Args:
@@ -102,9 +102,9 @@ def write_blobs(writer, step, tag, arrays, unchanged):
         step: integer.
         tag: text.
         arrays: list of dicts from name to array, one a blob.
-        unchanged: the tag's `Unchanged`.
+        deduplicator: the tag's `Deduplicator`.
     """
-    compared = unchanged.compare(step, [list(each.values()) for each in arrays])
+    compared = deduplicator.compare(step, [list(each.values()) for each in arrays])
     if compared.is_kept:
         writer.blobs(step, kept_tag(tag), [pack(each, step=step) for each in arrays])
     changed, nothing = set(compared.changed), _nothing(step, compared)

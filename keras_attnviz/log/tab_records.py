@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_attnviz._checks import is_integer, message
 from keras_attnviz.drawing import render
-from keras_attnviz.log.deduplication import Unchanged, write_blobs, write_layers
+from keras_attnviz.log.deduplication import Deduplicator, write_blobs, write_layers
 from keras_attnviz.log.size_estimate import size_lines
 from keras_attnviz.log.tab_charts import TabSeries
 from keras_attnviz.log.tab_setup import ROLLOUT, layers_of, setup_of
@@ -35,7 +35,7 @@ class TabRecords:
         self._full_probes, self._full_every_epochs = tuple(full_probes), full_every_epochs
         self._series = TabSeries(monitor, probes.masks)
         self._layers = layers_of(monitor)
-        self._unchanged = collections.defaultdict(Unchanged)
+        self._deduplicators = collections.defaultdict(Deduplicator)
         grid = monitor.grid or (1, 1)
         self._head_cells = (
             Cells(grid, 1) if monitor.measures is None else monitor.measures.head_cells
@@ -46,7 +46,7 @@ class TabRecords:
 
         Each file of the log begins with it. Later records refer to records of the same file only.
         """
-        self._unchanged = collections.defaultdict(Unchanged)
+        self._deduplicators = collections.defaultdict(Deduplicator)
         shown = map(self._monitor.sheet.picture, self._probes.display)
         pictures = [render.png_bytes(picture) for picture in shown]
         setup = setup_of(
@@ -106,7 +106,7 @@ class TabRecords:
             for probe in self._full_probes
             for layer in self._monitor.full_maps(probe)
         ]
-        write_blobs(writer, step, metadata.FULL_TAG, maps, self._unchanged[metadata.FULL_TAG])
+        write_blobs(writer, step, metadata.FULL_TAG, maps, self._deduplicators[metadata.FULL_TAG])
 
     def _write_maps(self, writer, step, snapshot):
         """Writes heatmaps, heads and token maps; returns since when each layer is the same."""
@@ -124,7 +124,7 @@ class TabRecords:
                 _quantized("tokens", self._token_sheets(rows))
                 for rows in snapshot.measures["tokens"]
             ]
-            write_blobs(writer, step, tag, tokens, self._unchanged[tag])
+            write_blobs(writer, step, tag, tokens, self._deduplicators[tag])
         return compared.since
 
     def _heads(self, found):
@@ -156,7 +156,7 @@ class TabRecords:
     def _compared(self, step, heads):
         """Returns the layers' `Comparison` with what was written before, all probes together."""
         parts = [[array[:, rows] for array in heads.values()] for rows in self._rows]
-        return self._unchanged[metadata.HEADS_TAG].compare(step, parts)
+        return self._deduplicators[metadata.HEADS_TAG].compare(step, parts)
 
     def _sheets(self, values, cells):
         """Returns values `[..., cells]` of `Cells` in the order of the sheet's cells."""
