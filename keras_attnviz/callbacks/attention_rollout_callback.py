@@ -199,7 +199,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         if not self._has_begun:
             what = f"The attention log in {self.log_dir!r} could not be begun"
             is_due = self._is_due(epoch - 1)
-            self._agreement.all_do(lambda: self._run.begin(epoch, is_due=is_due), what)
+            self._agreement.on_all(lambda: self._run.begin(epoch, is_due=is_due), what)
             self._has_begun = True
         self._began = time.monotonic()
 
@@ -216,7 +216,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         names, known = run.scalar_names(), run.scalars()
         names = names if self._per_layer_logs else overall(names)
         # Whoever stops the training by them must do so on all workers.
-        values = self._agreement.of_chief([known.get(name, float("nan")) for name in names])
+        values = self._agreement.from_chief([known.get(name, float("nan")) for name in names])
         for name, value in zip(names, values, strict=True):
             if logs is not None:
                 logs[f"attention_{name.replace('/', '_')}"] = value
