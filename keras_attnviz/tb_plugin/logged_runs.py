@@ -35,7 +35,7 @@ _QUOTED_NAMES = (
 _MALFORMED = (ValueError, TypeError, ArithmeticError, MemoryError)
 
 
-class AttentionLogs:
+class LoggedRuns:
     """The logs of all runs, as one request sees them.
 
     What isn't there raises `tensorboard.errors.NotFoundError`, and so does a run whose log is of
