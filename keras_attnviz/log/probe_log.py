@@ -1,4 +1,4 @@
-"""The log of one training's probes: opened, written step by step, closed."""
+"""`ProbeLog`: the log of one training's probes, opened, written step by step, closed."""
 
 import contextlib
 
@@ -15,9 +15,9 @@ class ProbeLog:
         monitor: the `ProbeMonitor`.
         probes: the `ProbeSet`.
         colors: the `ColorScale`.
-        attention_tab: whether what the Attention tab shows is written.
-        full_probes: indices of the probes whose full attention is written.
-        full_every_epochs: how often that is.
+        attention_tab: whether the records of the Attention tab are written.
+        full_probes: indices of the probes whose whole attention is written.
+        full_every_epochs: write whole attention after every so many epochs.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class ProbeLog:
 
     @property
     def is_open(self):
-        """Whether anything can be written."""
+        """Whether the log can be written."""
         return self._writer is not None
 
     def size_lines(self, epochs, every_epochs):
@@ -100,7 +100,7 @@ class ProbeLog:
 
 
 class NoLog:
-    """Stands in for a `ProbeLog` on workers that don't write; the chief does."""
+    """Replaces the `ProbeLog` on workers other than the chief: writes nothing."""
 
     is_open = True
 

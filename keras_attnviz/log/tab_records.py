@@ -26,7 +26,7 @@ class TabRecords:
         monitor: the `ProbeMonitor`, with details.
         probes: the `ProbeSet`.
         colors: the `ColorScale` that the tab begins with.
-        full_probes: indices of the probes whose full attention is logged.
+        full_probes: indices of the probes whose whole attention is logged.
         full_every_epochs: log that after every so many epochs, and with the baseline.
     """
 
@@ -128,7 +128,7 @@ class TabRecords:
         return compared.since
 
     def _heads(self, found):
-        """Returns what is logged of layers and heads, a dict of arrays `[probes, heads, ...]`.
+        """Returns the arrays of the heads' record, a dict of arrays `[probes, heads, ...]`.
 
         Spatial gates follow the attention layers, each as a layer of one head.
         """
@@ -154,7 +154,7 @@ class TabRecords:
         ]
 
     def _compared(self, step, heads):
-        """Returns the layers' `Comparison` with what was written before, all probes together."""
+        """Returns the `Comparison` of the layers with earlier steps, over all probes."""
         parts = [[array[:, rows] for array in heads.values()] for rows in self._rows]
         return self._deduplicators[metadata.HEADS_TAG].compare(step, parts)
 
@@ -171,16 +171,16 @@ class TabRecords:
 
 
 def chosen_probes(chosen, names, attention_tab):
-    """Returns the indices of the probes whose whole attention is logged.
+    """Returns the indices of the probes whose whole attention is logged, a tuple.
 
     Args:
         chosen: sequence of names or indices, the callback's `full_probes`.
         names: the names of all probes.
-        attention_tab: whether anything is logged for the tab.
+        attention_tab: whether the records of the Attention tab are logged.
 
     Raises:
-        TypeError: `chosen` is one text or number.
-        ValueError: a probe that isn't there; or any, without the tab.
+        TypeError: `chosen` is a text or a number.
+        ValueError: `chosen` has a probe that doesn't exist; or any probe, without the tab.
     """
     if isinstance(chosen, (str, int)):
         raise TypeError(message("full_probes", "a list of names or indices", chosen))

@@ -23,8 +23,8 @@ def setup_of(
         layers: list of dicts, see `layers_of`.
         head_cells: the `Cells` of the heads' maps.
         series: list of dicts, what the setup says of each charted metric.
-        full_probes: indices of the probes whose full attention is logged.
-        full_every_epochs: how often that is.
+        full_probes: indices of the probes whose whole attention is logged.
+        full_every_epochs: number of epochs from one logging of whole attention to the next.
     """
     model, sheet = monitor.attention_model, monitor.sheet
     grid = list(sheet.grid(monitor.grid or (1, 1)))
