@@ -1,4 +1,4 @@
-"""`AttentionAlarm`: a warning, and on request the end of a fit, when attention goes wrong."""
+"""`AttentionAlarm`: warns, and ends the fit on request, when attention goes wrong."""
 
 import numbers
 import warnings
@@ -9,8 +9,9 @@ from keras_attnviz._checks import message
 from keras_attnviz.callbacks.attention_rollout_callback import AttentionRolloutCallback
 
 TAG = "attention/alarm"
-# What a condition reads from the logs, the first of these that is there; where it begins; and what
-# it means. Rollout's highest values are often artifact tokens, affinity's aren't.
+# For each condition: the names that it looks for in the logs, of which it reads the first one
+# found; its bound; and advice. Rollout's highest values are often artifact tokens, affinity's
+# aren't.
 _CONDITIONS = {
     "collapse": (
         ("attention_collapsed_layers",),
@@ -28,28 +29,29 @@ _CONDITIONS = {
 
 
 class AttentionAlarm(keras.callbacks.Callback):
-    """Warns when a value that is logged of the attention goes out of bounds.
+    """Warns when a logged value of the attention goes out of bounds.
 
-    Stands after `AttentionRolloutCallback` in the list of callbacks, and reads the values that it
-    has put into Keras' `logs`. Warns once in a training; for several conditions use several
-    alarms. A value that is not a number is passed over. A value that the logs don't hold gives
-    one warning, and training goes on.
+    Put it after `AttentionRolloutCallback` in the list of callbacks: it reads the values that this
+    callback puts into Keras' `logs`. It warns once in a training; use several alarms for several
+    conditions. It skips a value that is not a number. If the logs don't hold the value, it warns
+    once, and training goes on.
 
     Args:
         condition: `"collapse"`: the attention of a layer has collapsed, see `entropy_collapse`;
-            `"shortcut"`: of the probes that are predicted right, less attention lies on the
-            object than its area would get by chance, by affinity where that is logged, else by
-            the first method; the probes need `masks` and `labels`; or the name of any value in
-            the logs, `"attention_entropy"` say.
-        below: number; the alarm is given for values below it. 1.0 for `"shortcut"` unless given.
-        above: number; the alarm is given for values above it. 0 for `"collapse"` unless given.
-        attention: the `AttentionRolloutCallback` into whose log a text is written, with the tag
-            `attention/alarm`, for TensorBoard's Text tab; there is none unless given.
+            `"shortcut"`: the probes are predicted right, yet less attention lies on the object
+            than its area would get by chance, measured by affinity if it is logged, else by the
+            first method; the probes need `masks` and `labels`; or the name of any value in the
+            logs, such as `"attention_entropy"`.
+        below: number; the alarm warns of values below it. Default for `"shortcut"`: 1.0.
+        above: number; the alarm warns of values above it. Default for `"collapse"`: 0.
+        attention: the `AttentionRolloutCallback` whose log receives the alarm as a text, with the
+            tag `attention/alarm`, for TensorBoard's Text tab; None writes no text.
         stop_training: whether the fit ends after that epoch.
 
     Raises:
         TypeError: an argument of the wrong type.
-        ValueError: neither `below` nor `above` for a value of the logs, or `below` above `above`.
+        ValueError: a value of the logs has neither `below` nor `above`, or `below` is above
+            `above`.
 
     Example:
         >>> attention = AttentionRolloutCallback(probes, log_dir="logs")
@@ -75,11 +77,11 @@ class AttentionAlarm(keras.callbacks.Callback):
         self._is_told = self._is_missing_told = False
 
     def on_train_begin(self, logs=None):
-        """Forgets what an earlier training has told."""
+        """Forgets the warnings of an earlier training."""
         self._is_told = self._is_missing_told = False
 
     def on_epoch_end(self, epoch, logs=None):
-        """Looks at the value of the epoch."""
+        """Checks the value of the epoch."""
         logs = logs or {}
         name = next((name for name in self._names if name in logs), None)
         if name is None:
@@ -89,7 +91,7 @@ class AttentionAlarm(keras.callbacks.Callback):
             self._tell(epoch, name, logs[name])
 
     def _crossed(self, value):
-        """Returns which bound the value is beyond, in words; empty if none."""
+        """Returns the bound that the value has crossed, in words; empty if it has crossed none."""
         if self._below is not None and value < self._below:
             return f"below {self._below:g}"
         if self._above is not None and value > self._above:
@@ -97,7 +99,7 @@ class AttentionAlarm(keras.callbacks.Callback):
         return ""
 
     def _tell(self, epoch, name, value):
-        """Warns, writes the text, and ends the training if that was asked for."""
+        """Warns, writes the text, and ends the training on request."""
         end = " Training ends here." if self._stop_training else ""
         fact = f"`{name}` is {value:.4g} after epoch {epoch + 1}, {self._crossed(value)}."
         text = " ".join(filter(None, [f"{self.condition}: {fact}", self._advice])) + end
@@ -113,6 +115,7 @@ class AttentionAlarm(keras.callbacks.Callback):
             _warn(f"The alarm could not be written into the attention log: {reason}.")
 
     def _tell_missing(self, logs):
+        """Warns once that the logs don't hold the value."""
         if self._is_missing_told:
             return
         self._is_missing_told = True

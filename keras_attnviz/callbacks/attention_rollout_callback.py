@@ -1,4 +1,4 @@
-"""`model.fit` to event files: the probes' attention at every epoch, for TensorBoard."""
+"""`AttentionRolloutCallback`: logs the attention on probes during `model.fit`, for TensorBoard."""
 
 import os
 import time
@@ -6,9 +6,8 @@ import time
 from tensorflow import keras
 
 from keras_attnviz._checks import check_count, message
-from keras_attnviz.callbacks.history import Course
 from keras_attnviz.callbacks.time_budget import TimeBudget
-from keras_attnviz.callbacks.training_run import ProbeRun
+from keras_attnviz.callbacks.training_run import TrainingRun
 from keras_attnviz.data.probes import ProbeSet
 from keras_attnviz.drawing.color_scale import ColorScale
 from keras_attnviz.log.probe_log import NoLog, ProbeLog
@@ -30,12 +29,11 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
 
     Logged: a picture of each probe with its attention rollout and prediction; the scalars
     `attention/entropy`, `attention/entropy/layer_<n>`, `attention/drift_from_baseline`,
-    `attention/drift_from_last`, of videos `attention/frame_share/<n>`, and those of health and
-    localization that docs/log.md tells. The
-    scalars also go into Keras' `logs`, as `attention_entropy` and so on, for callbacks that stand
-    after this one in the list, the progress bar and the history; in epochs that are not logged
-    they repeat the last logged values. Of several workers the chief writes, and all have its
-    scalars.
+    `attention/drift_from_last`, for videos `attention/frame_share/<n>`, and the scalars of health
+    and localization; docs/log.md lists them all. The scalars also go into Keras' `logs`, as
+    `attention_entropy` and so on, for the progress bar, the history and callbacks after this one
+    in the list; epochs that are not logged repeat the last logged values. If there are several
+    workers, the chief writes, and all of them get its scalars.
 
     Args:
         probes: a `ProbeSet`, or an array of images `[probes, height, width, channels]` or videos
@@ -49,43 +47,43 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         start_layer: integer; layers below it are ignored, -1 is the last.
         layers: see `AttentionModel`.
         layout: see `AttentionModel`.
-        output: see `AttentionModel`; the class that captions name is this output's.
+        output: see `AttentionModel`; captions name the class that this output predicts.
         self_check: see `AttentionModel`.
         methods: names of the methods whose heatmaps are logged, see `AttentionModel.explain` and
-            docs/methods.md; or a dict from names to their options. Rollout and affinity unless
-            given. Drift is measured of the first. Rollout has the options above.
-        explained_class: of methods with gradients, the class that they explain: `"predicted"`,
-            `"label"` for each probe's own, the index of one, or indices, one a probe.
-        color_scale: `"uniform"`: one color scale for all pictures and epochs, in times uniform
-            attention; `"image"`: each picture has a scale of its own, from 0 to its maximum.
-        color_limit: float above 0; the value of the highest color with `"uniform"`.
+            docs/methods.md; or a dict from names to their options. Default: rollout and affinity.
+            Drift is measured on the first. Rollout also takes the options above.
+        explained_class: the class that methods with gradients explain: `"predicted"`, `"label"`
+            for each probe's label, the index of one class, or a list of indices, one per probe.
+        color_scale: `"uniform"`: one color scale for all pictures and epochs, as a multiple of
+            uniform attention; `"image"`: a scale for each picture, from 0 to its maximum.
+        color_limit: float above 0; with `"uniform"`, the value of the highest color.
         color_map: name of a matplotlib color map.
         opacity: float in [0, 1] of the heatmap over the picture.
-        batch_size: probes that are run at a time.
-        per_layer_logs: whether the scalars of single layers, and of single frames of videos, go
-            into `logs` too; TensorBoard has them in any case.
-        attention_tab: whether what the Attention tab shows is logged, 0.5 MB an epoch for 8
+        batch_size: number of probes in a batch.
+        per_layer_logs: whether the scalars of single layers, and of single frames of videos, also
+            go into `logs`; TensorBoard has them in any case.
+        attention_tab: whether the data of the Attention tab is logged: 0.5 MB per epoch for 8
             probes of a ViT-B/16.
-        full_probes: names or indices of probes whose whole attention, of every layer and head
-            from every patch to every patch, is logged too, 5.6 MB a probe and time for a
-            ViT-B/16. How much it is, is printed when the training begins.
-        full_every_epochs: log that after every so many epochs, and before the first.
+        full_probes: names or indices of probes whose whole attention is also logged: every layer
+            and head, from every patch to every patch. Each logging takes 5.6 MB per probe for a
+            ViT-B/16; the size is printed when training begins.
+        full_every_epochs: log whole attention after every so many epochs, and before the first.
         max_overhead: None, or the largest share of the training's time that logging may take,
-            0.05 say. Epochs are then left out, but never the last one, which is told once and at
-            the end. The first trace and the baseline don't count.
+            such as 0.05. Epochs are then skipped, but never the last one; a line says so at the
+            first one and at the end. The first trace and the baseline don't count.
         faithfulness_every_epochs: None, or measure deletion, insertion and perturbation of each
-            method's heatmaps after every so many epochs, and before the first: scalars
-            `attention/faithfulness/<figure>/<method>`. That runs some 60 changed pictures a probe
-            and method through the model.
+            method's heatmaps after every so many epochs, and before the first. The scalars are
+            `attention/faithfulness/<figure>/<method>`. This runs some 60 changed pictures per
+            probe and method through the model.
 
     Raises:
         TypeError: an argument of the wrong type.
-        ValueError: an argument out of its range; at the begin of `fit`, before the first
-            training step, also what `AttentionModel` raises, probes that the model doesn't
-            take, and a log directory that can't be written.
+        ValueError: an argument is out of its range. `fit` also raises it before the first
+            training step: for what `AttentionModel` raises, for probes that the model doesn't
+            take, and for a log directory that can't be written.
 
-    What fails after training has begun, a full disk for example, does not end it: there is one
-    warning, and at the end another that names the steps that are missing in the log.
+    A failure after training has begun, such as a full disk, does not end the training: the callback
+    warns once, and warns again at the end with the steps that are missing in the log.
 
     Example:
         >>> probes = ProbeSet.from_directory("data/val", image_size=224, per_class=2)
@@ -168,20 +166,21 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             check_count("faithfulness_every_epochs", faithfulness_every_epochs)
         self._faithfulness_every_epochs = faithfulness_every_epochs
         self._budget, self._began = TimeBudget(max_overhead), None
-        self._course, self._has_begun, self._epoch = Course(), False, None
-        self._monitor = self._run = self._agreement = None
+        self._has_begun, self._epoch = False, None
+        self._monitor = self._run = self._agreement = self._history = None
 
     def on_train_begin(self, logs=None):
         """Finds the attention maps; raises where there are none or the probes don't fit."""
         if self._run is not None:
             self._run.log.close()
+            self._history, self._run = self._run.history, None
         self._has_begun, self._epoch = False, None
         self._budget.restart()
         before = self._monitor
         if before is not None:
             before.forget()
             if before.model is not self.model:
-                self._course.forget()
+                self._history = None
         self._monitor = ProbeMonitor(self.model, self.probes, **self._monitor_options)
         self._agreement = Agreement(self.model.distribute_strategy)
         self._run = self._new_run()
@@ -199,7 +198,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         if not self._has_begun:
             what = f"The attention log in {self.log_dir!r} could not be begun"
             is_due = self._is_due(epoch - 1)
-            self._agreement.all_do(lambda: self._run.begin(epoch, is_due=is_due), what)
+            self._agreement.on_all(lambda: self._run.begin(epoch, is_due=is_due), what)
             self._has_begun = True
         self._began = time.monotonic()
 
@@ -216,13 +215,13 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         names, known = run.scalar_names(), run.scalars()
         names = names if self._per_layer_logs else overall(names)
         # Whoever stops the training by them must do so on all workers.
-        values = self._agreement.of_chief([known.get(name, float("nan")) for name in names])
+        values = self._agreement.from_chief([known.get(name, float("nan")) for name in names])
         for name, value in zip(names, values, strict=True):
             if logs is not None:
                 logs[f"attention_{name.replace('/', '_')}"] = value
 
     def on_train_end(self, logs=None):
-        """Logs the last epoch if that is still to be done, closes the log, says what is missing."""
+        """Logs the last epoch unless it is logged, closes the log, and warns of missing steps."""
         # A callback that stands after this one has ended the training.
         if self._epoch is not None and self._epoch != self._run.logged:
             self._run.log_epoch(self._epoch)
@@ -231,10 +230,10 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._monitor.forget()
 
     def plan_line(self):
-        """Returns how many attention layers are frozen and what share of the probes' pass remains.
+        """Returns how many attention layers are frozen, and what share of the probes' pass is left.
 
         Returns:
-            text, one line, of the model as it is trained now.
+            text, one line, about the model as it is now.
 
         Raises:
             RuntimeError: no training has begun.
@@ -255,7 +254,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._run.log.write_text(step, tag, text)
 
     def _new_run(self):
-        """Returns the `ProbeRun` of a fit. Of several workers each has one; the chief's writes."""
+        """Returns the `TrainingRun` of a fit. Each worker has one; only the chief's writes."""
         is_chief = self.model.distribute_strategy.extended.should_save_summary
         faithfulness, log = None, NoLog()
         if self._faithfulness_every_epochs is not None:
@@ -264,14 +263,14 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             log = ProbeLog(
                 self.log_dir, self._monitor, self.probes, self._colors, **self._log_options
             )
-        return ProbeRun(
+        return TrainingRun(
             self.log_dir,
             self._monitor,
             log,
-            self._course,
             names=self.probes.names,
             faithfulness=faithfulness,
             is_chief=is_chief,
+            earlier=self._history,
         )
 
     def _is_due(self, epoch):

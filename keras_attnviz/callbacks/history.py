@@ -1,4 +1,7 @@
-"""What a training has shown so far, which later epochs are compared with, also after a restart."""
+"""The history of a training: its baseline and last snapshots, in memory and beside the log.
+
+Later epochs are compared with them, also after the training was killed and started again.
+"""
 
 import io
 import json
@@ -12,178 +15,181 @@ from keras_attnviz.log.event_writer import RUN
 from keras_attnviz.monitor.scalars import snapshot_scalars
 from keras_attnviz.monitor.snapshot import Snapshot
 
-# The measures that later ones are compared with.
+# The measures of the baseline that later ones are compared with.
 _COMPARED, _PROFILES = ("gate_maps", "heads"), "gate_profile/"
 _BASELINE, _LAST = "baseline.npz", "last.npz"
 
 
-class Course:
+class History:
     """The baseline of a training and the last snapshots that were measured.
+
+    Made by `History.begin` or `History.resume`. A killed training leaves its files whole: each is
+    written under another name and then renamed, so there is the old one or the new one, never a
+    part of one. They hold numbers and texts only, and no code.
 
     Attributes:
         baseline: the `Snapshot` before training, or None where it isn't known.
-        last: the last `Snapshot`, or None.
-        before: the one before that, or None.
-        scalars: the last one's scalars, a dict from name to float.
+        last: the `Snapshot` that the next one is compared with, or None.
+        before: the one that the last one was compared with, or None.
+        scalars: those of the snapshot measured last, a dict from name to float; empty where
+            measuring it has failed.
+        logged: of a resumed training, the last step before it that was logged; None where that
+            isn't known.
+        is_continued: whether an earlier fit of the same callback has left its last snapshot.
     """
 
-    def __init__(self):
-        self._kept = None
-        self.scalars = {}
-        self.forget()
+    def __init__(self, log_dir, monitor, *, baseline=None, last=None, scalars=None, recent=None):
+        self._log_dir, self._monitor = log_dir, monitor
+        self._identity = _identity_of(monitor)
+        # The heatmaps of the last two steps that were kept, by their steps.
+        self._recent = recent or {}
+        self.baseline, self.last, self.before = baseline, last, None
+        self.scalars = scalars or {}
+        self.logged, self.is_continued = None, last is not None
 
-    def forget(self):
-        """Forgets all snapshots."""
-        self.baseline = self.last = self.before = None
+    @classmethod
+    def begin(cls, log_dir, monitor):
+        """Returns the history of a new training; the state of the model now is its baseline.
 
-    def attach(self, log_dir, monitor):
-        """Says where snapshots are kept, and of which `ProbeMonitor` they are."""
-        self._kept = KeptState(log_dir, monitor)
+        Args:
+            log_dir: path of the log directory.
+            monitor: the `ProbeMonitor` that takes the snapshots.
+        """
+        history = cls(log_dir, monitor, baseline=monitor.snapshot())
+        history._take(history.baseline)
+        return history
 
-    def measure(self, snapshot):
-        """Takes a snapshot, and its scalars by comparison with the baseline and the last one."""
-        self.scalars = snapshot_scalars(snapshot, baseline=self.baseline, last=self.last)
-        self.before, self.last = self.last, snapshot
+    @classmethod
+    def resume(cls, log_dir, monitor, *, epoch, earlier=None):
+        """Returns the history of a training that goes on at an epoch; measures nothing.
 
-    def resume(self, epoch):
-        """Takes up what was kept before an epoch, where this object doesn't know it.
+        What no earlier fit has left is read from the files beside the log. A file of another
+        model or of other options counts as missing.
 
-        Returns:
-            the last step below `epoch` that was logged, or None where that isn't known. Its
-            snapshot is `last` now, unless there was one.
+        Args:
+            log_dir: path of the log directory.
+            monitor: the `ProbeMonitor` that takes the snapshots.
+            epoch: integer, the first epoch.
+            earlier: the `History` of an earlier fit of the same model, or None.
 
         Raises:
-            ValueError: what was kept is of other probes.
+            ValueError: a file is of other probes.
         """
-        kept = self._kept.last(epoch)
-        if self.baseline is None:
-            self.baseline = self._kept.baseline()
-        if kept is None:
-            return None
-        if self.last is None:
-            self.last = kept[1]
-        return kept[0]
+        identity = _identity_of(monitor)
+        recent = _recent_heat(_read(log_dir, _LAST, identity) or {})
+        known = [] if earlier is None else [earlier.baseline, earlier.last, earlier.scalars]
+        baseline, last, scalars = known or (None, None, None)
+        if baseline is None:
+            baseline = _baseline_of(_read(log_dir, _BASELINE, identity))
+        history = cls(
+            log_dir, monitor, baseline=baseline, last=last, scalars=scalars, recent=recent
+        )
+        history.logged = max((step for step in recent if step < epoch), default=None)
+        if last is None and history.logged is not None:
+            history.last = Snapshot(recent[history.logged], np.float32([]), None, None)
+        return history
+
+    def measure(self, *, is_logged=True):
+        """Returns a `Snapshot` of the model now; its scalars are in `scalars` then.
+
+        Args:
+            is_logged: whether it will be logged. If not, and another one was logged before, the
+                next one is compared with that one.
+        """
+        self.scalars = {}
+        snapshot = self._monitor.snapshot()
+        self._take(snapshot, is_logged=is_logged)
+        return snapshot
 
     def keep(self, step, snapshot):
-        """Keeps a snapshot that has been logged, for a training that is started again.
+        """Writes the files beside the log, after all of a step has been logged.
+
+        The heatmaps of the step before are kept too: a training may be resumed one epoch earlier.
 
         Raises:
-            OSError: it can't be written; also `tf.errors.OpError`.
+            OSError: a file can't be written; also `tf.errors.OpError`.
         """
         if snapshot is self.baseline:
-            self._kept.keep_baseline(snapshot)
-        self._kept.keep_last(step, snapshot)
-
-
-class KeptState:
-    """The baseline of a log and its last heatmaps, in files that a killed training leaves whole.
-
-    A file is written under another name and then renamed, so that there is the old one or the new
-    one, never a part of one. They hold numbers and texts only, and no code.
-
-    Args:
-        log_dir: path of the log directory.
-        monitor: the `ProbeMonitor` whose snapshots are kept.
-    """
-
-    def __init__(self, log_dir, monitor):
-        self._folder, self._log_dir = os.path.join(log_dir, RUN), log_dir
-        # As it is after it was read.
-        self._identity = json.loads(json.dumps(monitor.identity(), default=str))
-        self._recent = {}
-
-    def keep_baseline(self, snapshot):
-        """Keeps the state before training.
-
-        Raises:
-            OSError: the file can't be written; also `tf.errors.OpError`.
-        """
-        arrays = {f"heat/{method}": heat for method, heat in snapshot.heat.items()}
-        arrays["entropy"] = snapshot.entropy
-        arrays |= {
-            f"measures/{name}": values
-            for name, values in snapshot.measures.items()
-            if name in _COMPARED or name.startswith(_PROFILES)
-        }
-        self._recent = {}
-        self._write(_BASELINE, {"identity": json.dumps(self._identity), **arrays})
-
-    def keep_last(self, step, snapshot):
-        """Keeps the heatmaps of a step after all of it has been logged; raises the same.
-
-        The step before is kept too: a training may be taken up again one epoch earlier.
-        """
+            self._recent = {}
+            self._write(_BASELINE, _baseline_arrays(snapshot))
         before = {known: heat for known, heat in self._recent.items() if known < step}
-        latest = dict(sorted(before.items())[-1:])
-        self._recent = {**latest, step: snapshot.heat}
+        self._recent = {**dict(sorted(before.items())[-1:]), step: snapshot.heat}
         arrays = {
             f"{number}/{method}": maps
             for number, heat in self._recent.items()
             for method, maps in heat.items()
         }
-        self._write(_LAST, {"identity": json.dumps(self._identity), **arrays})
+        self._write(_LAST, arrays)
 
-    def baseline(self):
-        """Returns the `Snapshot` of the baseline, as far as drift needs it, or None.
-
-        None where it wasn't kept, or is of another model or of other options.
-
-        Raises:
-            ValueError: it is of other probes.
-        """
-        arrays = self._read(_BASELINE)
-        if arrays is None:
-            return None
-        heat = _by_prefix(arrays, "heat/")
-        measures = _by_prefix(arrays, "measures/")
-        return Snapshot(heat, arrays["entropy"], None, None, measures=measures)
-
-    def last(self, before):
-        """Returns the last step below `before` that was logged and a `Snapshot` of it, or None.
-
-        Raises:
-            ValueError: it is of other probes.
-        """
-        arrays = self._read(_LAST) or {}
-        self._recent = {
-            int(step): _by_prefix(arrays, f"{step}/")
-            for step in {name.split("/")[0] for name in arrays}
-        }
-        known = [step for step in self._recent if step < before]
-        if not known:
-            return None
-        return max(known), Snapshot(self._recent[max(known)], np.float32([]), None, None)
-
-    def _read(self, name):
-        """Returns what a file holds, a dict of arrays, or None."""
-        path = os.path.join(self._folder, name)
-        try:
-            with tf.io.gfile.GFile(path, "rb") as file:
-                data = io.BytesIO(file.read())
-            with np.load(data, allow_pickle=False) as found:
-                arrays = dict(found)
-            identity = json.loads(str(arrays.pop("identity")))
-            probes = identity["probes"]
-        # What NumPy raises for a file that is none of its own is of several kinds.
-        except Exception:
-            return None
-        if probes != self._identity["probes"]:
-            must = f"the images that the log in {self._log_dir!r} was begun with"
-            remedy = "Pass the same ones, or another `log_dir` for a new run."
-            raise ValueError(message("probes", must, "other images", remedy))
-        return arrays if identity == self._identity else None
+    def _take(self, snapshot, *, is_logged=True):
+        """Sets the scalars of a snapshot, and which one the next is compared with."""
+        self.scalars = snapshot_scalars(snapshot, baseline=self.baseline, last=self.last)
+        if is_logged or self.last is None:
+            self.before, self.last = self.last, snapshot
 
     def _write(self, name, arrays):
+        """Writes a file under another name, and renames it."""
         data = io.BytesIO()
-        np.savez(data, **arrays)
-        path = os.path.join(self._folder, name)
+        np.savez(data, identity=json.dumps(self._identity), **arrays)
+        path = os.path.join(self._log_dir, RUN, name)
         unfinished = f"{path}.{os.getpid()}.unfinished"
         with tf.io.gfile.GFile(unfinished, "wb") as file:
             file.write(data.getvalue())
         tf.io.gfile.rename(unfinished, path, overwrite=True)
 
 
+def _identity_of(monitor):
+    """Returns what snapshots must have in common to be compared, as it is read from a file."""
+    return json.loads(json.dumps(monitor.identity(), default=str))
+
+
+def _read(log_dir, name, identity):
+    """Returns what a file holds, a dict of arrays; None if it is missing or of another identity."""
+    path = os.path.join(log_dir, RUN, name)
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            data = io.BytesIO(file.read())
+        with np.load(data, allow_pickle=False) as found:
+            arrays = dict(found)
+        kept = json.loads(str(arrays.pop("identity")))
+        probes = kept["probes"]
+    # NumPy raises errors of several kinds for a file that is none of its own.
+    except Exception:
+        return None
+    if probes != identity["probes"]:
+        must = f"the images that the log in {log_dir!r} was begun with"
+        remedy = "Pass the same ones, or another `log_dir` for a new run."
+        raise ValueError(message("probes", must, "other images", remedy))
+    return arrays if kept == identity else None
+
+
+def _baseline_arrays(snapshot):
+    """Returns what the baseline's file holds of a `Snapshot`, a dict of arrays."""
+    measures = {
+        f"measures/{name}": values
+        for name, values in snapshot.measures.items()
+        if name in _COMPARED or name.startswith(_PROFILES)
+    }
+    heat = {f"heat/{method}": maps for method, maps in snapshot.heat.items()}
+    return {**heat, "entropy": snapshot.entropy, **measures}
+
+
+def _baseline_of(arrays):
+    """Returns the `Snapshot` of the baseline's file, as far as drift needs it, or None."""
+    if arrays is None:
+        return None
+    heat, measures = _by_prefix(arrays, "heat/"), _by_prefix(arrays, "measures/")
+    return Snapshot(heat, arrays["entropy"], None, None, measures=measures)
+
+
+def _recent_heat(arrays):
+    """Returns the heatmaps of the other file, a dict from step to a dict from method to array."""
+    steps = {name.split("/")[0] for name in arrays}
+    return {int(step): _by_prefix(arrays, f"{step}/") for step in steps}
+
+
 def _by_prefix(arrays, prefix):
+    """Returns the arrays whose names begin with a prefix, a dict from the rest of the name."""
     return {
         name.removeprefix(prefix): values
         for name, values in arrays.items()

@@ -1,4 +1,4 @@
-"""How much of a training's time logging may take."""
+"""`TimeBudget`: the share of a training's time that logging may take."""
 
 import numbers
 
@@ -6,9 +6,9 @@ from keras_attnviz._checks import message
 
 
 class TimeBudget:
-    """Tells whether logging once more stays within its share of the training's time.
+    """Decides whether logging once more stays within its share of the training's time.
 
-    The first time is always allowed: before it nothing is known of what it takes.
+    The first time is always allowed, because nothing is known yet of how long logging takes.
 
     Args:
         max_overhead: None for no limit, or a number in (0, 1], the largest share of the time.
@@ -29,7 +29,7 @@ class TimeBudget:
         self.restart()
 
     def restart(self):
-        """Forgets all that was measured."""
+        """Forgets all measured times."""
         self._trained = self._spent = self._once = 0.0
         self._left_out = 0
 
@@ -40,23 +40,23 @@ class TimeBudget:
         return self._spent / total if total else 0.0
 
     def trained(self, seconds):
-        """Takes note of training, without logging."""
+        """Adds seconds of training, without logging."""
         self._trained += seconds
 
     def logged(self, seconds):
-        """Takes note of logging."""
+        """Adds seconds of logging."""
         self._spent += seconds
         self._once = seconds
 
     def allows(self):
-        """Tells whether logging once more, as long as the last time, stays within the share."""
+        """Returns whether logging once more, as long as the last time, stays within the share."""
         if self.max_overhead is None or not self._spent:
             return True
         spent = self._spent + self._once
         return spent <= self.max_overhead * (self._trained + spent)
 
     def admits(self, epoch, say=print):
-        """Tells whether an epoch is to be logged; says a line at the first that isn't."""
+        """Returns whether an epoch is to be logged; says one line at the first that isn't."""
         if self.allows():
             return True
         if not self._left_out:

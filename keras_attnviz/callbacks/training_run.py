@@ -1,33 +1,34 @@
-"""One fit's part of a log: begun or taken up again, epoch by epoch, and what is missing in it."""
+"""One training run: a fit's part of a log, begun or resumed, epoch by epoch to its end."""
 
 import contextlib
 import warnings
 
+from keras_attnviz.callbacks.history import History
 from keras_attnviz.log.event_writer import has_log
 
 
-class ProbeRun:
+class TrainingRun:
     """Measures a monitor's probes and logs them from the first epoch of a fit to its last.
 
     Args:
         log_dir: path of the log directory.
         monitor: the `ProbeMonitor`.
         log: the `ProbeLog`, or the `NoLog` of a worker that doesn't write.
-        course: the `Course`, which may know earlier fits of the same model.
         names: sequence of the probes' names.
         faithfulness: a `ProbeFaithfulness`, or None.
         is_chief: whether this worker writes, keeps what a resumed training must know, and speaks.
+        earlier: the `History` of an earlier fit of the same model, or None.
 
     Attributes:
         log: the log.
         logged: the last epoch that was logged or tried, or None.
+        history: the `History`; before `begin` the earlier fit's, or None.
     """
 
-    def __init__(self, log_dir, monitor, log, course, *, names, faithfulness, is_chief):
-        self._log_dir, self._monitor, self._course = log_dir, monitor, course
-        self._names = names
+    def __init__(self, log_dir, monitor, log, *, names, faithfulness, is_chief, earlier=None):
+        self._log_dir, self._monitor, self._names = log_dir, monitor, names
         self._faithfulness, self._is_chief = faithfulness, is_chief
-        self.log, self.logged = log, None
+        self.log, self.logged, self.history = log, None, earlier
         self._faithful, self._missing, self._told = {}, [], set()
 
     def scalar_names(self):
@@ -37,7 +38,7 @@ class ProbeRun:
 
     def scalars(self):
         """Returns the scalars that were measured last, a dict from name to float."""
-        return {**self._faithful, **self._course.scalars}
+        return {**self._faithful, **self.history.scalars}
 
     def say(self, text):
         """Prints a line, once among all workers."""
@@ -45,7 +46,7 @@ class ProbeRun:
             print(text)
 
     def begin(self, epoch, *, is_due):
-        """Opens the log and takes the baseline, or takes up a log where a training has ended.
+        """Opens the log and takes the baseline, or goes on in a log where a training has ended.
 
         Args:
             epoch: the first epoch.
@@ -54,25 +55,22 @@ class ProbeRun:
         Raises:
             ValueError: the log directory can't be written, or its log is of other probes.
         """
-        course = self._course
-        course.attach(self._log_dir, self._monitor)
-        if epoch > 0 and (course.baseline is not None or has_log(self._log_dir)):
+        is_known = self.history is not None and self.history.baseline is not None
+        if epoch > 0 and (is_known or has_log(self._log_dir)):
             self._resume(epoch, is_due)
             return
-        course.forget()
+        self.history = None
         self.log.open(epoch - 1)
-        course.baseline = snapshot = self._monitor.snapshot()
-        course.measure(snapshot)
+        self.history = History.begin(self._log_dir, self._monitor)
+        snapshot = self.history.baseline
         self._write(epoch - 1, f"before epoch {epoch + 1}", snapshot)
-        self._tell_of_no_pattern(snapshot)
+        self._warn_of_no_pattern(snapshot)
 
     def log_epoch(self, epoch):
         """Measures and logs; whatever fails becomes a warning, because training must go on."""
         self.logged = epoch
-        self._course.scalars = {}
         try:
-            snapshot = self._monitor.snapshot()
-            self._course.measure(snapshot)
+            snapshot = self.history.measure()
             if not self.log.is_open:
                 self.log.open(epoch)
             self._write(epoch, f"after epoch {epoch + 1}", snapshot)
@@ -88,7 +86,7 @@ class ProbeRun:
             with contextlib.suppress(Exception):
                 self.log.close()
         else:
-            self._tell_of_no_pattern(snapshot)
+            self._warn_of_no_pattern(snapshot)
 
     def end(self):
         """Closes the log, and warns of the steps that are missing in it."""
@@ -102,46 +100,45 @@ class ProbeRun:
 
     def _resume(self, epoch, is_due):
         """Goes on in a log at an epoch."""
-        course, is_known = self._course, self._course.last is not None
-        logged = course.resume(epoch)
-        if course.baseline is None and self._is_chief:
+        history = self.history = History.resume(
+            self._log_dir, self._monitor, epoch=epoch, earlier=self.history
+        )
+        if history.baseline is None and self._is_chief:
             _warn(
                 f"Training goes on at epoch {epoch + 1} in {self._log_dir!r}, whose baseline is "
                 "of another model or of other options, or wasn't kept: `drift_from_baseline` is "
                 "left out."
             )
-        if is_known:
+        if history.is_continued:
             self.log.open(epoch)
             return
         # With a new callback, where a killed training is started again. The state now is that after
         # the epoch before, which it may not have come to log.
+        logged = history.logged
         is_missing = logged is not None and logged < epoch - 1 and is_due
         self.log.open(epoch - 1 if is_missing else epoch)
-        snapshot, last = self._monitor.snapshot(), course.last
-        course.measure(snapshot)
+        snapshot = history.measure(is_logged=is_missing)
         if is_missing:
             self._write(epoch - 1, f"after epoch {epoch}", snapshot)
-        elif logged is not None:
-            course.last = last
-        self._tell_of_no_pattern(snapshot)
+        self._warn_of_no_pattern(snapshot)
 
     def _write(self, step, moment, snapshot):
         """Writes a snapshot, with its faithfulness where that is due, and keeps it."""
-        course, scalars = self._course, self._course.scalars
+        history, scalars = self.history, self.history.scalars
         measure = self._faithfulness
-        if measure is not None and (snapshot is course.baseline or measure.is_due(step)):
+        if measure is not None and (snapshot is history.baseline or measure.is_due(step)):
             self._faithful = measure.scalars(snapshot)
             scalars = {**scalars, **self._faithful}
         self.log.write(
-            step, moment, snapshot, scalars, baseline=course.baseline, last=course.before
+            step, moment, snapshot, scalars, baseline=history.baseline, last=history.before
         )
         if self._is_chief:
             self._keep(step, snapshot)
 
     def _keep(self, step, snapshot):
-        """Keeps what a training that is started again must know; what fails is told once."""
+        """Keeps what a resumed training must know; warns once if that fails."""
         try:
-            self._course.keep(step, snapshot)
+            self.history.keep(step, snapshot)
         except Exception as error:
             if "kept" not in self._told:
                 self._told.add("kept")
@@ -151,7 +148,7 @@ class ProbeRun:
                     "started again may lack drift from the baseline."
                 )
 
-    def _tell_of_no_pattern(self, snapshot):
+    def _warn_of_no_pattern(self, snapshot):
         """Warns once a method of heatmaps that show nothing."""
         if not self._is_chief:
             return

@@ -1,4 +1,4 @@
-"""What the command `keras-attnviz` takes; no import of TensorFlow, so that `--help` is fast."""
+"""Arguments of the command `keras-attnviz`; imports no TensorFlow, so `--help` is fast."""
 
 import argparse
 
@@ -29,7 +29,7 @@ _WEIGHTS_HELP = (
 
 
 def parse(argv=None):
-    """Returns the arguments of a command line; ends the process where it can't be read."""
+    """Returns the arguments of a command line; ends the process if they are wrong."""
     top = parser()
     found = top.parse_args(argv)
     if found.command == "explain":

@@ -1,4 +1,9 @@
-"""TensorBoard on a log directory, so that no epoch's picture is left out."""
+"""The subcommand `board`: TensorBoard on a log directory, with the pictures of every epoch.
+
+TensorBoard finds a free port itself, but only as it starts. A port is sought here because a demo
+must know before minutes of training that the port asked for is taken, and because the address is
+printed before TensorBoard has loaded.
+"""
 
 import errno
 import os
@@ -15,8 +20,8 @@ _PICTURES_KEPT = 100_000
 def free_port(port=None, *, default=DEFAULT_PORT, host="localhost"):
     """Returns a port on which TensorBoard can listen.
 
-    Where no port is asked for and the default one is taken, it returns a free one and says so in
-    one printed line.
+    If no port is asked for and the default one is taken, this returns a free one and prints a line
+    about it.
 
     Args:
         port: integer in [0, 65535] that the user asks for; 0 lets the system choose when
@@ -45,8 +50,8 @@ def free_port(port=None, *, default=DEFAULT_PORT, host="localhost"):
 def serve(log_dir, *, port=None, host="localhost"):
     """Replaces this process by TensorBoard on a log directory; does not return.
 
-    By default TensorBoard keeps ten pictures of a series, chosen at random; here it keeps all. Of
-    the Attention tab's data it keeps all in any case: `tb_plugin.loader` sees to that.
+    By default TensorBoard keeps ten pictures of a series, chosen at random; here it keeps all. It
+    always keeps all data of the Attention tab, because `tb_plugin.loader` makes it.
 
     Args:
         log_dir: path of an existing directory.
@@ -87,7 +92,7 @@ def _check_port(port):
 
 
 def _listening_error(port, host):
-    """Returns the `OSError` that keeps one from listening, or None."""
+    """Returns the `OSError` that prevents listening on a port, or None."""
     with socket.socket(_family(host)) as listener:
         if os.name == "posix":
             # As TensorBoard does: a port that was served a moment ago is free.

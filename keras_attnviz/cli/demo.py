@@ -1,6 +1,6 @@
-"""The demo: a pretrained ViT learns to tell broken solar cells from whole ones.
+"""The subcommand `demo`: a pretrained ViT learns to tell broken solar cells from whole ones.
 
-It goes the way of `keras-attnviz fit`; only the pictures and the settings are given here.
+It does what `keras-attnviz fit` does; this module only holds the pictures and the settings.
 """
 
 from pathlib import Path
@@ -44,8 +44,8 @@ def run_demo(
 ):
     """Fine-tunes the pretrained ViT-S/14 on photographs of solar cells and logs its attention.
 
-    The pretrained weights and the photographs are fetched and converted at the first call, and
-    kept in the cache folder.
+    The first call downloads and converts the weights, and copies the photographs; both stay in the
+    cache folder.
 
     Args:
         log_dir: directory for the logs, the history and the model, as in `fine_tune`.

@@ -1,4 +1,4 @@
-"""Photographs of solar cells as class folders, out of the package `elpv-dataset`.
+"""The ELPV data set: photographs of solar cells from the package `elpv-dataset`, as class folders.
 
 The data set holds 2,624 electroluminescence photographs, 300 x 300 grey, of functional and
 defective solar cells; experts gave each a probability of being defective. Data license:

@@ -1,6 +1,6 @@
-"""The command `keras-attnviz`.
+"""The command `keras-attnviz`: its subcommands and exit codes.
 
-TensorFlow is imported inside the subcommands alone, so that `--help` answers at once.
+Only the subcommands import TensorFlow, so `--help` answers at once.
 """
 
 import os
@@ -20,8 +20,8 @@ INTERRUPTED = 130
 def main(argv=None):
     """Runs the command line; returns the exit code.
 
-    An error that this package raises itself, about an argument or a file, becomes one line on
-    stderr and the exit code 2. Whatever else goes wrong keeps its traceback.
+    An error that this package raises about an argument or a file becomes one line on stderr and the
+    exit code 2. Any other error keeps its traceback.
     """
     # Of TensorFlow's own messages only errors, unless the user wants them all.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -127,7 +127,7 @@ def _rollout_options(arguments):
 
 
 def _given_rollout_options(arguments):
-    """Returns those that differ from rollout's own, as other methods haven't all of them."""
+    """Returns the options that differ from rollout's defaults; other methods lack some of them."""
     own = {"head_fusion": "mean", "discard_ratio": 0.0, "start_layer": 0}
     options = _rollout_options(arguments)
     return {name: value for name, value in options.items() if value != own[name]}
@@ -143,7 +143,7 @@ def _user_error(text):
 
 
 def _printable(text):
-    """Returns a text without what would steer a terminal: of files, servers and class names."""
+    """Returns a text without control characters; names of files and classes may hold some."""
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 

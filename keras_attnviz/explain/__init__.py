@@ -1,1 +1,44 @@
-"""Pictures to predictions and heatmaps, one by one or a whole data set."""
+"""Pictures to predictions and heatmaps, one by one or a whole data set.
+
+Public names are imported on first use: `explain` needs vit-keras, `RolloutModel` does not.
+"""
+
+import importlib
+import sys
+import types
+
+_HOMES = {
+    "RolloutModel": "explain.rollout_model",
+    "draw": "drawing.figure",
+    "explain": "explain.explain_pictures",
+    "explain_dataset": "explain.explain_dataset",
+    "explain_folder": "explain.explain_folder",
+    "open_model": "explain.explain_pictures",
+}
+
+__all__ = sorted(_HOMES)
+
+
+class _Room(types.ModuleType):
+    """This package; a name that a function and a module share stands for the function."""
+
+    def __setattr__(self, name, value):
+        # The import of `explain.explain_dataset` sets that module as an attribute of this package.
+        if name in _HOMES and isinstance(value, types.ModuleType):
+            return
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Room
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"keras_attnviz.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *_HOMES})

@@ -1,38 +1,29 @@
-"""What the Attention tab shows, read back from event files as arrays."""
+"""`AttentionLog`: what the Attention tab shows, as arrays; `read_log` reads one back."""
 
 import dataclasses
-import glob
 import math
 import os
 
 import numpy as np
-from tensorboard.compat.proto import event_pb2
 
 from keras_attnviz._checks import message
 from keras_attnviz.log.deduplication import reference
-from keras_attnviz.log.event_reader import events_in
 from keras_attnviz.log.event_writer import RUN
+from keras_attnviz.log.run_records import run_records
 from keras_attnviz.tb_plugin import metadata
-from keras_attnviz.tb_plugin.packing import PackingError, dequantize, unpack
-from keras_attnviz.tb_plugin.validation import (
-    NewerFormatError,
-    UnreadableError,
-    check_epoch,
-    read_heat,
-    read_setup,
-)
+from keras_attnviz.tb_plugin.packing import dequantize, unpack
 
 
 @dataclasses.dataclass(frozen=True)
 class AttentionLog:
-    """A log of the Attention tab. All attention is in times uniform attention.
+    """A log of the Attention tab. All attention is a multiple of uniform attention.
 
     Args:
         setup: dict, see docs/log-format.md.
         pictures: list of bytes, each probe's picture as PNG.
         steps: int array `[steps]`, ascending; the baseline stands before the first epoch's.
-        records: dict from step to a dict from tag to the bytes that were logged.
-        problems: list of texts, what could not be read.
+        records: dict from step to a dict from tag to a list of bytes, the blobs as logged.
+        problems: list of texts, one for each thing that could not be read.
     """
 
     setup: dict
@@ -58,7 +49,7 @@ class AttentionLog:
         return {name: np.stack([arrays[name] for arrays in found]) for name in names}
 
     def series(self, name):
-        """Returns a metric at all steps, float32 `[steps, ...]`, axes as the setup says.
+        """Returns a metric at all steps, float32 `[steps, ...]`; the setup lists its axes.
 
         Raises:
             ValueError: the log has no metric of that name.
@@ -76,7 +67,7 @@ class AttentionLog:
     def heatmaps(self, method="rollout"):
         """Returns the heatmaps, float32 `[steps, probes, grid_height, grid_width]`.
 
-        Those of videos are contact sheets, see docs/log-format.md, here and below.
+        The maps of videos are contact sheets here and below, see docs/log-format.md.
         """
         self._check_method(method)
         tag = metadata.heat_tag(method)
@@ -84,7 +75,7 @@ class AttentionLog:
         return np.stack([_values(self._record(step, tag), "heat", shape) for step in self.steps])
 
     def heads(self, step, probe):
-        """Returns what the read-out attends to in each layer and head.
+        """Returns the read-out's attention in each layer and head.
 
         Args:
             step: one of `steps`.
@@ -104,7 +95,7 @@ class AttentionLog:
         return found
 
     def token_maps(self, step, probe, method="rollout"):
-        """Returns where the patches attend.
+        """Returns the attention from every patch to every patch.
 
         Args:
             step: one of `steps`.
@@ -112,21 +103,21 @@ class AttentionLog:
             method: one of the setup's `methods`.
 
         Returns:
-            float32 array `[height, width, height, width]` on `token_grid`, from the first two to
-            the last two.
+            float32 array `[height, width, height, width]` on `token_grid`: the patch at the first
+            two indices attends to the one at the last two.
         """
         self._check_method(method)
         data = self._whole(step, metadata.tokens_tag(method), self._index(probe))
         return _values(data, "tokens", tuple(self.setup["token_grid"] * 2))
 
     def full_attention(self, step, probe, layer):
-        """Returns where the patches attend in each head of one layer.
+        """Returns the attention from every patch to every patch in each head of one layer.
 
         Returns:
             float32 array `[heads, height, width, height, width]` on `token_grid`.
 
         Raises:
-            ValueError: that was not logged for the probe, or not at that step.
+            ValueError: whole attention was not logged for the probe, or not at that step.
         """
         chosen = (self.setup["full"] or {"probes": []})["probes"]
         index, layers = self._index(probe), len(self.setup["layers"])
@@ -139,14 +130,14 @@ class AttentionLog:
         return _values(self._whole(step, metadata.FULL_TAG, blob), "full", shape)
 
     def unchanged_since(self, step):
-        """Returns since when each layer's heads have been the same for all probes.
+        """Returns the step since which each layer's heads have been the same for all probes.
 
         Args:
             step: one of `steps`.
 
         Returns:
             list of steps, bottom layer first: `step` itself where the layer has just changed, else
-            an earlier one of the same event file. None if the log doesn't say: those of version 1.
+            an earlier one of the same event file. None for logs of version 1, which don't hold it.
         """
         _, fields = unpack(self._record(step, metadata.EPOCH_TAG))
         return fields.get("since")
@@ -219,7 +210,7 @@ class AttentionLog:
 def read_log(log_dir):
     """Returns what `AttentionRolloutCallback` has logged for the Attention tab.
 
-    Of a training that was resumed, what it repeated is given as logged last.
+    Where a resumed training has repeated epochs, the ones logged last are given.
 
     Args:
         log_dir: path of the log directory that the callback was given, or of its run
@@ -233,78 +224,16 @@ def read_log(log_dir):
     """
     log_dir = os.fspath(log_dir)
     run = os.path.join(log_dir, RUN)
-    folder = run if os.path.isdir(run) else log_dir
-    paths = sorted(glob.glob(os.path.join(glob.escape(folder), "*tfevents*")))
-    records, problems = {}, []
-    for path in paths:
-        _read_file(path, records, problems)
-    setups = [
-        tags[metadata.SETUP_TAG]
-        for _, tags in sorted(records.items())
-        if metadata.SETUP_TAG in tags
-    ]
-    setup, pictures = _last_setup(setups, folder, problems)
+    setup, pictures, records, problems = run_records(run if os.path.isdir(run) else log_dir)
     if setup is None:
         must = "a directory that `AttentionRolloutCallback` has logged into"
         raise ValueError(message("log_dir", must, log_dir, "\n".join(problems)))
-    for step, tags in records.items():
-        _leave_out_unfit(step, tags, setup, problems)
     steps = sorted(step for step, tags in records.items() if metadata.EPOCH_TAG in tags)
     return AttentionLog(setup, pictures, np.array(steps), records, problems)
 
 
-def _last_setup(setups, folder, problems):
-    """Returns the setup logged last and its pictures; an earlier one where that can't be read."""
-    for blobs in reversed(setups):
-        try:
-            return read_setup(blobs[0]), list(blobs[1:])
-        except NewerFormatError as error:
-            raise ValueError(f"The log in {folder!r} can't be read: {error}.") from error
-        except UnreadableError as error:
-            problems.append(f"{metadata.SETUP_TAG}: {error}")
-    return None, []
-
-
-def _leave_out_unfit(step, tags, setup, problems):
-    """Removes the records of a step that don't fit the setup, as the Attention tab does."""
-    checks = {metadata.EPOCH_TAG: check_epoch}
-    checks |= {metadata.heat_tag(method): read_heat for method in setup["methods"]}
-    for tag, check in checks.items():
-        try:
-            if tag in tags:
-                check(tags[tag][0], step=step, setup=setup)
-        except UnreadableError as error:
-            problems.append(f"{tag} at step {step}: {error}")
-            del tags[tag]
-
-
-def _read_file(path, records, problems):
-    """Adds a file's records to a dict from step to tag to a list of bytes."""
-    for event in events_in(path, problems):
-        if event.session_log.status == event_pb2.SessionLog.START:
-            for step in [step for step in records if step >= event.step]:
-                del records[step]
-        for value in event.summary.value:
-            if value.tag.startswith(metadata.TAGS):
-                _keep(records, event.step, value, problems)
-
-
-def _keep(records, step, value, problems):
-    # Not by way of an array, whose shape may claim any number of copies of one text.
-    blobs = list(value.tensor.string_val)
-    try:
-        if not blobs:
-            raise PackingError("it is empty")
-        if value.tag != metadata.SETUP_TAG:
-            for blob in blobs:
-                unpack(blob)
-        records.setdefault(step, {})[value.tag] = blobs
-    except PackingError as error:
-        problems.append(f"{value.tag} at step {step}: {error}")
-
-
 def _values(data, name, shape):
-    """Returns a record's values as an array of a shape that the setup tells."""
+    """Returns a record's values, float32 of a shape that follows from the setup."""
     arrays, _ = unpack(data)
     codes, highest = arrays.get(name), arrays.get(f"{name}/highest")
     fits = codes is not None and codes.dtype == np.uint8 and codes.size == math.prod(shape)

@@ -1,4 +1,4 @@
-"""What has not changed in the log isn't written again: what that is, and how it is read."""
+"""Deduplication of the log: parts that have not changed are written once, and referred to."""
 
 import dataclasses
 import hashlib
@@ -11,13 +11,13 @@ from keras_attnviz.tb_plugin.packing import PackingError, pack, unpack
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What a record's parts, layers for example, are the same as.
+    """A step's parts of a record, layers for example, compared with earlier steps.
 
     Args:
-        since: list of steps, since which each part has been the same.
-        is_kept: whether the parts are to be written as the kept ones, too.
-        kept: step of the kept parts that hold what has not changed, or None.
-        changed: list of the indices of the parts that have to be written.
+        since: list of steps, one for each part: since when it has been the same.
+        is_kept: whether all parts must also be written as kept ones at this step.
+        kept: step of the kept parts that this step refers to, or None.
+        changed: list of the indices of the parts that must be written at this step.
     """
 
     since: list
@@ -26,22 +26,22 @@ class Comparison:
     changed: list
 
     def header(self, changed):
-        """Returns the header's fields of a blob that holds these parts alone, a dict."""
+        """Returns the header's fields of a blob that holds only these parts, a dict."""
         return {} if self.kept is None else {"layers": changed, "kept": self.kept}
 
 
-class Unchanged:
+class Deduplicator:
     """Compares the parts of a tag's records over the steps of one log file, by 128-bit digests.
 
-    What stays the same from one step to the next is kept, once; later records refer to it. So
-    there is at most one kept record for each change of what stays the same.
+    Parts that stay the same from one step to the next are kept once, and later records refer to
+    them. So there is at most one kept record for each change in which parts stay the same.
     """
 
     def __init__(self):
         self._last = self._kept = self._kept_step = self._since = None
 
     def compare(self, step, parts):
-        """Returns the `Comparison` of the parts that are to be written at a step.
+        """Returns the `Comparison` of a step's parts with those of earlier steps.
 
         Args:
             step: integer, above those before.
@@ -66,7 +66,7 @@ class Unchanged:
 
 
 def write_layers(writer, step, tag, arrays, compared, *, rows):
-    """Writes blobs of all layers, one a probe, each with the layers that have changed.
+    """Writes one blob for each probe, with the layers that have changed.
 
     Args:
         writer: `AttentionWriter`.
@@ -94,17 +94,17 @@ def write_layers(writer, step, tag, arrays, compared, *, rows):
     writer.blobs(step, tag, found)
 
 
-def write_blobs(writer, step, tag, arrays, unchanged):
-    """Writes blobs, of which those that have not changed hold no arrays.
+def write_blobs(writer, step, tag, arrays, deduplicator):
+    """Writes blobs; a blob that has not changed holds no arrays.
 
     Args:
         writer: `AttentionWriter`.
         step: integer.
         tag: text.
         arrays: list of dicts from name to array, one a blob.
-        unchanged: the tag's `Unchanged`.
+        deduplicator: the tag's `Deduplicator`.
     """
-    compared = unchanged.compare(step, [list(each.values()) for each in arrays])
+    compared = deduplicator.compare(step, [list(each.values()) for each in arrays])
     if compared.is_kept:
         writer.blobs(step, kept_tag(tag), [pack(each, step=step) for each in arrays])
     changed, nothing = set(compared.changed), _nothing(step, compared)
@@ -113,25 +113,27 @@ def write_blobs(writer, step, tag, arrays, unchanged):
 
 
 def _digest(array):
+    """Returns the digest of an array's bytes."""
     return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).digest()
 
 
 def _nothing(step, compared):
+    """Returns a record without arrays, which refers to the kept one for everything."""
     return pack({}, step=step, **compared.header([]))
 
 
 def reference(data, *, layers):
-    """Returns what a blob refers to: `(kept, changed)`, or None where it is whole.
+    """Returns the reference in a blob, `(kept, changed)`; None for a blob that is whole.
 
     Args:
         data: bytes, a packed record.
-        layers: how many layers it may hold.
+        layers: number of layers that the blob may hold.
 
     Returns:
-        the step of the kept record, and a list of the layers that the blob holds itself.
+        the step of the kept record, and a list of the layers that the blob itself holds.
 
     Raises:
-        PackingError: the header holds something else, or the bytes are no record.
+        PackingError: the header holds something else, or the bytes are not a record.
     """
     _, fields = unpack(data)
     if "layers" not in fields:

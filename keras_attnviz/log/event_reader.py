@@ -1,4 +1,4 @@
-"""The events of a file as far as it is whole, whatever stands in it."""
+"""Event files read safely: the events of a file up to where it is damaged."""
 
 import itertools
 import os
@@ -17,7 +17,7 @@ def events_in(path, problems):
 
     Args:
         path: path of the file.
-        problems: list of texts, to which is added what could not be read.
+        problems: list of texts; one is added for each thing that could not be read.
     """
     try:
         # TensorFlow's reader believes a record's length, and ends the process where there isn't

@@ -1,8 +1,8 @@
-"""The only writer of event files.
+"""`AttentionWriter`: the only writer of event files.
 
-Entries are written as records, not through `tf.summary`, whose recording condition Keras'
-TensorBoard callback changes when it is given an `update_freq`. TensorFlow's record writer is
-used rather than TensorBoard's, which computes checksums in Python: a quarter of a second for
+It writes entries as records, not through `tf.summary`: Keras' TensorBoard callback changes the
+recording condition of `tf.summary` when it is given an `update_freq`. It uses TensorFlow's record
+writer, because TensorBoard's computes checksums in Python, which takes a quarter of a second for
 the pictures of eight probes.
 """
 
@@ -35,8 +35,8 @@ class AttentionWriter:
 
     Args:
         log_dir: path of the log directory; the run's folder is made inside it.
-        first_step: step of the first entry. What an earlier training has logged in this run at
-            this step or later is superseded: TensorBoard no longer shows it.
+        first_step: step of the first entry. It supersedes what an earlier training has logged in
+            this run at this step or later: TensorBoard no longer shows that.
 
     Raises:
         ValueError: the folder or the file can't be written, or another process is writing there.
@@ -103,11 +103,11 @@ class AttentionWriter:
         self._add_summary(step, tag, tensor, _tab_metadata(summary_pb2.DATA_CLASS_BLOB_SEQUENCE))
 
     def flush(self):
-        """Puts all entries into the file.
+        """Writes all buffered entries to the file.
 
         Raises:
-            OSError: the file is gone; writing to a removed file fails in silence.
-            tf.errors.OpError: it can't be written.
+            OSError: the file was removed; TensorFlow writes to a removed file without an error.
+            tf.errors.OpError: the file can't be written.
         """
         self._writer.flush()
         if not tf.io.gfile.exists(self._path):
@@ -135,10 +135,10 @@ def _tab_metadata(data_class):
 
 
 def _file_name(folder):
-    """Returns a name that TensorBoard takes for an event file, another one at each call.
+    """Returns a name that TensorBoard takes for an event file, a new one at each call.
 
-    TensorBoard reads files in the order of their names, which begin with the time; where the clock
-    has gone back, it is counted on from the newest file.
+    TensorBoard reads files in the order of their names, which begin with the time. If the clock has
+    gone back, the new name counts on from the newest file.
     """
     begins = [name.split(".")[3] for name in tf.io.gfile.listdir(folder) if _PREFIX in name]
     newest = max((int(begin) for begin in begins if begin.isdigit()), default=0)
@@ -147,15 +147,15 @@ def _file_name(folder):
 
 
 def has_log(log_dir):
-    """Tells whether attention has been logged in a log directory before."""
+    """Returns whether attention has been logged in a log directory before."""
     return bool(tf.io.gfile.glob(os.path.join(log_dir, RUN, "*tfevents*")))
 
 
 def tag_names(names):
-    """Returns a unique tag part for each name, a list of texts.
+    """Returns a unique part of a tag for each name, a list of texts.
 
-    Every run of other characters than `A-Z a-z 0-9 _ . -` becomes one `_`, because TensorBoard's
-    data server can't read tags that hold quotation marks. Names of which nothing is left become
+    Each run of characters other than `A-Z a-z 0-9 _ . -` becomes one `_`, because TensorBoard's
+    data server can't read tags with quotation marks. A name without letters and digits becomes
     `probe_<index>`; names that become equal are numbered.
     """
     tags = []

@@ -1,4 +1,4 @@
-"""What the Images tab shows of each probe: caption, picture, overlays, color bars."""
+"""Panels of the Images tab: for each probe caption, picture, overlays and color bars."""
 
 import concurrent.futures
 import contextlib
@@ -20,7 +20,7 @@ CHECK, CROSS = "\N{CHECK MARK}", "\N{BALLOT X}"
 
 
 def probe_caption(index, snapshot, probes, *, moment):
-    """Returns one line: when, the predicted class and its confidence, right or wrong.
+    """Returns one line with the moment, the predicted class, its confidence, and if it is right.
 
     Args:
         index: the probe's number.
@@ -42,7 +42,7 @@ def probe_caption(index, snapshot, probes, *, moment):
 
 
 def _heat_of(snapshot, index, sheet):
-    """Returns a probe's heatmaps: by each method, and of gates stage by stage."""
+    """Returns a probe's heatmaps: one for each method, and one for the gates of each resolution."""
     heat = {name: maps[index] for name, maps in snapshot.heat.items() if name != MEAN_OF_GATES}
     spatial = [gate for gate in snapshot.gates if gate.is_spatial]
     maps = snapshot.measures.get("gate_maps")
@@ -57,7 +57,7 @@ def _shares_of(snapshot, index):
 
 
 def as_markdown(text):
-    """Returns the Markdown that shows a text as it is, in one line: no links, pictures, markup."""
+    """Returns Markdown that shows a text literally in one line, without links, pictures, markup."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
     # Names of files may hold bytes that are no text.
     text = text.encode("utf-8", "replace").decode()
@@ -75,11 +75,11 @@ def drawn_panels(step, snapshot, probes, colors, *, moment, sheet=_NO_SHEET):
         probes: the `ProbeSet`.
         colors: `ColorScale`.
         moment: text, when the snapshot was taken.
-        sheet: the `Sheet` that videos are shown in.
+        sheet: the `Sheet` that lays out the frames of videos.
 
     Yields:
         iterator over the panels in the order of the probes, each a dict of the arguments of
-        `AttentionWriter.image`; what fails is raised by it.
+        `AttentionWriter.image`. It raises the error of a panel that could not be drawn.
     """
     tags = tag_names(probes.names)
 

@@ -1,7 +1,7 @@
-"""One training at a time into a log: a lock that goes with its process, however that ends.
+"""Lock of a log: only one training at a time writes, and the lock ends with its process.
 
-These are record locks (POSIX `fcntl`), which processes forked off for data loading don't inherit:
-they may outlive a training that was killed, and must not keep it from being started again.
+These are record locks (POSIX `fcntl`). Processes forked for data loading don't inherit them: such
+a process may outlive a killed training, and must not keep it from being started again.
 """
 
 import os
@@ -19,9 +19,9 @@ _held = {}
 
 
 def lock(folder, log_dir):
-    """Locks the folder of a log for this process; without effect where there are no such locks.
+    """Locks the folder of a log for this process; does nothing on systems without such locks.
 
-    A lock that this process holds already, of a training that an error has ended, is kept.
+    This process may still hold the lock, after an error has ended a training; then it keeps it.
 
     Args:
         folder: path of an existing folder.
@@ -48,7 +48,7 @@ def lock(folder, log_dir):
 
 
 def unlock(folder):
-    """Lets go of the lock of a folder, if this process holds it."""
+    """Releases the lock of a folder, if this process holds it."""
     file = _held.pop(os.path.join(os.path.abspath(folder), _NAME), None)
     if file is not None:
         os.close(file)

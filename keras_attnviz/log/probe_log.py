@@ -1,4 +1,6 @@
-"""The log of one training's probes: opened, written step by step, closed."""
+"""`ProbeLog`: the log of one training's probes, opened, written step by step, closed."""
+
+import contextlib
 
 from keras_attnviz.log.event_writer import AttentionWriter, tag_names
 from keras_attnviz.log.image_panels import drawn_panels
@@ -13,16 +15,15 @@ class ProbeLog:
         monitor: the `ProbeMonitor`.
         probes: the `ProbeSet`.
         colors: the `ColorScale`.
-        attention_tab: whether what the Attention tab shows is written.
-        full_probes: indices of the probes whose full attention is written.
-        full_every_epochs: how often that is.
+        attention_tab: whether the records of the Attention tab are written.
+        full_probes: indices of the probes whose whole attention is written.
+        full_every_epochs: write whole attention after every so many epochs.
     """
 
     def __init__(
         self, log_dir, monitor, probes, colors, *, attention_tab, full_probes, full_every_epochs
     ):
         self._log_dir, self._probes, self._colors = log_dir, probes, colors
-        self._full_probes, self._full_every_epochs = full_probes, full_every_epochs
         self._sheet = monitor.sheet
         self._writer = self._records = None
         if attention_tab:
@@ -36,15 +37,15 @@ class ProbeLog:
 
     @property
     def is_open(self):
-        """Whether anything can be written."""
+        """Whether the log can be written."""
         return self._writer is not None
 
     def size_lines(self, epochs, every_epochs):
-        """Returns what is to be told before the training, see `sizes.size_lines`."""
+        """Returns the lines to print before the training, see `size_estimate.size_lines`."""
         return [] if self._records is None else self._records.size_lines(epochs, every_epochs)
 
     def open(self, first_step):
-        """Opens the log, and says for the tab what is logged; raises `OSError` where it can't."""
+        """Opens the log and writes the tab's setup; raises `ValueError` where it can't."""
         self._writer = AttentionWriter(self._log_dir, first_step=first_step)
         if self._records is not None:
             self._records.write_setup(self._writer, first_step)
@@ -60,22 +61,16 @@ class ProbeLog:
             baseline: the `Snapshot` before training, which may be this one, or None.
             last: the `Snapshot` that was logged before this one, or None.
         """
-        writer, records = self._writer, self._records
+        writer = self._writer
         with drawn_panels(
             step, snapshot, self._probes, self._colors, moment=moment, sheet=self._sheet
         ) as panels:
             named = {f"attention/{name}": value for name, value in scalars.items()}
             writer.scalars(step, named)
             self._write_histograms(step, snapshot)
-            if records is not None:
-                is_due = snapshot is baseline or (step + 1) % self._full_every_epochs == 0
-                if self._full_probes and is_due:
-                    records.write_full(writer, step)
-                since = records.write_maps(writer, step, snapshot)
-            for panel in panels:
-                writer.image(step, **panel)
-        if records is not None:
-            records.write_epoch(writer, step, snapshot, since=since, baseline=baseline, last=last)
+            with self._tab_records(step, snapshot, baseline=baseline, last=last):
+                for panel in panels:
+                    writer.image(step, **panel)
         writer.flush()
 
     def write_text(self, step, tag, text):
@@ -89,6 +84,12 @@ class ProbeLog:
         if writer is not None:
             writer.close()
 
+    def _tab_records(self, step, snapshot, **compared):
+        """Returns the context of `TabRecords.write`; without the Attention tab an empty one."""
+        if self._records is None:
+            return contextlib.nullcontext()
+        return self._records.write(self._writer, step, snapshot, **compared)
+
     def _write_histograms(self, step, snapshot):
         """Writes the distribution of each gate's values."""
         tags = tag_names([gate.layer for gate in snapshot.gates])
@@ -99,12 +100,12 @@ class ProbeLog:
 
 
 class NoLog:
-    """Stands in for a `ProbeLog` on workers that don't write; the chief does."""
+    """Replaces the `ProbeLog` on workers other than the chief: writes nothing."""
 
     is_open = True
 
     def size_lines(self, epochs, every_epochs):
-        """Tells nothing."""
+        """Returns no lines."""
         return []
 
     def open(self, first_step):

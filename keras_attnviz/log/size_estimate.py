@@ -1,14 +1,14 @@
-"""How much is logged for the Attention tab, to be told before the training begins."""
+"""Estimate of the log's size for the Attention tab, printed before the training begins."""
 
 import math
 
-LARGE = 5e6  # bytes each logged epoch, of which nobody needs to be told below
+LARGE = 5e6  # bytes per logged epoch; smaller logs are not mentioned
 
 
 def epoch_bytes(monitor, probes):
-    """Returns how many bytes the records of an epoch take, but for their headers and the metrics.
+    """Returns the bytes that an epoch's records take, without their headers and the metrics.
 
-    What frozen layers show is written once; of later epochs this is the most.
+    The maps of frozen layers are written only once, so later epochs take at most as much.
 
     Args:
         monitor: the `ProbeMonitor`, with details.
@@ -29,20 +29,20 @@ def epoch_bytes(monitor, probes):
 
 
 def full_bytes(monitor, probes):
-    """Returns how many bytes whole attention takes, but for a few; arguments as `epoch_bytes`."""
+    """Returns the bytes that whole attention takes, without headers; see `epoch_bytes`."""
     cells = math.prod(monitor.sheet.grid(monitor.measures.token_cells.grid))
     return probes * _heads(monitor) * cells * (cells + 4)
 
 
 def size_lines(monitor, *, probes, every_epochs, full_probes, full_every_epochs, epochs):
-    """Returns what is to be told of sizes, a list of lines.
+    """Returns the lines to print about large logs, a list of texts.
 
     Args:
         monitor: the `ProbeMonitor`, with details.
         probes: number of probes.
-        every_epochs: after how many epochs something is logged.
+        every_epochs: number of epochs from one logged epoch to the next.
         full_probes: number of probes whose whole attention is logged.
-        full_every_epochs: after how many epochs that is.
+        full_every_epochs: number of epochs from one logging of whole attention to the next.
         epochs: number of epochs of the training, or None where it isn't known.
     """
     lines = []
@@ -65,8 +65,10 @@ def size_lines(monitor, *, probes, every_epochs, full_probes, full_every_epochs,
 
 
 def _heads(monitor):
+    """Returns the number of heads in all attention layers."""
     return sum(found.heads for found in monitor.attention_model.maps)
 
 
 def _total(each, times):
+    """Returns the part of a line about the whole training; empty where `times` isn't known."""
     return "" if times is None else f", {each * times / 1e6:.1f} MB in all"

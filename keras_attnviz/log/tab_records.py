@@ -1,6 +1,7 @@
-"""Snapshots to the records of the Attention tab; docs/log-format.md has the format."""
+"""The records of the Attention tab: snapshots, quantized and packed; see docs/log-format.md."""
 
 import collections
+import contextlib
 import itertools
 import json
 import time
@@ -9,36 +10,32 @@ import numpy as np
 
 from keras_attnviz._checks import is_integer, message
 from keras_attnviz.drawing import render
-from keras_attnviz.log.deduplication import Unchanged, write_blobs, write_layers
+from keras_attnviz.log.deduplication import Deduplicator, write_blobs, write_layers
 from keras_attnviz.log.size_estimate import size_lines
 from keras_attnviz.log.tab_charts import TabSeries
-from keras_attnviz.methods.registry import method_of
-from keras_attnviz.monitor.gate_measures import BINS
+from keras_attnviz.log.tab_setup import ROLLOUT, layers_of, setup_of
 from keras_attnviz.monitor.grid_cells import Cells
 from keras_attnviz.tb_plugin import metadata
 from keras_attnviz.tb_plugin.packing import pack, quantize
 
-ROLLOUT = "rollout"
-
 
 class TabRecords:
-    """Makes the records of one training.
+    """Makes and writes the records of one training.
 
     Args:
         monitor: the `ProbeMonitor`, with details.
         probes: the `ProbeSet`.
         colors: the `ColorScale` that the tab begins with.
-        full_probes: indices of the probes whose full attention is logged.
-        full_every_epochs: how often that is.
+        full_probes: indices of the probes whose whole attention is logged.
+        full_every_epochs: log that after every so many epochs, and with the baseline.
     """
 
     def __init__(self, monitor, probes, colors, *, full_probes=(), full_every_epochs=5):
         self._monitor, self._probes, self._colors = monitor, probes, colors
         self._full_probes, self._full_every_epochs = tuple(full_probes), full_every_epochs
         self._series = TabSeries(monitor, probes.masks)
-        self._layers = [_layer(found) for found in monitor.attention_model.maps]
-        self._layers += [_spatial(gate) for gate in monitor.gates.gates if gate.is_spatial]
-        self._unchanged = collections.defaultdict(Unchanged)
+        self._layers = layers_of(monitor)
+        self._deduplicators = collections.defaultdict(Deduplicator)
         grid = monitor.grid or (1, 1)
         self._head_cells = (
             Cells(grid, 1) if monitor.measures is None else monitor.measures.head_cells
@@ -47,25 +44,72 @@ class TabRecords:
     def write_setup(self, writer, step):
         """Writes what stays the same over the epochs, and the probes' pictures.
 
-        That is once for each file of the log; what is written later refers to that file alone.
+        Each file of the log begins with it. Later records refer to records of the same file only.
         """
-        self._unchanged = collections.defaultdict(Unchanged)
+        self._deduplicators = collections.defaultdict(Deduplicator)
         shown = map(self._monitor.sheet.picture, self._probes.display)
         pictures = [render.png_bytes(picture) for picture in shown]
-        setup = json.dumps(self._setup(), allow_nan=False).encode()
-        writer.blobs(step, metadata.SETUP_TAG, [setup, *pictures])
+        setup = setup_of(
+            self._monitor,
+            self._probes,
+            self._colors,
+            layers=self._layers,
+            head_cells=self._head_cells,
+            series=self._series.described(),
+            full_probes=self._full_probes,
+            full_every_epochs=self._full_every_epochs,
+        )
+        data = json.dumps(setup, allow_nan=False).encode()
+        writer.blobs(step, metadata.SETUP_TAG, [data, *pictures])
 
-    def write_maps(self, writer, step, snapshot):
-        """Writes what a snapshot shows: heatmaps, heads and token maps.
+    @contextlib.contextmanager
+    def write(self, writer, step, snapshot, *, baseline, last):
+        """Writes the records of a snapshot, around what a `with` block writes of the same step.
+
+        The maps are written first. The record of predictions and metrics follows the block, if
+        the block succeeds: readers take a step that has this record for complete.
 
         Args:
             writer: `AttentionWriter`.
             step: integer.
             snapshot: `Snapshot`, with details.
-
-        Returns:
-            for each layer the step since which its maps have been the same, a list.
+            baseline: the `Snapshot` before training, which may be this one, or None.
+            last: the one logged before, or None.
         """
+        is_baseline = snapshot is baseline
+        if is_baseline or (step + 1) % self._full_every_epochs == 0:
+            self._write_full(writer, step)
+        since = self._write_maps(writer, step, snapshot)
+        yield
+        series = self._series.values(snapshot, baseline=baseline, last=last)
+        fields = {"step": step, "wall_time": time.time(), "is_baseline": is_baseline}
+        record = _epoch_record(len(self._probes), snapshot, series, {**fields, "since": since})
+        writer.record(step, metadata.EPOCH_TAG, record)
+
+    def size_lines(self, epochs, every_epochs):
+        """Returns the lines to print before the training, see `size_estimate.size_lines`."""
+        return size_lines(
+            self._monitor,
+            probes=len(self._probes),
+            every_epochs=every_epochs,
+            full_probes=len(self._full_probes),
+            full_every_epochs=self._full_every_epochs,
+            epochs=epochs,
+        )
+
+    def _write_full(self, writer, step):
+        """Writes every head's whole map of the chosen probes, if there are any."""
+        if not self._full_probes:
+            return
+        maps = [
+            _quantized("full", self._token_sheets(layer))
+            for probe in self._full_probes
+            for layer in self._monitor.full_maps(probe)
+        ]
+        write_blobs(writer, step, metadata.FULL_TAG, maps, self._deduplicators[metadata.FULL_TAG])
+
+    def _write_maps(self, writer, step, snapshot):
+        """Writes heatmaps, heads and token maps; returns since when each layer is the same."""
         heads = self._heads(snapshot.measures) if self._layers else {}
         compared = self._compared(step, heads)
         for method, heat in snapshot.heat.items():
@@ -80,49 +124,11 @@ class TabRecords:
                 _quantized("tokens", self._token_sheets(rows))
                 for rows in snapshot.measures["tokens"]
             ]
-            write_blobs(writer, step, tag, tokens, self._unchanged[tag])
+            write_blobs(writer, step, tag, tokens, self._deduplicators[tag])
         return compared.since
 
-    def write_epoch(self, writer, step, snapshot, *, since, baseline, last):
-        """Writes predictions and metrics of a snapshot.
-
-        That is to be done last, because readers take a step that has them for one that was logged.
-
-        Args:
-            writer: `AttentionWriter`.
-            step: integer.
-            snapshot: `Snapshot`, with details.
-            since: what `write_maps` has returned.
-            baseline: the `Snapshot` before training, which may be this one, or None.
-            last: the one logged before, or None.
-        """
-        series = self._series.values(snapshot, baseline=baseline, last=last)
-        fields = {"step": step, "wall_time": time.time(), "is_baseline": snapshot is baseline}
-        record = _epoch_record(len(self._probes), snapshot, series, {**fields, "since": since})
-        writer.record(step, metadata.EPOCH_TAG, record)
-
-    def write_full(self, writer, step):
-        """Writes every head's whole map of the chosen probes."""
-        maps = [
-            _quantized("full", self._token_sheets(layer))
-            for probe in self._full_probes
-            for layer in self._monitor.full_maps(probe)
-        ]
-        write_blobs(writer, step, metadata.FULL_TAG, maps, self._unchanged[metadata.FULL_TAG])
-
-    def size_lines(self, epochs, every_epochs):
-        """Returns what is to be told before the training, see `sizes.size_lines`."""
-        return size_lines(
-            self._monitor,
-            probes=len(self._probes),
-            every_epochs=every_epochs,
-            full_probes=len(self._full_probes),
-            full_every_epochs=self._full_every_epochs,
-            epochs=epochs,
-        )
-
     def _heads(self, found):
-        """Returns what is logged of layers and heads, a dict of arrays `[probes, heads, ...]`.
+        """Returns the arrays of the heads' record, a dict of arrays `[probes, heads, ...]`.
 
         Spatial gates follow the attention layers, each as a layer of one head.
         """
@@ -148,9 +154,9 @@ class TabRecords:
         ]
 
     def _compared(self, step, heads):
-        """Returns the layers' `Comparison` with what was written before, all probes together."""
+        """Returns the `Comparison` of the layers with earlier steps, over all probes."""
         parts = [[array[:, rows] for array in heads.values()] for rows in self._rows]
-        return self._unchanged[metadata.HEADS_TAG].compare(step, parts)
+        return self._deduplicators[metadata.HEADS_TAG].compare(step, parts)
 
     def _sheets(self, values, cells):
         """Returns values `[..., cells]` of `Cells` in the order of the sheet's cells."""
@@ -163,73 +169,18 @@ class TabRecords:
         rows = np.swapaxes(self._sheets(rows, cells), -1, -2)
         return np.swapaxes(self._sheets(rows, cells), -1, -2)
 
-    def _setup(self):
-        monitor, probes = self._monitor, self._probes
-        model, measures, layout = (
-            monitor.attention_model,
-            monitor.measures,
-            monitor.attention_model.layout,
-        )
-        labels = [None] * len(probes) if probes.labels is None else map(int, probes.labels)
-        sheet = monitor.sheet
-        grid = list(sheet.grid(monitor.grid or (1, 1)))
-        limits = {name: method_of(name).color_limit for name in monitor.heats}
-        of_tokens = {"token_grid": grid, "prefix": 0, "suffix": 0, "readout": "", "uniform": 1.0}
-        if measures is not None:
-            of_tokens = {
-                "token_grid": list(sheet.grid(measures.token_cells.grid)),
-                "prefix": layout.prefix,
-                "suffix": layout.suffix,
-                "readout": layout.readout_text(),
-                "uniform": 1 / layout.tokens,
-            }
-        return {
-            "version": metadata.FORMAT_VERSION,
-            "model": model.model.name,
-            "grid": grid,
-            "head_grid": list(sheet.grid(self._head_cells.grid)),
-            **of_tokens,
-            "frames": monitor.frames,
-            "layers": self._layers,
-            "gates": [_gate(gate) for gate in model.gates],
-            "gate_bins": BINS,
-            "methods": monitor.heats,
-            "token_methods": [name for name in monitor.methods if name == ROLLOUT],
-            "method_titles": {name: method_of(name).title for name in monitor.heats},
-            "absolute_methods": [name for name in monitor.heats if not method_of(name).unit],
-            "rollout": monitor.options,
-            "probes": [
-                {"name": name, "label": label}
-                for name, label in zip(probes.names, labels, strict=True)
-            ],
-            "class_names": probes.class_names and list(probes.class_names),
-            "colors": {
-                "limit": self._colors.limit,
-                "limits": {name: limit for name, limit in limits.items() if limit},
-                "map": self._colors.color_map,
-                "opacity": self._colors.opacity,
-            },
-            "series": self._series.described(),
-            "full": {
-                "probes": list(self._full_probes),
-                "every_epochs": self._full_every_epochs,
-            }
-            if self._full_probes
-            else None,
-        }
-
 
 def chosen_probes(chosen, names, attention_tab):
-    """Returns the indices of the probes whose whole attention is logged.
+    """Returns the indices of the probes whose whole attention is logged, a tuple.
 
     Args:
         chosen: sequence of names or indices, the callback's `full_probes`.
         names: the names of all probes.
-        attention_tab: whether anything is logged for the tab.
+        attention_tab: whether the records of the Attention tab are logged.
 
     Raises:
-        TypeError: `chosen` is one text or number.
-        ValueError: a probe that isn't there; or any, without the tab.
+        TypeError: `chosen` is a text or a number.
+        ValueError: `chosen` has a probe that doesn't exist; or any probe, without the tab.
     """
     if isinstance(chosen, (str, int)):
         raise TypeError(message("full_probes", "a list of names or indices", chosen))
@@ -248,39 +199,8 @@ def chosen_probes(chosen, names, attention_tab):
     return tuple(dict.fromkeys(indices))
 
 
-def _layer(found):
-    """Returns what the setup says of one `AttentionMap`."""
-    return {
-        "path": found.layer,
-        "kind": found.kind,
-        "heads": found.heads,
-        "trainable": found.trainable,
-    }
-
-
-def _gate(gate):
-    """Returns what the setup says of one `Gate`."""
-    return {
-        "path": gate.layer,
-        "kind": gate.kind,
-        "channels": gate.channels,
-        "grid": list(gate.grid),
-        "trainable": gate.trainable,
-    }
-
-
-def _spatial(gate):
-    """Returns what the setup says of a spatial `Gate` among the layers."""
-    return {
-        "path": gate.layer,
-        "kind": "spatial gate",
-        "heads": 1,
-        "trainable": gate.trainable,
-        "is_absolute": True,
-    }
-
-
 def _epoch_record(count, snapshot, series, fields):
+    """Returns the packed record of predictions and metrics, bytes; `count` is of the probes."""
     classes, confidences, of_labels = (
         np.full(count, missing) if values is None else values
         for values, missing in (
@@ -299,5 +219,6 @@ def _epoch_record(count, snapshot, series, fields):
 
 
 def _quantized(name, values):
+    """Returns the arrays of quantized values, a dict: uint8 codes and each row's highest value."""
     codes, highest = quantize(values)
     return {name: codes, f"{name}/highest": highest}

@@ -50,11 +50,11 @@ class Agreement:
         self._strategy = strategy if has_workers(strategy) else None
         self._sums = tf.function(self._sums_graph)
 
-    def of_chief(self, values):
+    def from_chief(self, values):
         """Returns the chief's values, a list of floats; takes each worker's, equally many."""
         return list(values) if self._strategy is None else self._reduced(values, of_all=False)
 
-    def all_do(self, act, what_failed):
+    def on_all(self, act, what_failed):
         """Calls a function on each worker; where it fails on one, all raise and none waits.
 
         Args:

@@ -6,7 +6,7 @@ from tensorboard import plugin_util
 from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 
-from keras_attnviz.tb_plugin.attention_logs import AttentionLogs
+from keras_attnviz.tb_plugin.logged_runs import LoggedRuns
 from keras_attnviz.tb_plugin.metadata import PLUGIN_NAME, TAB_NAME
 from keras_attnviz.tb_plugin.wsgi import (
     BINARY,
@@ -60,7 +60,7 @@ class AttentionPlugin(base_plugin.TBPlugin):
         return base_plugin.FrontendMetadata(es_module_path=_PAGE, tab_name=TAB_NAME)
 
     def _logs(self, request):
-        return AttentionLogs(
+        return LoggedRuns(
             self._source,
             context=plugin_util.context(request.environ),
             experiment=plugin_util.experiment_id(request.environ),

@@ -141,7 +141,7 @@ def test_all_workers_have_the_same_values(fits):
     assert chief["logs"] == other["logs"]
     assert "attention_drift_from_baseline" in chief["logs"]
     for found in (chief, other):
-        np.testing.assert_array_equal(found["of_chief"], [0, 0.1, np.nan])
+        np.testing.assert_array_equal(found["from_chief"], [0, 0.1, np.nan])
 
 
 @keras2

@@ -14,7 +14,7 @@ from support.small_models import small_classifier
 from tensorflow import keras
 
 from keras_attnviz import AttentionRolloutCallback, ProbeSet, read_log
-from keras_attnviz.log.deduplication import Unchanged, write_blobs, write_layers
+from keras_attnviz.log.deduplication import Deduplicator, write_blobs, write_layers
 from keras_attnviz.tb_plugin import metadata
 from keras_attnviz.tb_plugin.packing import dequantize, pack, unpack
 
@@ -25,7 +25,7 @@ A, B, C = ([np.array([value], np.float32)] for value in (1, 2, np.nan))
 
 
 def test_compared_by_hand():
-    unchanged = Unchanged()
+    unchanged = Deduplicator()
     expected = [
         # parts, since, is kept now, refers to, changed
         ([A, A], [0, 0], False, None, [0, 1]),
@@ -82,7 +82,7 @@ class Writing:
         self.file = EventFile(folder)
         self.file.start(first)
         self.file.blobs(first, metadata.SETUP_TAG, [json.dumps(TRAINING.setup()).encode()])
-        self.unchanged = collections.defaultdict(Unchanged)
+        self.unchanged = collections.defaultdict(Deduplicator)
 
     def write(self, step, states):
         arrays, rows = arrays_of(states)

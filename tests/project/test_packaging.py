@@ -1,6 +1,7 @@
 """The package as a whole: its wheel, its version, what imports what."""
 
 import ast
+import importlib
 import re
 import shutil
 import subprocess
@@ -63,8 +64,12 @@ def test_the_wheel_tells_version_license_and_command(wheel):
     "module",
     [
         "keras_attnviz",
+        "keras_attnviz.cli",
         "keras_attnviz.cli.main",
         "keras_attnviz.cli.board",
+        "keras_attnviz.explain",
+        "keras_attnviz.methods",
+        "keras_attnviz.networks",
         "keras_attnviz.tb_plugin.loader",
         "keras_attnviz.tb_plugin.plugin",
     ],
@@ -73,6 +78,36 @@ def test_importing_loads_neither_tensorflow_nor_keras(module):
     code = f"import sys, {module}; print(sorted({{'tensorflow', 'keras'}} & set(sys.modules)))"
     command = [sys.executable, "-c", code]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_rollout_model_needs_no_vit_keras():
+    code = (
+        "import sys\n"
+        "sys.modules['vit_keras'] = None\n"
+        "from keras_attnviz.explain import RolloutModel\n"
+        "print(RolloutModel.__module__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "keras_attnviz.explain.rollout_model\n", done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("room", ["callbacks", "explain", "layers", "metrics"])
+def test_rooms_hand_on_their_public_names(room):
+    package = importlib.import_module(f"keras_attnviz.{room}")
+    for path in (PACKAGE / room).glob("[a-z]*.py"):
+        importlib.import_module(f"keras_attnviz.{room}.{path.stem}")
+    for name in package.__all__:
+        # Also where a module has the same name, and was imported before.
+        assert callable(getattr(package, name)), name
+        if name in keras_attnviz.__all__:
+            assert getattr(package, name) is getattr(keras_attnviz, name)
+    homes = {
+        name: getattr(keras_attnviz, name).__module__
+        for name in keras_attnviz.__all__
+        if name != "__version__"
+    }
+    of_room = {name for name, home in homes.items() if home.startswith(f"keras_attnviz.{room}.")}
+    assert of_room <= set(package.__all__)
 
 
 def test_every_public_name_is_found():

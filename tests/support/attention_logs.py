@@ -17,7 +17,7 @@ from PIL import Image
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.util import tensor_util
 
-from keras_attnviz.log.deduplication import Unchanged, write_blobs, write_layers
+from keras_attnviz.log.deduplication import Deduplicator, write_blobs, write_layers
 from keras_attnviz.tb_plugin import metadata
 from keras_attnviz.tb_plugin.packing import pack, quantize, unpack
 
@@ -105,7 +105,7 @@ class MadeUpTraining:
         pictures = [self.picture(probe) for probe in range(len(self.names))]
         setup = json.dumps(self.setup()).encode()
         file.blobs(steps[0], metadata.SETUP_TAG, [setup, *pictures])
-        unchanged = collections.defaultdict(Unchanged)
+        unchanged = collections.defaultdict(Deduplicator)
         for step in steps:
             compared = self._compared(unchanged, step)
             since = {} if compared is None else {"since": compared.since}

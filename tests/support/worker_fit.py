@@ -92,7 +92,7 @@ def fit(folder, kind, role, kill):
     options = {"epochs": EPOCHS, "steps_per_epoch": 4, "verbose": 0, "shuffle": False}
     given = {"logs": model.fit(dataset, callbacks=callbacks, **options).history}
     agreement, index = Agreement(strategy), int(role[-1])
-    given["of_chief"] = agreement.of_chief([index, index + 0.1, float("nan")])
+    given["from_chief"] = agreement.from_chief([index, index + 0.1, float("nan")])
     (folder / f"{role}.json").write_text(json.dumps(given, default=float))
 
 

@@ -1,8 +1,6 @@
-"""What TensorBoard has loaded of the Attention tab's logs; free of HTTP."""
+"""`LoggedRuns`: what TensorBoard has loaded of the Attention tab's logs; no HTTP here."""
 
-import base64
 import concurrent.futures
-import json
 
 import grpc
 import numpy as np
@@ -10,6 +8,7 @@ from tensorboard import errors
 from tensorboard.data import provider
 
 from keras_attnviz.tb_plugin import metadata
+from keras_attnviz.tb_plugin.blob_keys import is_picture
 from keras_attnviz.tb_plugin.packing import pack
 from keras_attnviz.tb_plugin.validation import (
     NewerFormatError,
@@ -35,17 +34,17 @@ _QUOTED_NAMES = (
 _MALFORMED = (ValueError, TypeError, ArithmeticError, MemoryError)
 
 
-class AttentionLogs:
+class LoggedRuns:
     """The logs of all runs, as one request sees them.
 
-    What isn't there raises `tensorboard.errors.NotFoundError`, and so does a run whose log is of
-    a newer format or has no setup that can be read.
+    Methods raise `tensorboard.errors.NotFoundError` for what isn't there, and for a run whose log
+    is of a newer format or has no setup that can be read.
 
     Args:
         source: a `DataProvider` of TensorBoard.
         context: the request's context, for the data provider.
-        experiment: TensorBoard's id of what it shows, a text.
-        setups: dict that keeps what was read of each run's setup from one request to the next.
+        experiment: TensorBoard's id of the experiment, a text.
+        setups: dict that keeps each run's setup from one request to the next.
     """
 
     def __init__(self, source, *, context, experiment, setups):
@@ -122,13 +121,13 @@ class AttentionLogs:
         return {**found, "kept": kept or {"steps": [], "keys": []}}
 
     def blobs(self, keys):
-        """Returns the blobs of keys, a list of bytes; an empty one if it can't be read.
+        """Returns the blobs of keys, a list of bytes; a blob that can't be read is empty.
 
         Raises:
-            InvalidArgumentError: a key is none.
-            NotFoundError: a blob is no longer there, or was never this tab's.
+            InvalidArgumentError: a text is not a key.
+            NotFoundError: a blob is no longer there, or isn't this tab's.
         """
-        are_pictures = [_is_picture(key) for key in keys]
+        are_pictures = [is_picture(key) for key in keys]
         with concurrent.futures.ThreadPoolExecutor(min(len(keys), _READERS)) as readers:
             blobs = list(readers.map(self._blob, keys))
         known = zip(blobs, are_pictures, strict=True)
@@ -272,37 +271,6 @@ def _full_index(setup, probe, layer):
     if layer >= len(setup["layers"]):
         raise errors.NotFoundError(f"There is no layer {layer}, only {len(setup['layers'])}.")
     return chosen.index(probe) * len(setup["layers"]) + layer
-
-
-def _is_picture(key):
-    """Tells whether a blob key is one of a picture rather than of a record.
-
-    Both loaders of TensorBoard make a key of experiment, plugin (the slow one alone), run, tag,
-    step and index, and neither looks at the plugin when it reads a blob.
-
-    Raises:
-        InvalidArgumentError: it is no key.
-        NotFoundError: it isn't one of this tab's.
-    """
-    try:
-        data = base64.b64decode(key + "=" * (-len(key) % 4), altchars="-_", validate=True)
-        *_, run, tag, step, index = json.loads(data)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise errors.InvalidArgumentError(
-            f"`key` must be one of `setup` or `keys`. Received: {key[:500]!r}."
-        ) from error
-    texts = isinstance(run, str) and isinstance(tag, str)
-    numbers = type(step) is int and type(index) is int
-    if not texts or not numbers or not _is_ours(tag) or index < 0:
-        raise errors.NotFoundError(f"The key {key[:500]!r} is none of this tab's.")
-    return tag == metadata.SETUP_TAG and index > 0
-
-
-def _is_ours(tag):
-    logged = (metadata.HEADS_TAG, metadata.FULL_TAG)
-    tokens = metadata.tokens_tag("")
-    names = (metadata.SETUP_TAG, *logged, *map(metadata.kept_tag, logged))
-    return tag in names or tag.startswith((tokens, metadata.kept_tag(tokens)))
 
 
 def _one_line(error):
