@@ -1,20 +1,14 @@
 """A model on its probes: traced once, asked at any moment."""
 
+import operator
+
 import numpy as np
-import tensorflow as tf
 
 from keras_attnviz._checks import check_choice, check_count, check_ratio, message
-from keras_attnviz.capture.attention_model import AttentionModel
 from keras_attnviz.data.masks import mask_shares, tall_masks
-from keras_attnviz.drawing.contact_sheet import Sheet
-from keras_attnviz.methods.registry import DEFAULT, GATES, chosen_methods
-from keras_attnviz.methods.rollout import FUSIONS, check_start_layer
+from keras_attnviz.methods.rollout import FUSIONS
 from keras_attnviz.metrics.attention import frame_importance
-from keras_attnviz.model_io.calling import parts_of
 from keras_attnviz.model_io.outputs import class_probabilities, classes_to_explain
-from keras_attnviz.model_io.workers import own_variables
-from keras_attnviz.monitor.attention_measures import Measures
-from keras_attnviz.monitor.gate_measures import GateMeasures
 from keras_attnviz.monitor.gate_measures import scalar_names as gate_scalar_names
 from keras_attnviz.monitor.health import (
     layer_health,
@@ -28,9 +22,9 @@ from keras_attnviz.monitor.probe_checks import (
     input_options,
     place_of,
 )
-from keras_attnviz.monitor.probe_pass import ProbeGraph
 from keras_attnviz.monitor.scalars import entropy_name, frame_names
 from keras_attnviz.monitor.snapshot import Snapshot
+from keras_attnviz.monitor.traced_probes import traced_probes, variables_of
 
 
 class ProbeMonitor:
@@ -57,6 +51,7 @@ class ProbeMonitor:
         measures: the `Measures`; None without attention maps.
         gates: the `GateMeasures`, without effect where the model has no gates.
         methods: dict from the names of the methods to their options.
+        options: dict, all options of `attention_rollout`.
         heats: names of all heatmaps that are measured, the methods' and `GATES`, a list.
         grid: `(height, width)` of the heatmaps, None where there is none. Of videos the frames
             stand below one another in it.
@@ -73,6 +68,18 @@ class ProbeMonitor:
             what `AttentionModel` raises.
     """
 
+    # What the last trace has found.
+    attention_model = property(operator.attrgetter("_traced.attention_model"))
+    measures = property(operator.attrgetter("_traced.measures"))
+    gates = property(operator.attrgetter("_traced.gates"))
+    methods = property(operator.attrgetter("_traced.methods"))
+    options = property(operator.attrgetter("_traced.rollout_options"))
+    heats = property(operator.attrgetter("_traced.heats"))
+    grid = property(operator.attrgetter("_traced.grid"))
+    frames = property(operator.attrgetter("_traced.frames"))
+    sheet = property(operator.attrgetter("_traced.sheet"))
+    inputs = property(operator.attrgetter("_traced.inputs"))
+
     def __init__(
         self,
         model,
@@ -87,18 +94,23 @@ class ProbeMonitor:
         **options,
     ):
         check_inputs(model, probes)
-        self.model, self._probes, self._details = model, probes, details
-        self._options_given = {**input_options(probes), **options}
-        self._methods_given, self._batch_size = methods, batch_size
-        self.options = {"start_layer": start_layer, **rollout_options}
-        self._labels, self._masks, self._fingerprint = probes.labels, None, probes.fingerprint()
+        self.model, self._probes = model, probes
         self.image_place = place_of(probes.images, probes.inputs)
         self.explained = classes_to_explain(explained_class, len(probes), labels=probes.labels)
-        self._trace()
+        self._options = {
+            "batch_size": batch_size,
+            "rollout_options": {"start_layer": start_layer, **rollout_options},
+            "methods": methods,
+            "details": details,
+            **input_options(probes),
+            **options,
+        }
+        self._traced = self._traced_now()
+        self._masks, self._fingerprint = None, probes.fingerprint()
         if probes.masks is not None and self.grid is not None:
             self._masks = mask_shares(self.tall_masks(probes.masks), self.grid)
-        outputs = self._pass.shape("predictions")
-        self.has_classes, self._outputs = len(outputs) == 2, list(outputs[1:])
+        outputs = self._traced.outputs
+        self.has_classes = len(outputs) == 2
         check_class_names(probes, outputs)
         check_classes(explained_class, self.explained, outputs)
 
@@ -109,9 +121,9 @@ class ProbeMonitor:
             ValueError: the model has other variables than before, LoRA or integer weights say, and
                 was traced anew, but doesn't have the same attention maps and gates any more.
         """
-        if _variables_of(self.model) != self._variables:
+        if variables_of(self.model) != self._traced.variables:
             self._trace_anew()
-        batches = self._pass()
+        batches = self._traced.fixed_pass()
         found = {
             name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]
         }
@@ -126,7 +138,7 @@ class ProbeMonitor:
         return Snapshot(
             heat=heat,
             entropy=np.float32([heads.mean() for heads in entropy]),
-            **_predictions(probabilities, self._labels),
+            **_predictions(probabilities, self._probes.labels),
             measures=found,
             health=health,
             gates=self.gates.gates,
@@ -140,7 +152,7 @@ class ProbeMonitor:
         """Returns the names of the scalars that `snapshot_scalars` gives."""
         names = []
         if self.measures is not None:
-            of_layers = [entropy_name(layer) for layer in range(len(self.layers))]
+            of_layers = [entropy_name(layer) for layer in range(len(self.attention_model.maps))]
             names += ["entropy", *of_layers]
         if self.heats:
             names += ["drift_from_baseline", "drift_from_last"]
@@ -148,7 +160,7 @@ class ProbeMonitor:
         names += scalar_names(
             health=self.measures is not None,
             masks=self._masks is not None,
-            labels=self._labels is not None,
+            labels=self._probes.labels is not None,
             others=self.heats[1:],
         )
         names += frame_names(self.frames or 0)
@@ -158,40 +170,32 @@ class ProbeMonitor:
         """Returns what snapshots must have in common to be compared, a dict that JSON can hold."""
         return {
             "probes": self._fingerprint,
-            "grid": self.grid and list(self.grid),
-            "layers": [[found.layer, found.heads] for found in self.attention_model.maps],
-            "gates": [[gate.layer, gate.kind, gate.channels] for gate in self.gates.gates],
-            "methods": self.methods,
-            "details": self._details,
+            **self._traced.identity(),
+            "details": self._options["details"],
         }
 
     def described(self):
-        """Returns what a person must know of the model to see that it has changed, one line."""
-        parts = []
-        maps, gates = self.attention_model.maps, self.gates.gates
-        for kind, found in (("attention layers", maps), ("gates", gates)):
-            if found:
-                trained = sum(each.trainable for each in found)
-                parts.append(f"{len(found)} {kind}, {trained} of them trained")
-        return ", ".join([*parts, f"outputs {self._outputs}"])
+        """Returns one line from which a person sees whether the model has changed."""
+        return self._traced.described()
 
     def plan_line(self):
         """Returns what is frozen and how much of the pass over the probes is left, one line."""
-        self._pass.look()
-        frozen = self._pass.frozen
+        fixed_pass = self._traced.fixed_pass
+        fixed_pass.look()
+        frozen = fixed_pass.frozen
         layers = f"{sum(frozen)} of {len(frozen)} attention layers are frozen; " if frozen else ""
         return (
-            f"Probes: {layers}{self._pass.share:.0%} of the operations of their pass are run again "
+            f"Probes: {layers}{fixed_pass.share:.0%} of the operations of their pass are run again "
             "at each epoch."
         )
 
     def forget(self):
         """Lets go of the tensors that are kept for the next snapshot."""
-        self._pass.forget()
+        self._traced.fixed_pass.forget()
 
     def by_layer(self, heads):
         """Returns an array `[heads of all layers, ...]` as a list of one array a layer."""
-        return np.split(heads, self._heads[1:-1])
+        return self._traced.by_layer(heads)
 
     def tall_masks(self, masks):
         """Returns the probes' masks on the pictures that `grid` is laid over."""
@@ -199,7 +203,7 @@ class ProbeMonitor:
 
     def full_maps(self, probe):
         """Returns what `Measures.full` gives for one probe, a list of one array a layer."""
-        found = self._full([array[probe : probe + 1] for array in self.inputs])
+        found = self._traced.full_maps([array[probe : probe + 1] for array in self.inputs])
         return [layer.numpy()[0] for layer in found]
 
     def _frame_shares(self, heat):
@@ -211,78 +215,18 @@ class ProbeMonitor:
             for name, maps in heat.items()
         }
 
-    def _trace(self):
-        """Traces the model as it is now, and finds what is measured in it."""
-        self.attention_model = AttentionModel(self.model, **self._options_given)
-        # Not before: a model that isn't built has none.
-        self._variables = _variables_of(self.model)
-        maps, layout = self.attention_model.maps, self.attention_model.layout
-        self.layers = tuple(found.layer for found in maps)
-        self.methods = _methods_of(self.attention_model, self._methods_given)
-        if "rollout" in self.methods:
-            self.options = self.methods["rollout"] = {**self.options, **self.methods["rollout"]}
-        self.measures = None
-        if maps:
-            check_start_layer(self.options["start_layer"], len(maps))
-            self.measures = Measures(
-                self.attention_model,
-                image_size=self._probes.images.shape[-3:-1],
-                rollout_options=self.options,
-            )
-        self.gates = GateMeasures(self.attention_model.gates, layout and layout.grid)
-        self.frames = self.attention_model.frames
-        self.sheet = Sheet(self.frames or 1)
-        self.heats = [*self.methods, *([GATES] if self.gates.spatial else [])]
-        self.grid = self.gates.grid
-        self._heads = np.cumsum([0, *(found.heads for found in maps)])
-        self.inputs = self.attention_model.signature.arrays(self._probes.inputs, name="probes")
-        specs = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in self.inputs]
-        graph = ProbeGraph(
-            self.attention_model, self.measures, self.gates, self.methods, details=self._details
-        )
-        self._pass = self.attention_model.fixed_pass(
-            graph, self._batches(), methods=list(self.methods)
-        )
-        self._full = tf.function(graph.full_maps, input_signature=[specs])
-
     def _trace_anew(self):
         """Traces a model whose variables were exchanged; where that fails, nothing is changed."""
-        state, identity = dict(vars(self)), self.identity()
         self.forget()
-        try:
-            self._trace()
-            if self.identity() != identity:
-                must = "a model with the attention maps and gates that it was traced with"
-                raise ValueError(message("model", must, self.described()))
-        except BaseException:
-            # What was traced before is not of the model as it is: it is tried again next time.
-            vars(self).update(state)
-            raise
+        traced = self._traced_now()
+        if traced.identity() != self._traced.identity():
+            must = "a model with the attention maps and gates that it was traced with"
+            raise ValueError(message("model", must, traced.described()))
+        self._traced = traced
 
-    def _batches(self):
-        """Returns the probes in batches: flat lists of arrays, and their classes."""
-        parts = [
-            slice(start, start + self._batch_size)
-            for start in range(0, len(self.explained), self._batch_size)
-        ]
-        return [([array[part] for array in self.inputs], self.explained[part]) for part in parts]
-
-
-def _variables_of(model):
-    """Returns which weights a model has, a frozen set; they may be exchanged for others."""
-    with own_variables(model):
-        # The trace keeps the handles alive, so no other one gets the same id.
-        return frozenset(id(part.handle) for each in model.weights for part in parts_of(each))
-
-
-def _methods_of(attention_model, methods):
-    """Returns the methods of a model, a dict from names to options."""
-    if not attention_model.maps:
-        if methods is not None:
-            must = "None for a model that has gates and no attention maps"
-            raise ValueError(message("methods", must, list(methods)))
-        return {}
-    return dict(chosen_methods(DEFAULT) if methods is None else methods)
+    def _traced_now(self):
+        """Returns the `TracedProbes` of the model as it is now."""
+        return traced_probes(self.model, self._probes, classes=self.explained, **self._options)
 
 
 def check_options(*, batch_size, head_fusion, discard_ratio, residual):
