@@ -80,36 +80,6 @@ class GateMeasures:
         return tf.image.resize(values[..., tf.newaxis], self.grid, method=method)[..., 0]
 
 
-def gate_scalars(measures, gates, *, baseline=None):
-    """Returns the scalars of gates, a dict from name to float.
-
-    Args:
-        measures: dict of arrays `[probes, ...]`, what `GateMeasures.measured` gives.
-        gates: sequence of `Gate`.
-        baseline: the same before training, or None where it isn't known.
-
-    Returns:
-        `gate_mean`, `gate_saturation` and `gate_drift`, in [0, 1], means over gates, and each with
-        `/layer_<n>` for the gate of that number; `branch_share/layer_<n>/<branch>` of branches.
-        `gate_drift` is the mean absolute difference from the baseline; it is left out without one.
-    """
-    by_gate = {
-        "gate_mean": measures["gate_means"].mean(axis=0),
-        "gate_saturation": measures["gate_saturation"].mean(axis=0),
-    }
-    if baseline is not None:
-        by_gate["gate_drift"] = gate_drift(measures, gates, baseline)
-    found = {name: float(np.mean(values)) for name, values in by_gate.items()}
-    for name, values in by_gate.items():
-        found |= {f"{name}/layer_{index}": float(value) for index, value in enumerate(values)}
-    for index, gate in enumerate(gates):
-        if gate.kind == BRANCH:
-            shares = measures[f"gate_profile/{index}"].mean(axis=0)
-            names = [f"branch_share/layer_{index}/{branch}" for branch in range(len(shares))]
-            found |= dict(zip(names, map(float, shares), strict=True))
-    return found
-
-
 def gate_drift(measures, gates, baseline):
     """Returns how far each gate has moved, float32 `[gates]` in [0, 1].
 
@@ -125,21 +95,6 @@ def gate_drift(measures, gates, baseline):
         spatial += gate.is_spatial
         drifts.append(np.abs(pair[0] - pair[1]).mean())
     return np.float32(drifts)
-
-
-def scalar_names(gates):
-    """Returns the names of the scalars that `gate_scalars` gives with a baseline."""
-    if not gates:
-        return []
-    measures = ("gate_mean", "gate_saturation", "gate_drift")
-    names = [*measures]
-    names += [f"{name}/layer_{index}" for name in measures for index in range(len(gates))]
-    return names + [
-        f"branch_share/layer_{index}/{branch}"
-        for index, gate in enumerate(gates)
-        if gate.kind == BRANCH
-        for branch in range(gate.channels)
-    ]
 
 
 def _stacked(tensors):

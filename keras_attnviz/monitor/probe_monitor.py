@@ -9,12 +9,7 @@ from keras_attnviz.data.masks import mask_shares, tall_masks
 from keras_attnviz.methods.rollout import FUSIONS
 from keras_attnviz.metrics.attention import frame_importance
 from keras_attnviz.model_io.outputs import class_probabilities, classes_to_explain
-from keras_attnviz.monitor.gate_measures import scalar_names as gate_scalar_names
-from keras_attnviz.monitor.health import (
-    layer_health,
-    localization_measures,
-    scalar_names,
-)
+from keras_attnviz.monitor.health import layer_health, localization_measures
 from keras_attnviz.monitor.probe_checks import (
     check_class_names,
     check_classes,
@@ -22,8 +17,8 @@ from keras_attnviz.monitor.probe_checks import (
     input_options,
     place_of,
 )
-from keras_attnviz.monitor.scalars import entropy_name, frame_names
-from keras_attnviz.monitor.snapshot import Snapshot
+from keras_attnviz.monitor.scalars import scalar_names
+from keras_attnviz.monitor.snapshot import Contents, Snapshot
 from keras_attnviz.monitor.traced_probes import traced_probes, variables_of
 
 
@@ -148,23 +143,21 @@ class ProbeMonitor:
             frame_share={} if self.frames is None else self._frame_shares(heat),
         )
 
-    def scalar_names(self):
-        """Returns the names of the scalars that `snapshot_scalars` gives."""
-        names = []
-        if self.measures is not None:
-            of_layers = [entropy_name(layer) for layer in range(len(self.attention_model.maps))]
-            names += ["entropy", *of_layers]
-        if self.heats:
-            names += ["drift_from_baseline", "drift_from_last"]
-            names += [f"agreement/{name}" for name in self.heats[1:]]
-        names += scalar_names(
-            health=self.measures is not None,
-            masks=self._masks is not None,
-            labels=self._probes.labels is not None,
-            others=self.heats[1:],
+    @property
+    def contents(self):
+        """The `Contents` of all snapshots."""
+        return Contents(
+            layers=len(self.attention_model.maps),
+            heatmaps=tuple(self.heats),
+            gates=self.gates.gates,
+            frames=self.frames or 0,
+            has_masks=self._masks is not None,
+            has_labels=self._probes.labels is not None,
         )
-        names += frame_names(self.frames or 0)
-        return names + gate_scalar_names(self.gates.gates)
+
+    def scalar_names(self):
+        """Returns the names of the scalars that `snapshot_scalars` gives, a list."""
+        return scalar_names(self.contents)
 
     def identity(self):
         """Returns what snapshots must have in common to be compared, a dict that JSON can hold."""

@@ -1,8 +1,29 @@
-"""What a model does on the probes at one moment, and how far it has moved since another."""
+"""Snapshot: attention, gates and predictions of the probes at one moment."""
 
 import dataclasses
 
 import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Contents:
+    """What the snapshots of a model hold: known before the first is taken, the same for all.
+
+    Args:
+        layers: number of attention layers.
+        heatmaps: tuple of the names of all heatmaps, of which the first stands for all.
+        gates: tuple of `Gate`.
+        frames: number of frames of the heatmaps of videos, 0 for images.
+        has_masks: whether the probes have masks, on which heatmaps are localized.
+        has_labels: whether the probes have labels.
+    """
+
+    layers: int
+    heatmaps: tuple
+    gates: tuple
+    frames: int
+    has_masks: bool
+    has_labels: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +65,18 @@ class Snapshot:
     frame_share: dict = dataclasses.field(default_factory=dict)
 
     @property
+    def contents(self):
+        """The `Contents` that this snapshot has."""
+        return Contents(
+            layers=len(self.entropy),
+            heatmaps=tuple(self.heat),
+            gates=self.gates,
+            frames=next((shares.shape[1] for shares in self.frame_share.values()), 0),
+            has_masks=any(self.localization.values()),
+            has_labels=self.is_right is not None,
+        )
+
+    @property
     def relative(self):
         """The heatmaps of the first method, which drift is measured of."""
         return next(iter(self.heat.values()))
@@ -57,3 +90,27 @@ class Snapshot:
             if len(probes):
                 found.append((method, probes.tolist()))
         return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """A snapshot and the earlier ones that it is compared with.
+
+    Args:
+        snapshot: `Snapshot`.
+        baseline: the `Snapshot` before training, which may be the same, or None where it isn't
+            known.
+        last: the `Snapshot` that was logged before, or None where this is the first.
+        head_masks: float array `[probes, cells]` in [0, 1], the share of each cell of a single
+            head's map that the object covers; None without masks, or where it isn't needed.
+    """
+
+    snapshot: Snapshot
+    baseline: Snapshot | None
+    last: Snapshot | None
+    head_masks: np.ndarray | None = None
+
+    @property
+    def last_or_this(self):
+        """The last snapshot, or this one where it is the first."""
+        return self.last or self.snapshot
