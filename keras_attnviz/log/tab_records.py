@@ -11,7 +11,7 @@ from keras_attnviz._checks import is_integer, message
 from keras_attnviz.drawing import render
 from keras_attnviz.log.deduplication import Unchanged, write_blobs, write_layers
 from keras_attnviz.log.size_estimate import size_lines
-from keras_attnviz.log.tab_charts import TabSeries
+from keras_attnviz.log.tab_series import TabSeries
 from keras_attnviz.methods.registry import shown
 from keras_attnviz.monitor.gate_measures import BINS
 from keras_attnviz.monitor.grid_cells import Cells
