@@ -45,7 +45,7 @@ class Chart:
     unit: str = ""
     of_method: bool = False
 
-    def described(self):
+    def setup_entry(self):
         """Returns what the setup says of the chart, a dict."""
         return {
             "name": self.name,
@@ -365,23 +365,24 @@ CHARTS = (
 
 
 def described(contents):
-    """Returns what the setup says of all charts of snapshots with some `Contents`, a list of dicts.
+    """Returns what the setup says of all charts of snapshots with some `Contents`.
 
-    They stand in the order of the tab.
+    Returns:
+        list of dicts in the order of the tab, one for each series; keys as in docs/log-format.md.
     """
     found = []
     for chart in (chart for chart in CHARTS if chart.exists(contents)):
         if chart.of_method:
             found += [
                 {
-                    **chart.described(),
+                    **chart.setup_entry(),
                     "name": series_name(chart, method, contents),
                     "method": method,
                 }
                 for method in contents.heatmaps
             ]
         else:
-            found.append(chart.described())
+            found.append(chart.setup_entry())
     return found
 
 

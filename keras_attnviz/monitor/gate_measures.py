@@ -1,4 +1,4 @@
-"""What is measured of gates on probes: maps, channels, mean and saturation; pure TensorFlow."""
+"""Gate measures: means, saturation, maps and profiles of gates on probes; TensorFlow."""
 
 import math
 
@@ -16,16 +16,16 @@ _CELLS = 1600
 
 
 class GateMeasures:
-    """The gates of a model to what is logged of them.
+    """Computes what is logged of a model's gates.
 
     Args:
         gates: sequence of `Gate`.
-        grid: `(height, width)` that maps are brought to, the patches' where the model has
-            attention maps; None for the finest grid of a spatial gate, pooled if it is large.
+        grid: `(height, width)` that maps are resized to: the patches' grid where the model has
+            attention maps. None for the finest grid of a spatial gate, pooled if it is large.
 
     Attributes:
         gates: the gates, a tuple.
-        spatial: indices of those that tell where the model looks, a list.
+        spatial: indices of the gates that have a value for each position, a list.
         grid: `(height, width)` of the maps, or None without spatial gates.
     """
 
@@ -40,17 +40,17 @@ class GateMeasures:
             self.grid = Cells.at_most(finest.grid, _CELLS, frames=finest.frames).grid
 
     def measured(self, values):
-        """Returns what is measured of each image, a dict of float32 tensors.
+        """Returns the measures of each image, a dict of float32 tensors.
 
         Args:
-            values: what `AttentionModel.gate_values` gives of a batch.
+            values: what `AttentionModel.gate_values` returns for a batch.
 
         Returns:
             `gate_means` and `gate_saturation` `[batch, gates]` in [0, 1], the mean of a gate's
             values and the share of them that is within 0.05 of 0 or 1; `gate_maps`
             `[batch, spatial gates, height, width]` on `grid`; `gate_bins` `[batch, gates, 20]`,
             the share of a gate's values in each of 20 bins from 0 to 1; `gate_profile/<index>`
-            `[batch, channels]` of each gate but spatial ones, mean over positions, of branches
+            `[batch, channels]` of each gate but spatial ones, mean over positions; for branches
             `[batch, branches]`.
         """
         flat = [tf.reshape(each, [tf.shape(each)[0], -1]) for each in values]
@@ -71,7 +71,7 @@ class GateMeasures:
     def _map(self, values, grid):
         """Returns a spatial gate on the maps' grid, mean over channels, `[batch, height, width]`.
 
-        What is finer is averaged, what is coarser is repeated.
+        A finer grid is averaged, the values of a coarser one are repeated.
         """
         if values.shape.rank == 4:
             values = tf.reduce_mean(values, axis=3)
@@ -81,9 +81,15 @@ class GateMeasures:
 
 
 def gate_drift(measures, gates, baseline):
-    """Returns how far each gate has moved, float32 `[gates]` in [0, 1].
+    """Returns how far each gate has moved from the baseline, float32 `[gates]` in [0, 1].
 
-    The mean absolute difference of its channels, of a gate that has positions of its map.
+    This is the mean absolute difference of the gate's map where it has positions, else of its
+    channels or branches.
+
+    Args:
+        measures: dict of arrays `[probes, ...]`, see `GateMeasures.measured`.
+        gates: sequence of `Gate`.
+        baseline: the same dict before training.
     """
     drifts, spatial = [], 0
     for index, gate in enumerate(gates):

@@ -16,19 +16,19 @@ _ROWS = 8
 
 
 def health_measures(attention_model, attentions, received):
-    """Returns what is measured of each image, a dict of float32 tensors; pure TensorFlow.
+    """Returns the measures of health of each image, a dict of float32 tensors; pure TensorFlow.
 
     Args:
-        attention_model: the `AttentionModel` that gives the maps.
+        attention_model: the `AttentionModel` that computes the maps.
         attentions: list of attention maps, bottom layer first.
-        received: what `Measures.received` gives for them.
+        received: what `Measures.received` returns for them.
 
     Returns:
-        `sinks` and `artifacts` `[batch, layers]`, see `sink_share` and `artifact_tokens`, of what
-        patches receive from patches, mean over heads; `non_patch` `[batch, heads of all layers]`,
-        see `non_patch_share`, of the patches' attention; `divergences`
-        `[batch, pairs of all layers]`, see `head_divergences`, of 8 rows evenly spaced over a
-        layer's queries.
+        `sinks` and `artifacts` `[batch, layers]`, the `sink_share` and the `artifact_tokens` of
+        what patches receive from patches, mean over heads; `non_patch`
+        `[batch, heads of all layers]`, the `non_patch_share` of the patches' attention;
+        `divergences` `[batch, pairs of all layers]`, the `head_divergences` of 8 rows evenly spaced
+        over a layer's queries.
     """
     layout = attention_model.layout
     is_patch = np.zeros(layout.tokens, bool)
@@ -51,10 +51,10 @@ def health_measures(attention_model, attentions, received):
 
 
 def layer_health(measures, heads):
-    """Returns what is told of each layer, mean over images: a dict of float32 `[layers]`.
+    """Returns the health of each layer, mean over images: a dict of float32 `[layers]`.
 
     Args:
-        measures: dict of arrays, what `health_measures` gives, and `entropy`
+        measures: dict of arrays: what `health_measures` returns, and `entropy`
             `[images, heads of all layers]`.
         heads: the number of heads of each layer.
     """
@@ -79,7 +79,7 @@ def localization_measures(relative, masks):
 
     Args:
         relative: float array `[probes, grid_height, grid_width]`.
-        masks: float array `[probes, cells]`, or None; then there are none.
+        masks: float array `[probes, cells]` in [0, 1], or None, which makes the dict empty.
     """
     if masks is None:
         return {}
@@ -107,9 +107,9 @@ def _chosen_rows(attention, placement):
 
 
 def _by_layer(function, *of_layers):
-    """Returns a function's value of each layer, float32 `[layers]`; alike layers at once.
+    """Returns a function's value for each layer, float32 `[layers]`.
 
-    `of_layers` are lists of one array a layer.
+    `of_layers` are lists of one array a layer. Layers of equal size are computed at once.
     """
     sizes = np.array([len(each) for each in of_layers[0]])
     values = np.empty(len(sizes), np.float32)

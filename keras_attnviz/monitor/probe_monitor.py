@@ -1,4 +1,4 @@
-"""A model on its probes: traced once, asked at any moment."""
+"""Probe monitor: a model on its probes, traced once, with a snapshot at any moment."""
 
 import operator
 
@@ -25,7 +25,7 @@ from keras_attnviz.monitor.traced_probes import traced_probes, variables_of
 class ProbeMonitor:
     """Takes snapshots of a model on its probes; the model is traced once, at construction.
 
-    Only where its variables are others than before is it traced anew: LoRA, integer weights.
+    It is traced anew only when its variables have been exchanged, by LoRA or integer weights say.
 
     Args:
         model: see `AttentionModel`.
@@ -36,30 +36,30 @@ class ProbeMonitor:
             `attention_rollout`.
         details: whether single heads and maps from every patch are measured too.
         methods: dict from the names of methods, see `AttentionModel.explain`, to their options;
-            `DEFAULT` unless given, none in a model without attention maps. `"rollout"` has those of
-            `rollout_options` and `start_layer` too.
+            `DEFAULT` unless given, none in a model without attention maps. `"rollout"` also takes
+            `rollout_options` and `start_layer`.
         explained_class: see `AttentionRolloutCallback`.
         **options: `layers`, `layout`, `output` and `self_check` of `AttentionModel`.
 
     Attributes:
         attention_model: the `AttentionModel`.
         measures: the `Measures`; None without attention maps.
-        gates: the `GateMeasures`, without effect where the model has no gates.
+        gates: the `GateMeasures`, empty where the model has no gates.
         methods: dict from the names of the methods to their options.
         options: dict, all options of `attention_rollout`.
-        heats: names of all heatmaps that are measured, the methods' and `GATES`, a list.
-        grid: `(height, width)` of the heatmaps, None where there is none. Of videos the frames
+        heats: names of all heatmaps that are measured, those of the methods and `GATES`, a list.
+        grid: `(height, width)` of the heatmaps, None where there are none. The frames of videos
             stand below one another in it.
         frames: number of frames of the heatmaps of videos, None for images.
-        sheet: the `Sheet` that frames are shown in.
+        sheet: the `Sheet` that shows frames side by side.
         inputs: flat list of arrays, what the model takes, one entry a probe.
-        image_place: which of them holds the images.
+        image_place: index of the images among them.
         explained: int32 array `[probes]`, the classes that are explained, -1 for the predicted.
         has_classes: whether the predictions are class scores.
 
     Raises:
         ValueError: probes of a shape, or class names of a number, that the model doesn't have;
-            a `start_layer` that it doesn't have; methods of a model without attention maps; and
+            a `start_layer` that it doesn't have; methods for a model without attention maps; and
             what `AttentionModel` raises.
     """
 
@@ -113,8 +113,8 @@ class ProbeMonitor:
         """Returns the `Snapshot` of the model as it is now.
 
         Raises:
-            ValueError: the model has other variables than before, LoRA or integer weights say, and
-                was traced anew, but doesn't have the same attention maps and gates any more.
+            ValueError: the model's variables have been exchanged, by LoRA or integer weights say,
+                and its new trace doesn't have the same attention maps and gates.
         """
         if variables_of(self.model) != self._traced.variables:
             self._trace_anew()
@@ -160,7 +160,7 @@ class ProbeMonitor:
         return scalar_names(self.contents)
 
     def identity(self):
-        """Returns what snapshots must have in common to be compared, a dict that JSON can hold."""
+        """Returns what snapshots must share to be compared, a dict for JSON."""
         return {
             "probes": self._fingerprint,
             **self._traced.identity(),
@@ -172,7 +172,7 @@ class ProbeMonitor:
         return self._traced.described()
 
     def plan_line(self):
-        """Returns what is frozen and how much of the pass over the probes is left, one line."""
+        """Returns one line: what is frozen, and how much of the pass over the probes runs again."""
         fixed_pass = self._traced.fixed_pass
         fixed_pass.look()
         frozen = fixed_pass.frozen
@@ -191,16 +191,16 @@ class ProbeMonitor:
         return self._traced.by_layer(heads)
 
     def tall_masks(self, masks):
-        """Returns the probes' masks on the pictures that `grid` is laid over."""
+        """Returns the probes' masks on the pictures under `grid`, `[probes, height, width]`."""
         return masks if masks.ndim == 3 else tall_masks(masks, self.frames or 1)
 
     def full_maps(self, probe):
-        """Returns what `Measures.full` gives for one probe, a list of one array a layer."""
+        """Returns `Measures.full` for one probe, a list of one array a layer."""
         found = self._traced.full_maps([array[probe : probe + 1] for array in self.inputs])
         return [layer.numpy()[0] for layer in found]
 
     def _frame_shares(self, heat):
-        """Returns the share of each frame in heatmaps by their names, `[probes, frames]` each."""
+        """Returns each frame's share of the heatmaps by name, `[probes, frames]`, rows sum to 1."""
         return {
             name: frame_importance(
                 maps.reshape(len(maps), self.frames, -1, maps.shape[-1]),
@@ -209,7 +209,7 @@ class ProbeMonitor:
         }
 
     def _trace_anew(self):
-        """Traces a model whose variables were exchanged; where that fails, nothing is changed."""
+        """Traces a model whose variables were exchanged; if that fails, the old trace stays."""
         self.forget()
         traced = self._traced_now()
         if traced.identity() != self._traced.identity():
@@ -231,7 +231,7 @@ def check_options(*, batch_size, head_fusion, discard_ratio, residual):
 
 
 def _predictions(probabilities, labels):
-    """Returns what a `Snapshot` holds of predictions, as a dict."""
+    """Returns the fields of a `Snapshot` that describe predictions, a dict."""
     if probabilities is None:
         return {"classes": None, "confidences": None}
     rows, classes = np.arange(len(probabilities)), probabilities.argmax(axis=1)

@@ -40,14 +40,14 @@ class Snapshot:
         classes: integer array `[probes]`, or None where the outputs are not class predictions.
         confidences: float array `[probes]` in [0, 1], or None.
         label_confidences: float array `[probes]` in [0, 1], of the true classes, or None.
-        measures: dict from the name of a `Measures` function to its float32 array
-            `[probes, ...]`: `entropy`, those of `health_measures`, and where details are measured
-            `heads`, `others`, `distance` and `tokens`; and those of `GateMeasures`.
+        measures: dict from the name of a measure to its float32 array `[probes, ...]`: `entropy`,
+            those of `health_measures` and of `GateMeasures`, and where details are measured also
+            `heads`, `others`, `distance` and `tokens`, see `Measures`.
         is_right: bool array `[probes]`, whether the predicted class is the true one, or None.
-        health: what `layer_health` tells of each layer, a dict of float32 arrays `[layers]`.
-        gates: tuple of `Gate`, whose values stand in `measures`.
-        localization: dict from the name of a method to what `localizations` gives for its
-            heatmaps, a dict of float32 arrays `[probes]`, empty without masks.
+        health: the `layer_health`, a dict of float32 arrays `[layers]`.
+        gates: tuple of `Gate`; their measures stand in `measures`.
+        localization: dict from the name of a method to the `localizations` of its heatmaps, a
+            dict of float32 arrays `[probes]`, empty without masks.
         frame_share: dict from the name of a method to the `frame_importance` of its heatmaps,
             float32 `[probes, frames]`; empty for images.
     """
@@ -78,11 +78,11 @@ class Snapshot:
 
     @property
     def relative(self):
-        """The heatmaps of the first method, which drift is measured of."""
+        """The heatmaps of the first method, whose drift is measured."""
         return next(iter(self.heat.values()))
 
     def without_pattern(self):
-        """Returns `(method, probes)` where a map is constant or not finite: nothing to look at."""
+        """Returns `(method, probes)`, a list, for heatmaps that are constant or not finite."""
         found = []
         for method, heat in self.heat.items():
             spread = np.ptp(heat.reshape(len(heat), -1), axis=1)
