@@ -98,7 +98,7 @@ class KeptState:
         Raises:
             OSError: the file can't be written; also `tf.errors.OpError`.
         """
-        arrays = {f"heat/{method}": heat for method, heat in snapshot.heat.items()}
+        arrays = {f"heat/{method}": heat for method, heat in snapshot.heatmaps.items()}
         arrays["entropy"] = snapshot.entropy
         arrays |= {
             f"measures/{name}": values
@@ -115,7 +115,7 @@ class KeptState:
         """
         before = {known: heat for known, heat in self._recent.items() if known < step}
         latest = dict(sorted(before.items())[-1:])
-        self._recent = {**latest, step: snapshot.heat}
+        self._recent = {**latest, step: snapshot.heatmaps}
         arrays = {
             f"{number}/{method}": maps
             for number, heat in self._recent.items()

@@ -108,10 +108,10 @@ def _localized(name):
 def _drift(moment, method, reference):
     """Returns each probe's divergence of a method's heatmaps, NaN without a reference."""
     snapshot = moment.snapshot
-    count = len(snapshot.heat[method])
+    count = len(snapshot.heatmaps[method])
     if reference is None:
         return np.full(count, np.nan)
-    maps = [item.heat[method].reshape(count, -1) for item in (snapshot, reference)]
+    maps = [item.heatmaps[method].reshape(count, -1) for item in (snapshot, reference)]
     return jensen_shannon_divergence(*maps).numpy()
 
 
@@ -364,7 +364,7 @@ CHARTS = (
 )
 
 
-def described(contents):
+def chart_descriptions(contents):
     """Returns what the setup says of all charts of snapshots with some `Contents`.
 
     Returns:

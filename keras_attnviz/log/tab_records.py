@@ -37,11 +37,13 @@ class TabRecords:
         self._full_probes, self._full_every_epochs = tuple(full_probes), full_every_epochs
         self._series = TabSeries(monitor, probes.masks)
         self._layers = [_layer(found) for found in monitor.attention_model.maps]
-        self._layers += [_spatial(gate) for gate in monitor.gates.gates if gate.is_spatial]
+        self._layers += [_spatial(gate) for gate in monitor.gate_measures.gates if gate.is_spatial]
         self._unchanged = collections.defaultdict(Unchanged)
         grid = monitor.grid or (1, 1)
         self._head_cells = (
-            Cells(grid, 1) if monitor.measures is None else monitor.measures.head_cells
+            Cells(grid, 1)
+            if monitor.attention_measures is None
+            else monitor.attention_measures.head_cells
         )
 
     def write_setup(self, writer, step):
@@ -68,7 +70,7 @@ class TabRecords:
         """
         heads = self._heads(snapshot.measures) if self._layers else {}
         compared = self._compared(step, heads)
-        for method, heat in snapshot.heat.items():
+        for method, heat in snapshot.heatmaps.items():
             heat = self._monitor.sheet.laid(heat)
             data = pack(_quantized("heat", heat.reshape(len(heat), -1)), step=step)
             writer.record(step, metadata.heat_tag(method), data)
@@ -159,7 +161,7 @@ class TabRecords:
 
     def _token_sheets(self, rows):
         """Returns values `[..., cells, cells]` in the order of the sheet's cells, both axes."""
-        cells = self._monitor.measures.token_cells
+        cells = self._monitor.attention_measures.token_cells
         rows = np.swapaxes(self._sheets(rows, cells), -1, -2)
         return np.swapaxes(self._sheets(rows, cells), -1, -2)
 
@@ -167,13 +169,13 @@ class TabRecords:
         monitor, probes = self._monitor, self._probes
         model, measures, layout = (
             monitor.attention_model,
-            monitor.measures,
+            monitor.attention_measures,
             monitor.attention_model.layout,
         )
         labels = [None] * len(probes) if probes.labels is None else map(int, probes.labels)
         sheet = monitor.sheet
         grid = list(sheet.grid(monitor.grid or (1, 1)))
-        limits = {name: shown(name).color_limit for name in monitor.heats}
+        limits = {name: shown(name).color_limit for name in monitor.heatmap_names}
         of_tokens = {"token_grid": grid, "prefix": 0, "suffix": 0, "readout": "", "uniform": 1.0}
         if measures is not None:
             of_tokens = {
@@ -193,10 +195,10 @@ class TabRecords:
             "layers": self._layers,
             "gates": [_gate(gate) for gate in model.gates],
             "gate_bins": BINS,
-            "methods": monitor.heats,
+            "methods": monitor.heatmap_names,
             "token_methods": [name for name in monitor.methods if name == ROLLOUT],
-            "method_titles": {name: shown(name).title for name in monitor.heats},
-            "absolute_methods": [name for name in monitor.heats if not shown(name).unit],
+            "method_titles": {name: shown(name).title for name in monitor.heatmap_names},
+            "absolute_methods": [name for name in monitor.heatmap_names if not shown(name).unit],
             "rollout": monitor.options,
             "probes": [
                 {"name": name, "label": label}

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from keras_attnviz.data.masks import mask_shares
-from keras_attnviz.log.tab_charts import CHARTS, HEADS, LAYERS, described, series_name
+from keras_attnviz.log.tab_charts import CHARTS, HEADS, LAYERS, chart_descriptions, series_name
 from keras_attnviz.monitor.snapshot import Moment
 
 # Records have held two series before others that the tab lists before them; readers go by names.
@@ -32,16 +32,16 @@ class TabSeries:
 
     def __init__(self, monitor, masks=None):
         self._monitor, self._head_masks = monitor, None
-        if masks is not None and monitor.measures is not None:
-            cells = monitor.measures.head_cells
+        if masks is not None and monitor.attention_measures is not None:
+            cells = monitor.attention_measures.head_cells
             self._head_masks = mask_shares(monitor.tall_masks(masks), cells.grid)
         self._charts = [chart for chart in _in_records() if chart.exists(monitor.contents)]
         # Spatial gates are layers too, of which the charts of layers have no value.
-        self._further = len(monitor.gates.spatial)
+        self._further = len(monitor.gate_measures.spatial)
 
     def described(self):
         """Returns for each chart what the setup says of it, a list of dicts."""
-        return described(self._monitor.contents)
+        return chart_descriptions(self._monitor.contents)
 
     def values(self, snapshot, *, baseline, last):
         """Returns the series, a dict from name to float array.

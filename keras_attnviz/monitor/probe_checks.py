@@ -7,7 +7,7 @@ from keras_attnviz._checks import message
 from keras_attnviz.model_io.signature import InputSignature
 
 
-def place_of(images, inputs):
+def image_index(images, inputs):
     """Returns the index of the images among the inputs, in the order of a flat list."""
     return [array is images for array in tf.nest.flatten(inputs)].index(True)
 

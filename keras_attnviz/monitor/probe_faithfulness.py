@@ -50,7 +50,7 @@ class ProbeFaithfulness:
         """Returns the names of the scalars, a list in their order."""
         return [
             f"faithfulness/{figure}/{method}"
-            for method in self._monitor.heats
+            for method in self._monitor.heatmap_names
             for figure in FIGURES
         ]
 
@@ -59,10 +59,10 @@ class ProbeFaithfulness:
         if self._model is not self._monitor.attention_model:
             self._trace()
         classes = np.where(
-            self._monitor.explained < 0, snapshot.classes, self._monitor.explained
+            self._monitor.explained_classes < 0, snapshot.classes, self._monitor.explained_classes
         ).astype(np.int32)
         means = []
-        for heat in snapshot.heat.values():
+        for heat in snapshot.heatmaps.values():
             by_probe = []
             for probe in range(len(heat)):
                 one = slice(probe, probe + 1)

@@ -14,8 +14,8 @@ from keras_attnviz.monitor.probe_checks import (
     check_class_names,
     check_classes,
     check_inputs,
+    image_index,
     input_options,
-    place_of,
 )
 from keras_attnviz.monitor.scalars import scalar_names
 from keras_attnviz.monitor.snapshot import Contents, Snapshot
@@ -43,18 +43,18 @@ class ProbeMonitor:
 
     Attributes:
         attention_model: the `AttentionModel`.
-        measures: the `Measures`; None without attention maps.
-        gates: the `GateMeasures`, empty where the model has no gates.
+        attention_measures: the `Measures`; None without attention maps.
+        gate_measures: the `GateMeasures`, empty where the model has no gates.
         methods: dict from the names of the methods to their options.
         options: dict, all options of `attention_rollout`.
-        heats: names of all heatmaps that are measured, those of the methods and `GATES`, a list.
+        heatmap_names: the names of all heatmaps, those of the methods and `GATES`, a list.
         grid: `(height, width)` of the heatmaps, None where there are none. The frames of videos
             stand below one another in it.
         frames: number of frames of the heatmaps of videos, None for images.
         sheet: the `Sheet` that shows frames side by side.
         inputs: flat list of arrays, what the model takes, one entry a probe.
         image_place: index of the images among them.
-        explained: int32 array `[probes]`, the classes that are explained, -1 for the predicted.
+        explained_classes: int32 array `[probes]`, -1 for the predicted class.
         has_classes: whether the predictions are class scores.
 
     Raises:
@@ -65,11 +65,11 @@ class ProbeMonitor:
 
     # What the last trace has found.
     attention_model = property(operator.attrgetter("_traced.attention_model"))
-    measures = property(operator.attrgetter("_traced.measures"))
-    gates = property(operator.attrgetter("_traced.gates"))
+    attention_measures = property(operator.attrgetter("_traced.attention_measures"))
+    gate_measures = property(operator.attrgetter("_traced.gate_measures"))
     methods = property(operator.attrgetter("_traced.methods"))
     options = property(operator.attrgetter("_traced.rollout_options"))
-    heats = property(operator.attrgetter("_traced.heats"))
+    heatmap_names = property(operator.attrgetter("_traced.heatmap_names"))
     grid = property(operator.attrgetter("_traced.grid"))
     frames = property(operator.attrgetter("_traced.frames"))
     sheet = property(operator.attrgetter("_traced.sheet"))
@@ -90,8 +90,10 @@ class ProbeMonitor:
     ):
         check_inputs(model, probes)
         self.model, self._probes = model, probes
-        self.image_place = place_of(probes.images, probes.inputs)
-        self.explained = classes_to_explain(explained_class, len(probes), labels=probes.labels)
+        self.image_place = image_index(probes.images, probes.inputs)
+        self.explained_classes = classes_to_explain(
+            explained_class, len(probes), labels=probes.labels
+        )
         self._options = {
             "batch_size": batch_size,
             "rollout_options": {"start_layer": start_layer, **rollout_options},
@@ -107,7 +109,7 @@ class ProbeMonitor:
         outputs = self._traced.outputs
         self.has_classes = len(outputs) == 2
         check_class_names(probes, outputs)
-        check_classes(explained_class, self.explained, outputs)
+        check_classes(explained_class, self.explained_classes, outputs)
 
     def snapshot(self):
         """Returns the `Snapshot` of the model as it is now.
@@ -126,17 +128,17 @@ class ProbeMonitor:
             found.pop("predictions"), activation=self.attention_model.activation
         )
         entropy, health = [], {}
-        if self.measures is not None:
+        if self.attention_measures is not None:
             entropy = self.by_layer(found["entropy"].mean(axis=0))
             health = layer_health(found, [len(heads) for heads in entropy])
-        heat = {name: found.pop(f"heat/{name}") for name in self.heats}
+        heat = {name: found.pop(f"heat/{name}") for name in self.heatmap_names}
         return Snapshot(
-            heat=heat,
+            heatmaps=heat,
             entropy=np.float32([heads.mean() for heads in entropy]),
             **_predictions(probabilities, self._probes.labels),
             measures=found,
             health=health,
-            gates=self.gates.gates,
+            gates=self.gate_measures.gates,
             localization={
                 method: localization_measures(maps, self._masks) for method, maps in heat.items()
             },
@@ -148,8 +150,8 @@ class ProbeMonitor:
         """The `Contents` of all snapshots."""
         return Contents(
             layers=len(self.attention_model.maps),
-            heatmaps=tuple(self.heats),
-            gates=self.gates.gates,
+            heatmaps=tuple(self.heatmap_names),
+            gates=self.gate_measures.gates,
             frames=self.frames or 0,
             has_masks=self._masks is not None,
             has_labels=self._probes.labels is not None,
@@ -219,7 +221,9 @@ class ProbeMonitor:
 
     def _traced_now(self):
         """Returns the `TracedProbes` of the model as it is now."""
-        return traced_probes(self.model, self._probes, classes=self.explained, **self._options)
+        return traced_probes(
+            self.model, self._probes, classes=self.explained_classes, **self._options
+        )
 
 
 def check_options(*, batch_size, head_fusion, discard_ratio, residual):

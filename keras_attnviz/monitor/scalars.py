@@ -136,14 +136,17 @@ def _mean_health(name):
 
 def _drift(moment, reference):
     """Returns the divergence of the first method's heatmaps, mean over probes, in [0, 1]."""
-    maps = [item.relative.reshape(len(item.relative), -1) for item in (moment.snapshot, reference)]
+    maps = [
+        item.first_heatmap.reshape(len(item.first_heatmap), -1)
+        for item in (moment.snapshot, reference)
+    ]
     return np.mean(jensen_shannon_divergence(*maps))
 
 
 def _agreements(moment):
     """Returns the rank correlation of each further method's heatmaps with the first one's."""
     first, *others = (
-        maps.reshape(len(maps), -1).astype(np.float32) for maps in moment.snapshot.heat.values()
+        maps.reshape(len(maps), -1).astype(np.float32) for maps in moment.snapshot.heatmaps.values()
     )
     return [np.mean(rank_correlation(first, maps)) for maps in others]
 

@@ -33,7 +33,7 @@ class Snapshot:
     The heads of all layers follow one another, bottom layer first.
 
     Args:
-        heat: dict from the name of a method to its heatmaps, float32 `[probes, grid_height,
+        heatmaps: dict from the name of a method to its heatmaps, float32 `[probes, grid_height,
             grid_width]`, as a multiple of uniform attention, at least 0. The frames of a video
             stand below one another.
         entropy: float32 array `[layers]` in [0, 1], mean over probes, heads and queries.
@@ -52,7 +52,7 @@ class Snapshot:
             float32 `[probes, frames]`; empty for images.
     """
 
-    heat: dict
+    heatmaps: dict
     entropy: np.ndarray
     classes: np.ndarray | None
     confidences: np.ndarray | None
@@ -69,7 +69,7 @@ class Snapshot:
         """The `Contents` that this snapshot has."""
         return Contents(
             layers=len(self.entropy),
-            heatmaps=tuple(self.heat),
+            heatmaps=tuple(self.heatmaps),
             gates=self.gates,
             frames=next((shares.shape[1] for shares in self.frame_share.values()), 0),
             has_masks=any(self.localization.values()),
@@ -77,14 +77,14 @@ class Snapshot:
         )
 
     @property
-    def relative(self):
+    def first_heatmap(self):
         """The heatmaps of the first method, whose drift is measured."""
-        return next(iter(self.heat.values()))
+        return next(iter(self.heatmaps.values()))
 
     def without_pattern(self):
         """Returns `(method, probes)`, a list, for heatmaps that are constant or not finite."""
         found = []
-        for method, heat in self.heat.items():
+        for method, heat in self.heatmaps.items():
             spread = np.ptp(heat.reshape(len(heat), -1), axis=1)
             probes = np.flatnonzero(~(np.isfinite(spread) & (spread > 0)))
             if len(probes):

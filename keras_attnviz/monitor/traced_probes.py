@@ -28,8 +28,8 @@ class TracedProbes:
         variables: frozen set of ids, see `variables_of`, of the variables that the graph reads.
         methods: dict from the names of the methods to their options.
         rollout_options: dict, all options of `attention_rollout`.
-        measures: the `Measures`; None without attention maps.
-        gates: the `GateMeasures`, without effect where the model has no gates.
+        attention_measures: the `Measures`; None without attention maps.
+        gate_measures: the `GateMeasures`, empty where the model has no gates.
         inputs: flat list of arrays, what the model takes, one entry a probe.
         fixed_pass: the `FixedPass` over the probes, which gives what `ProbeGraph` names.
         full_maps: function from a flat list of inputs to `Measures.full` of each layer.
@@ -39,21 +39,21 @@ class TracedProbes:
     variables: frozenset
     methods: dict
     rollout_options: dict
-    measures: Measures | None
-    gates: GateMeasures
+    attention_measures: Measures | None
+    gate_measures: GateMeasures
     inputs: list
     fixed_pass: FixedPass
     full_maps: Callable
 
     @property
-    def heats(self):
+    def heatmap_names(self):
         """The names of all heatmaps that are measured, the methods' and `GATES`, a list."""
-        return [*self.methods, *([GATES] if self.gates.spatial else [])]
+        return [*self.methods, *([GATES] if self.gate_measures.spatial else [])]
 
     @property
     def grid(self):
         """`(height, width)` of the heatmaps, frames below one another; None without heatmaps."""
-        return self.gates.grid
+        return self.gate_measures.grid
 
     @property
     def frames(self):
@@ -79,14 +79,14 @@ class TracedProbes:
         return {
             "grid": self.grid and list(self.grid),
             "layers": [[found.layer, found.heads] for found in self.attention_model.maps],
-            "gates": [[gate.layer, gate.kind, gate.channels] for gate in self.gates.gates],
+            "gates": [[gate.layer, gate.kind, gate.channels] for gate in self.gate_measures.gates],
             "methods": self.methods,
         }
 
     def described(self):
         """Returns one line from which a person sees whether the model has changed."""
         parts = []
-        maps, gates = self.attention_model.maps, self.gates.gates
+        maps, gates = self.attention_model.maps, self.gate_measures.gates
         for kind, found in (("attention layers", maps), ("gates", gates)):
             if found:
                 trained = sum(each.trainable for each in found)
@@ -104,7 +104,7 @@ def traced_probes(
         probes: a `ProbeSet`.
         classes: int32 array `[probes]`, the classes that are explained, -1 for the predicted.
         batch_size: probes that are run at a time.
-        rollout_options: dict of options of `attention_rollout`; those of `methods` go before.
+        rollout_options: dict of options of `attention_rollout`; those of `methods` override them.
         methods: dict from the names of methods to their options, or None, see `ProbeMonitor`.
         details: whether single heads and maps from every patch are measured too.
         **options: those of `AttentionModel`.
@@ -130,8 +130,8 @@ def traced_probes(
         variables=variables,
         methods=methods,
         rollout_options=rollout_options,
-        measures=measures,
-        gates=gates,
+        attention_measures=measures,
+        gate_measures=gates,
         inputs=inputs,
         fixed_pass=attention_model.fixed_pass(
             graph, _batches(inputs, classes, batch_size), methods=list(methods)

@@ -7,7 +7,7 @@ import pytest
 from zoo import gated
 
 from keras_attnviz.capture.gates import BRANCH, CHANNEL, SPATIAL, Gate
-from keras_attnviz.log.tab_charts import described
+from keras_attnviz.log.tab_charts import chart_descriptions
 from keras_attnviz.log.tab_series import TabSeries
 from keras_attnviz.monitor.probe_monitor import ProbeMonitor
 from keras_attnviz.monitor.snapshot import Contents
@@ -33,7 +33,7 @@ def contents_of(*, layers=2, heatmaps=("rollout",), gates=(), frames=0, masks=Fa
 
 
 def names_of(contents):
-    return [chart["name"] for chart in described(contents)]
+    return [chart["name"] for chart in chart_descriptions(contents)]
 
 
 def test_charts_of_a_transformer_in_their_order():

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attnviz.capture.gates import BRANCH, CHANNEL, FULL, SPATIAL, Gate, stages
+from keras_attnviz.capture.gates import (
+    BRANCH,
+    CHANNEL,
+    FULL,
+    SPATIAL,
+    Gate,
+    last_of_each_resolution,
+)
 from keras_attnviz.monitor.gate_measures import GateMeasures, gate_drift
 from keras_attnviz.monitor.scalars import scalar_names, snapshot_scalars
 from keras_attnviz.monitor.snapshot import Contents, Snapshot
@@ -113,7 +120,7 @@ def test_scalars_and_drift():
 def test_the_last_gate_of_each_resolution_stands_for_its_stage():
     sizes = [(8, 8), (8, 8), (4, 4), (2, 2), (2, 2)]
     gates = [Gate(str(number), SPATIAL, 4, size) for number, size in enumerate(sizes)]
-    assert stages(gates) == [1, 2, 4]
+    assert last_of_each_resolution(gates) == [1, 2, 4]
 
 
 def test_a_graph_with_an_unknown_batch():

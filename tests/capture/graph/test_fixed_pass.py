@@ -435,8 +435,8 @@ def is_dense(layer):
 
 
 def assert_maps(found, expected):
-    for method, heat in found.heat.items():
-        np.testing.assert_allclose(heat, expected.heat[method], rtol=1e-5, atol=1e-6)
+    for method, heat in found.heatmaps.items():
+        np.testing.assert_allclose(heat, expected.heatmaps[method], rtol=1e-5, atol=1e-6)
 
 
 class Averages(keras.callbacks.Callback):
