@@ -81,7 +81,7 @@ class Watched(AttentionRolloutCallback):
             "resident_mb": resident_mb(),
             "epoch_end_s": float(np.median(self.seconds[-EVERY:])),
             "log_mb": sum(path.stat().st_size for path in files) / 1e6,
-            "traces": self._monitor._pass.traces,
+            "traces": self._monitor._traced.fixed_pass.traces,
         }
         self.rows.append(row)
         print(

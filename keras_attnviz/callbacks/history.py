@@ -113,7 +113,7 @@ class History:
             self._recent = {}
             self._write(_BASELINE, _baseline_arrays(snapshot))
         before = {known: heat for known, heat in self._recent.items() if known < step}
-        self._recent = {**dict(sorted(before.items())[-1:]), step: snapshot.heat}
+        self._recent = {**dict(sorted(before.items())[-1:]), step: snapshot.heatmaps}
         arrays = {
             f"{number}/{method}": maps
             for number, heat in self._recent.items()
@@ -170,7 +170,7 @@ def _baseline_arrays(snapshot):
         for name, values in snapshot.measures.items()
         if name in _COMPARED or name.startswith(_PROFILES)
     }
-    heat = {f"heat/{method}": maps for method, maps in snapshot.heat.items()}
+    heat = {f"heat/{method}": maps for method, maps in snapshot.heatmaps.items()}
     return {**heat, "entropy": snapshot.entropy, **measures}
 
 

@@ -189,6 +189,6 @@ def _named_apart(gates):
     return found
 
 
-def stages(gates):
+def last_of_each_resolution(gates):
     """Returns the indices of the last gate of each resolution, in order."""
     return sorted({gate.grid: index for index, gate in enumerate(gates)}.values())

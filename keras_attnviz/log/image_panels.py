@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from keras_attnviz.capture.gates import stages
+from keras_attnviz.capture.gates import last_of_each_resolution
 from keras_attnviz.drawing import render
 from keras_attnviz.drawing.contact_sheet import Sheet
 from keras_attnviz.drawing.probe_panel import probe_panel
@@ -43,10 +43,13 @@ def probe_caption(index, snapshot, probes, *, moment):
 
 def _heat_of(snapshot, index, sheet):
     """Returns a probe's heatmaps: one for each method, and one for the gates of each resolution."""
-    heat = {name: maps[index] for name, maps in snapshot.heat.items() if name != MEAN_OF_GATES}
+    heat = {name: maps[index] for name, maps in snapshot.heatmaps.items() if name != MEAN_OF_GATES}
     spatial = [gate for gate in snapshot.gates if gate.is_spatial]
     maps = snapshot.measures.get("gate_maps")
-    heat |= {gate_name(spatial[number]): maps[index, number] for number in stages(spatial)}
+    heat |= {
+        gate_name(spatial[number]): maps[index, number]
+        for number in last_of_each_resolution(spatial)
+    }
     return {name: sheet.laid(grid) for name, grid in heat.items()}
 
 

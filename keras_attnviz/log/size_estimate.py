@@ -14,9 +14,9 @@ def epoch_bytes(monitor, probes):
         monitor: the `ProbeMonitor`, with details.
         probes: number of probes.
     """
-    measures = monitor.measures
+    measures = monitor.attention_measures
     cells = math.prod(monitor.sheet.grid(monitor.grid or (1, 1)))
-    heat = len(monitor.heats) * (cells + 4)
+    heat = len(monitor.heatmap_names) * (cells + 4)
     of_tokens = 0
     if measures is not None:
         cells, tokens = (
@@ -24,13 +24,13 @@ def epoch_bytes(monitor, probes):
             for each in (measures.head_cells, measures.token_cells)
         )
         of_tokens = tokens * (tokens + 4) if "rollout" in monitor.methods else 0
-    heads = (_heads(monitor) + len(monitor.gates.spatial)) * (cells + 8)
+    heads = (_heads(monitor) + len(monitor.gate_measures.spatial)) * (cells + 8)
     return probes * (heat + heads + of_tokens)
 
 
 def full_bytes(monitor, probes):
     """Returns the bytes that whole attention takes, without headers; see `epoch_bytes`."""
-    cells = math.prod(monitor.sheet.grid(monitor.measures.token_cells.grid))
+    cells = math.prod(monitor.sheet.grid(monitor.attention_measures.token_cells.grid))
     return probes * _heads(monitor) * cells * (cells + 4)
 
 

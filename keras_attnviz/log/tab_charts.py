@@ -1,375 +1,391 @@
-"""The metrics that the Attention tab charts: what the setup says of each."""
+"""Charts of the Attention tab: one table in which a row has a chart's title and its values.
 
-import warnings
+Start here to add a chart: a row of `CHARTS` is all that it takes.
+"""
+
+import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
 from keras_attnviz.capture.gates import BRANCH
-from keras_attnviz.data.masks import mask_shares
 from keras_attnviz.metrics.attention import jensen_shannon_divergence
 from keras_attnviz.metrics.localization import localization
 from keras_attnviz.monitor.gate_measures import gate_drift
 
-_OF_LAYERS = ("artifact_tokens", "head_diversity", "dead_heads", "duplicate_heads")
-
 _SHARE, _OPEN = [0.0, 1.0], [0.0, None]
-_HEADS, _LAYERS, _PROBES, _GATES = ["layer", "head"], ["layer"], ["probe"], ["gate"]
+HEADS, LAYERS, _PROBES, _GATES = ["layer", "head"], ["layer"], ["probe"], ["gate"]
 
 
-def _described(name, title, axes, limits, description, unit=""):
-    """Returns what the setup says of a metric."""
-    return {
-        "name": name,
-        "title": title,
-        "unit": unit,
-        "axes": axes,
-        "range": limits,
-        "description": description,
+@dataclasses.dataclass(frozen=True)
+class Chart:
+    """A row of the table: one chart, or one for each method that gives heatmaps.
+
+    Args:
+        name: the name of its series; docs/log-format.md has those of further methods.
+        title: what the tab calls it.
+        axes: list of the names of the axes of its values, after the step's.
+        range: `[lowest, highest]` of the values, None for an open end.
+        description: one sentence for the tab.
+        exists: function from `Contents` to whether there is such a chart.
+        values: function from a `Moment`, and from the method's name where the chart is `of_method`,
+            to a float array with these axes. Of layers and heads it is what `TabSeries` lays out:
+            `[layers]`, or `[probes, heads of all layers]`.
+        unit: the unit of the values.
+        of_method: whether there is one for each method.
+    """
+
+    name: str
+    title: str
+    axes: list
+    range: list
+    description: str
+    exists: Callable
+    values: Callable
+    unit: str = ""
+    of_method: bool = False
+
+    def setup_entry(self):
+        """Returns what the setup says of the chart, a dict."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "unit": self.unit,
+            "axes": self.axes,
+            "range": self.range,
+            "description": self.description,
+        }
+
+
+def _has_maps(contents):
+    return contents.layers > 0
+
+
+def _has_heatmaps(contents):
+    return bool(contents.heatmaps)
+
+
+def _has_frames(contents):
+    return contents.frames > 0
+
+
+def _has_masks(contents):
+    return contents.has_masks
+
+
+def _has_head_masks(contents):
+    return _has_maps(contents) and contents.has_masks
+
+
+def _has_gates(contents):
+    return bool(contents.gates)
+
+
+def _has_branches(contents):
+    return any(gate.kind == BRANCH for gate in contents.gates)
+
+
+def _measure(name):
+    """Returns the function to one of the snapshot's measures."""
+    return lambda moment: moment.snapshot.measures[name]
+
+
+def _mean_measure(name):
+    """Returns the function to the mean over probes of one of the snapshot's measures."""
+    return lambda moment: moment.snapshot.measures[name].mean(axis=0)
+
+
+def _health(name):
+    """Returns the function to what `layer_health` has under a name, `[layers]`."""
+    return lambda moment: moment.snapshot.health[name]
+
+
+def _localized(name):
+    """Returns the function to one of the `LOCALIZATIONS` of a method's heatmaps, `[probes]`."""
+    return lambda moment, method: moment.snapshot.localization[method][name]
+
+
+def _drift(moment, method, reference):
+    """Returns each probe's divergence of a method's heatmaps, NaN without a reference."""
+    snapshot = moment.snapshot
+    count = len(snapshot.heatmaps[method])
+    if reference is None:
+        return np.full(count, np.nan)
+    maps = [item.heatmaps[method].reshape(count, -1) for item in (snapshot, reference)]
+    return jensen_shannon_divergence(*maps).numpy()
+
+
+def _head_drift(moment):
+    """Returns each head's divergence, `[probes, heads]`, NaN without a baseline."""
+    heads = moment.snapshot.measures["heads"]
+    if moment.baseline is None:
+        return np.full(heads.shape[:2], np.nan)
+    return jensen_shannon_divergence(heads, moment.baseline.measures["heads"]).numpy()
+
+
+def _head_localization(moment):
+    """Returns the lift of each head on the object, `[probes, heads]`."""
+    masks = moment.head_masks[:, np.newaxis]
+    return localization(moment.snapshot.measures["heads"], masks).numpy()
+
+
+def _gate_drift(moment):
+    """Returns how far each gate has moved, `[gates]`, NaN without a baseline."""
+    snapshot, baseline = moment.snapshot, moment.baseline
+    if baseline is None:
+        return np.full(len(snapshot.gates), np.nan)
+    return gate_drift(snapshot.measures, snapshot.gates, baseline.measures)
+
+
+def _branch_shares(moment):
+    """Returns the mean share of each branch, `[gates, branches of the largest]`, else NaN."""
+    measures, gates = moment.snapshot.measures, moment.snapshot.gates
+    branches = {
+        index: measures[f"gate_profile/{index}"].mean(axis=0)
+        for index, gate in enumerate(gates)
+        if gate.kind == BRANCH
     }
+    padded = np.full((len(gates), max(map(len, branches.values()))), np.nan)
+    for index, shares in branches.items():
+        padded[index, : len(shares)] = shares
+    return padded
 
 
-CHARTED = (
-    _described(
-        "entropy", "Entropy", _HEADS, _SHARE, "1: attention spread over all tokens; 0: on one."
+# The table, in the order of the tab.
+CHARTS = (
+    Chart(
+        "entropy",
+        "Entropy",
+        HEADS,
+        _SHARE,
+        "1: attention spread over all tokens; 0: on one.",
+        _has_maps,
+        _measure("entropy"),
     ),
-    _described(
+    Chart(
         "distance",
         "Attention distance",
-        _HEADS,
+        HEADS,
         _OPEN,
         "How far a patch looks, on the average.",
-        "px",
+        _has_maps,
+        _measure("distance"),
+        unit="px",
     ),
-    _described(
+    Chart(
         "drift",
         "Drift from the baseline",
         _PROBES,
         _OPEN,
         "Jensen-Shannon divergence of the heatmap from that before training.",
+        _has_heatmaps,
+        lambda moment, method: _drift(moment, method, moment.baseline),
+        of_method=True,
     ),
-    _described(
+    Chart(
         "drift_from_last",
         "Drift from the epoch logged before",
         _PROBES,
         _OPEN,
         "Jensen-Shannon divergence of the heatmap from the one logged before.",
+        _has_heatmaps,
+        lambda moment, method: _drift(moment, method, moment.last_or_this),
+        of_method=True,
     ),
-    _described(
+    Chart(
         "layer_drift",
         "Change of layers and heads",
-        _HEADS,
+        HEADS,
         _OPEN,
         "Jensen-Shannon divergence of each head from the baseline.",
+        _has_maps,
+        _head_drift,
     ),
-    _described(
+    Chart(
         "sinks",
         "Sink share",
-        _LAYERS,
+        LAYERS,
         _OPEN,
         "Share of attention on patches that receive more than ten times uniform.",
+        _has_maps,
+        _health("sink_share"),
     ),
-    _described(
+    Chart(
         "artifact_tokens",
         "Artifact tokens",
-        _LAYERS,
+        LAYERS,
         _OPEN,
         "How many patches receive more than ten times uniform.",
+        _has_maps,
+        _health("artifact_tokens"),
     ),
-    _described(
+    Chart(
         "non_patch_share",
         "Attention on class token and registers",
-        _HEADS,
+        HEADS,
         _SHARE,
         "Share of the patches' attention on tokens that are no patches.",
+        _has_maps,
+        _measure("non_patch"),
     ),
-    _described(
+    Chart(
         "head_diversity",
         "Head diversity",
-        _LAYERS,
+        LAYERS,
         _SHARE,
         "Jensen-Shannon divergence between two heads, mean over pairs. 0: all alike.",
+        _has_maps,
+        _health("head_diversity"),
     ),
-    _described(
+    Chart(
         "dead_heads",
         "Dead heads",
-        _LAYERS,
+        LAYERS,
         _OPEN,
         "How many heads are uniform, or look at no patch.",
+        _has_maps,
+        _health("dead_heads"),
     ),
-    _described(
+    Chart(
         "duplicate_heads",
         "Duplicate heads",
-        _LAYERS,
+        LAYERS,
         _OPEN,
         "How many heads do what another one does already.",
+        _has_maps,
+        _health("duplicate_heads"),
     ),
-)
-CHARTED_WITH_MASKS = (
-    _described(
+    Chart(
         "localization",
         "Attention on the object",
         _PROBES,
         _OPEN,
         "1: no more than the object's area would get by chance.",
-        "times its area",
+        _has_masks,
+        _localized("lift"),
+        unit="times its area",
+        of_method=True,
     ),
-    _described(
+    Chart(
         "head_localization",
         "Heads on the object",
-        _HEADS,
+        HEADS,
         _OPEN,
         "The same for each layer and head.",
-        "times its area",
+        _has_head_masks,
+        _head_localization,
+        unit="times its area",
     ),
-    _described(
+    Chart(
         "localization_mass",
         "Share on the object",
         _PROBES,
         _SHARE,
         "Share of the heatmap that lies on the object.",
+        _has_masks,
+        _localized("mass"),
+        of_method=True,
     ),
-    _described(
+    Chart(
         "localization_auc",
         "Object told from background",
         _PROBES,
         _SHARE,
         "Area under the ROC curve. 0.5: by chance.",
+        _has_masks,
+        _localized("auc"),
+        of_method=True,
     ),
-    _described(
+    Chart(
         "localization_hit",
         "Highest value on the object",
         _PROBES,
         _SHARE,
         "The pointing game. 1: a hit.",
+        _has_masks,
+        _localized("hit"),
+        of_method=True,
     ),
-)
-CHARTED_OF_VIDEOS = (
-    _described(
+    Chart(
         "frame_share",
         "Frames",
         ["probe", "frame"],
         _SHARE,
         "Share of the heatmap that lies in each frame. Those of a video sum to 1.",
+        _has_frames,
+        lambda moment, method: moment.snapshot.frame_share[method],
+        of_method=True,
     ),
-)
-CHARTED_OF_GATES = (
-    _described(
+    Chart(
         "gate_mean",
         "Gates, mean",
         _GATES,
         _SHARE,
         "Mean of each gate's values. 1: it lets everything through; 0: nothing.",
+        _has_gates,
+        _mean_measure("gate_means"),
     ),
-    _described(
+    Chart(
         "gate_saturation",
         "Gates, saturated",
         _GATES,
         _SHARE,
         "Share of each gate's values that is within 0.05 of 0 or 1.",
+        _has_gates,
+        _mean_measure("gate_saturation"),
     ),
-    _described(
+    Chart(
         "gate_drift",
         "Gates, drift from the baseline",
         _GATES,
         _OPEN,
         "Mean absolute difference of each gate's values from those before training.",
+        _has_gates,
+        _gate_drift,
     ),
-    _described(
+    Chart(
         "gate_distribution",
         "Gates, distribution",
         ["gate", "bin"],
         _SHARE,
         "Share of each gate's values in 20 bins from 0 to 1.",
+        _has_gates,
+        _mean_measure("gate_bins"),
     ),
-)
-CHARTED_OF_BRANCHES = (
-    _described(
+    Chart(
         "branch_share",
         "Branches",
         ["gate", "branch"],
         _SHARE,
         "Weight of each branch, mean over its channels. Those of a gate sum to 1.",
+        _has_branches,
+        _branch_shares,
     ),
 )
-# Those that are measured of each method's heatmaps.
-OF_METHODS = frozenset(
-    [
-        "drift",
-        "drift_from_last",
-        "frame_share",
-        "localization",
-        "localization_mass",
-        "localization_auc",
-        "localization_hit",
-    ]
-)
 
 
-def described(methods, *, masks, maps=True, gates=(), videos=False):
-    """Returns what the setup says of all metrics, a list of dicts.
+def chart_descriptions(contents):
+    """Returns what the setup says of all charts of snapshots with some `Contents`.
 
-    Args:
-        methods: the names of the methods, in order.
-        masks: whether the probes have masks.
-        maps: whether the model has attention maps.
-        gates: sequence of `Gate`.
-        videos: whether the heatmaps are of videos.
+    Returns:
+        list of dicts in the order of the tab, one for each series; keys as in docs/log-format.md.
     """
-    charted = [*CHARTED, *(CHARTED_WITH_MASKS if masks else ())]
-    charted += CHARTED_OF_VIDEOS if videos else ()
-    if not maps:
-        charted = [metric for metric in charted if metric["name"] in OF_METHODS]
-    if gates:
-        charted += CHARTED_OF_GATES
-    if any(gate.kind == BRANCH for gate in gates):
-        charted += CHARTED_OF_BRANCHES
     found = []
-    for metric in charted:
-        if metric["name"] in OF_METHODS:
+    for chart in (chart for chart in CHARTS if chart.exists(contents)):
+        if chart.of_method:
             found += [
-                {**metric, "name": name_of(metric["name"], method, methods), "method": method}
-                for method in methods
+                {
+                    **chart.setup_entry(),
+                    "name": series_name(chart, method, contents),
+                    "method": method,
+                }
+                for method in contents.heatmaps
             ]
         else:
-            found.append(metric)
+            found.append(chart.setup_entry())
     return found
 
 
-def name_of(name, method, methods):
-    """Returns the name of a metric of a method's heatmaps; the first method's is the plain one."""
-    return name if method == next(iter(methods)) else f"{name}/{method}"
-
-
-class TabSeries:
-    """Snapshots to the charted metrics; docs/log-format.md tells their axes.
-
-    Args:
-        monitor: the `ProbeMonitor`, with details.
-        masks: float array `[probes, height, width]` in [0, 1], or None.
-    """
-
-    def __init__(self, monitor, masks=None):
-        self._monitor, self._masks = monitor, None
-        if masks is not None and monitor.grid is not None:
-            cells = None if monitor.measures is None else monitor.measures.head_cells
-            masks = monitor.tall_masks(masks)
-            self._masks = mask_shares(masks, cells.grid if cells else monitor.grid)
-        # Spatial gates are layers too, of which these metrics have no value.
-        self._further = len(monitor.gates.spatial)
-
-    def described(self):
-        """Returns for each metric what the setup says of it, a list of dicts."""
-        return described(
-            self._monitor.heats,
-            masks=self._masks is not None,
-            maps=self._monitor.measures is not None,
-            gates=self._monitor.gates.gates,
-            videos=self._monitor.frames is not None,
-        )
-
-    def values(self, snapshot, *, baseline, last):
-        """Returns the metrics, a dict from name to float array.
-
-        Args:
-            snapshot: `Snapshot`, with details.
-            baseline: the `Snapshot` before training, or None where it isn't known.
-            last: the one logged before, or None.
-        """
-        series = {}
-        if self._monitor.measures is not None:
-            series |= self._of_layers(snapshot, baseline)
-        if snapshot.gates:
-            series |= _of_gates(snapshot, baseline)
-        for method in snapshot.heat:
-            of_method = _of_method(snapshot, method, baseline=baseline, last=last)
-            for name, values in of_method.items():
-                series[name_of(name, method, snapshot.heat)] = values
-        return series
-
-    def _of_layers(self, snapshot, baseline):
-        """Returns what is charted of layers and heads, a dict of arrays."""
-        found = snapshot.measures
-        series = {
-            "entropy": self._by_head(found["entropy"]),
-            "distance": self._by_head(found["distance"]),
-            "layer_drift": self._by_head(_head_drift(snapshot, baseline)),
-            "sinks": self._by_layer(snapshot.health["sink_share"]),
-            "non_patch_share": self._by_head(found["non_patch"]),
-            **{name: self._by_layer(snapshot.health[name]) for name in _OF_LAYERS},
-        }
-        if self._masks is not None:
-            of_heads = localization(found["heads"], self._masks[:, np.newaxis]).numpy()
-            series["head_localization"] = self._by_head(of_heads)
-        return series
-
-    def _by_layer(self, values):
-        return np.append(values, [np.nan] * self._further)
-
-    def _by_head(self, values):
-        """Returns means over probes of `[probes, heads]` as `[layers, heads of the largest]`."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of a mean without any number
-            layers = self._monitor.by_layer(np.nanmean(values, axis=0))
-        layers += [np.empty(0)] * self._further
-        most = max(map(len, layers))
-        padded = [np.pad(heads, (0, most - len(heads)), constant_values=np.nan) for heads in layers]
-        return np.stack(padded)
-
-
-def _of_method(snapshot, method, *, baseline, last):
-    """Returns what is charted of a method's heatmaps, a dict of arrays `[probes, ...]`."""
-    found = {
-        "drift": _drift(snapshot, baseline, method),
-        "drift_from_last": _drift(snapshot, last or snapshot, method),
-    }
-    if snapshot.frame_share:
-        found["frame_share"] = snapshot.frame_share[method]
-    localized = snapshot.localization[method]
-    if localized:
-        found["localization"] = localized["lift"]
-        found |= {f"localization_{name}": localized[name] for name in ("mass", "auc", "hit")}
-    return found
-
-
-def _of_gates(snapshot, baseline):
-    """Returns what is charted of gates, a dict of arrays `[gates, ...]`."""
-    found, gates = snapshot.measures, snapshot.gates
-    drift = np.full(len(gates), np.nan)
-    if baseline is not None:
-        drift = gate_drift(found, gates, baseline.measures)
-    series = {
-        "gate_mean": found["gate_means"].mean(axis=0),
-        "gate_saturation": found["gate_saturation"].mean(axis=0),
-        "gate_drift": drift,
-        "gate_distribution": found["gate_bins"].mean(axis=0),
-    }
-    branches = [
-        found[f"gate_profile/{index}"].mean(axis=0)
-        for index, gate in enumerate(gates)
-        if gate.kind == BRANCH
-    ]
-    if branches:
-        most = max(map(len, branches))
-        padded = np.full((len(gates), most), np.nan)
-        rows = [index for index, gate in enumerate(gates) if gate.kind == BRANCH]
-        for row, shares in zip(rows, branches, strict=True):
-            padded[row, : len(shares)] = shares
-        series["branch_share"] = padded
-    return series
-
-
-def _drift(snapshot, reference, method):
-    """Returns each probe's divergence of a method's heatmaps, NaN without a reference."""
-    count = len(snapshot.heat[method])
-    if reference is None:
-        return np.full(count, np.nan)
-    maps = [item.heat[method].reshape(count, -1) for item in (snapshot, reference)]
-    return jensen_shannon_divergence(*maps).numpy()
-
-
-def _head_drift(snapshot, reference):
-    """Returns each head's divergence, `[probes, heads]`, NaN without a reference."""
-    heads = snapshot.measures["heads"]
-    if reference is None:
-        return np.full(heads.shape[:2], np.nan)
-    return jensen_shannon_divergence(heads, reference.measures["heads"]).numpy()
+def series_name(chart, method, contents):
+    """Returns the name of a method's series; the first method's is the chart's own."""
+    return chart.name if method == contents.heatmaps[0] else f"{chart.name}/{method}"

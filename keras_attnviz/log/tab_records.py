@@ -12,7 +12,7 @@ from keras_attnviz._checks import is_integer, message
 from keras_attnviz.drawing import render
 from keras_attnviz.log.deduplication import Deduplicator, write_blobs, write_layers
 from keras_attnviz.log.size_estimate import size_lines
-from keras_attnviz.log.tab_charts import TabSeries
+from keras_attnviz.log.tab_series import TabSeries
 from keras_attnviz.log.tab_setup import ROLLOUT, layers_of, setup_of
 from keras_attnviz.monitor.grid_cells import Cells
 from keras_attnviz.tb_plugin import metadata
@@ -38,7 +38,9 @@ class TabRecords:
         self._deduplicators = collections.defaultdict(Deduplicator)
         grid = monitor.grid or (1, 1)
         self._head_cells = (
-            Cells(grid, 1) if monitor.measures is None else monitor.measures.head_cells
+            Cells(grid, 1)
+            if monitor.attention_measures is None
+            else monitor.attention_measures.head_cells
         )
 
     def write_setup(self, writer, step):
@@ -112,7 +114,7 @@ class TabRecords:
         """Writes heatmaps, heads and token maps; returns since when each layer is the same."""
         heads = self._heads(snapshot.measures) if self._layers else {}
         compared = self._compared(step, heads)
-        for method, heat in snapshot.heat.items():
+        for method, heat in snapshot.heatmaps.items():
             heat = self._monitor.sheet.laid(heat)
             data = pack(_quantized("heat", heat.reshape(len(heat), -1)), step=step)
             writer.record(step, metadata.heat_tag(method), data)
@@ -165,7 +167,7 @@ class TabRecords:
 
     def _token_sheets(self, rows):
         """Returns values `[..., cells, cells]` in the order of the sheet's cells, both axes."""
-        cells = self._monitor.measures.token_cells
+        cells = self._monitor.attention_measures.token_cells
         rows = np.swapaxes(self._sheets(rows, cells), -1, -2)
         return np.swapaxes(self._sheets(rows, cells), -1, -2)
 

@@ -41,7 +41,7 @@ def setup_of(
         **_methods(monitor),
         "rollout": monitor.options,
         **_probes(probes),
-        "colors": _colors(colors, monitor.heats),
+        "colors": _colors(colors, monitor.heatmap_names),
         "series": series,
         "full": {"probes": list(full_probes), "every_epochs": full_every_epochs}
         if full_probes
@@ -59,12 +59,12 @@ def layers_of(monitor):
         list of dicts, bottom layer first.
     """
     layers = [_layer(found) for found in monitor.attention_model.maps]
-    return layers + [_spatial(gate) for gate in monitor.gates.gates if gate.is_spatial]
+    return layers + [_spatial(gate) for gate in monitor.gate_measures.gates if gate.is_spatial]
 
 
 def _tokens(monitor, grid):
     """Returns the fields of tokens; without attention maps each cell of the grid is a token."""
-    measures, layout = monitor.measures, monitor.attention_model.layout
+    measures, layout = monitor.attention_measures, monitor.attention_model.layout
     if measures is None:
         return {"token_grid": grid, "prefix": 0, "suffix": 0, "readout": "", "uniform": 1.0}
     return {
@@ -79,10 +79,10 @@ def _tokens(monitor, grid):
 def _methods(monitor):
     """Returns the fields of methods, which include the mean of the gates."""
     return {
-        "methods": monitor.heats,
+        "methods": monitor.heatmap_names,
         "token_methods": [name for name in monitor.methods if name == ROLLOUT],
-        "method_titles": {name: method_of(name).title for name in monitor.heats},
-        "absolute_methods": [name for name in monitor.heats if not method_of(name).unit],
+        "method_titles": {name: method_of(name).title for name in monitor.heatmap_names},
+        "absolute_methods": [name for name in monitor.heatmap_names if not method_of(name).unit],
     }
 
 

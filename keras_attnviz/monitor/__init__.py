@@ -1,1 +1,1 @@
-"""What a model does on the probes at one moment."""
+"""The probes at one moment: attention, gates and predictions, and the scalars of them."""

@@ -1,4 +1,4 @@
-"""What is measured of attention maps on probes: heatmaps, single heads, numbers."""
+"""Attention measures: entropy, distance, single heads and token maps of probes; TensorFlow."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,12 +7,13 @@ from keras_attnviz.methods.rollout import placed_rollout
 from keras_attnviz.metrics.attention import attention_distance, attention_entropy
 from keras_attnviz.monitor.grid_cells import Cells
 
-# A head's map has at most so many cells, a map from every patch to every patch so many a side.
+# A single head's map has at most so many cells. A token map, from every patch to every patch, has
+# at most so many rows and as many columns.
 _HEAD_CELLS, _TOKEN_CELLS = 1600, 400
 
 
 class Measures:
-    """Attention maps to what the tab shows, as a pure graph function.
+    """Computes from attention maps what the tab shows; pure graph functions.
 
     Args:
         attention_model: the `AttentionModel` that gives the maps.
@@ -46,8 +47,8 @@ class Measures:
     def distance(self, attentions):
         """Returns each head's mean attention distance in pixels, float32 `[batch, heads]`.
 
-        In videos it is that of the places within the frame: the same place in another frame is at
-        distance 0. NaN in layers whose queries are no patches.
+        In videos only positions within the frame count: the same position in another frame is at
+        distance 0. NaN in layers whose queries are not patches.
         """
         pairs = zip(self._model.placements, attentions, strict=True)
         return tf.concat([self._distance(*pair) for pair in pairs], axis=1)
@@ -55,11 +56,11 @@ class Measures:
     def heads(self, attentions):
         """Returns what the read-out tokens attend to, head by head.
 
-        In a layer without them among its queries, the mean over the patches is taken.
+        Where a layer has no read-out tokens among its queries, this is the mean over its patches.
 
         Returns:
             `(heads, others)`: float32 `[batch, heads, cells]` in times uniform attention, and
-            float32 `[batch, heads]` in [0, 1], the share on tokens that are no patches.
+            float32 `[batch, heads]` in [0, 1], the share on tokens that are not patches.
         """
         stack = self._model.stack
         rows = [
@@ -72,9 +73,9 @@ class Measures:
         return self._pooled(rows, self.head_cells), others
 
     def received(self, attentions):
-        """Returns what each token receives from a patch on the average, head by head.
+        """Returns what each token receives from a patch on average, head by head.
 
-        In a layer without patches among its queries, the mean over the queries is taken.
+        Where a layer has no patches among its queries, this is the mean over all its queries.
 
         Returns:
             list, bottom layer first, of float32 `[batch, heads, tokens]`, rows sum to 1.
@@ -88,7 +89,7 @@ class Measures:
     def tokens(self, attentions):
         """Returns where the patches of each cell attend, by rollout.
 
-        A pooling layer at the top, in which no patch attends, is left out.
+        Pooling layers, in which no patch attends, are left out.
 
         Returns:
             float32 `[batch, cells, cells]` in times uniform attention.

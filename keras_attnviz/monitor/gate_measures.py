@@ -1,4 +1,4 @@
-"""What is measured of gates on probes: maps, channels, mean and saturation; pure TensorFlow."""
+"""Gate measures: means, saturation, maps and profiles of gates on probes; TensorFlow."""
 
 import math
 
@@ -16,16 +16,16 @@ _CELLS = 1600
 
 
 class GateMeasures:
-    """The gates of a model to what is logged of them.
+    """Computes what is logged of a model's gates.
 
     Args:
         gates: sequence of `Gate`.
-        grid: `(height, width)` that maps are brought to, the patches' where the model has
-            attention maps; None for the finest grid of a spatial gate, pooled if it is large.
+        grid: `(height, width)` that maps are resized to: the patches' grid where the model has
+            attention maps. None for the finest grid of a spatial gate, pooled if it is large.
 
     Attributes:
         gates: the gates, a tuple.
-        spatial: indices of those that tell where the model looks, a list.
+        spatial: indices of the gates that have a value for each position, a list.
         grid: `(height, width)` of the maps, or None without spatial gates.
     """
 
@@ -40,17 +40,17 @@ class GateMeasures:
             self.grid = Cells.at_most(finest.grid, _CELLS, frames=finest.frames).grid
 
     def measured(self, values):
-        """Returns what is measured of each image, a dict of float32 tensors.
+        """Returns the measures of each image, a dict of float32 tensors.
 
         Args:
-            values: what `AttentionModel.gate_values` gives of a batch.
+            values: what `AttentionModel.gate_values` returns for a batch.
 
         Returns:
             `gate_means` and `gate_saturation` `[batch, gates]` in [0, 1], the mean of a gate's
             values and the share of them that is within 0.05 of 0 or 1; `gate_maps`
             `[batch, spatial gates, height, width]` on `grid`; `gate_bins` `[batch, gates, 20]`,
             the share of a gate's values in each of 20 bins from 0 to 1; `gate_profile/<index>`
-            `[batch, channels]` of each gate but spatial ones, mean over positions, of branches
+            `[batch, channels]` of each gate but spatial ones, mean over positions; for branches
             `[batch, branches]`.
         """
         flat = [tf.reshape(each, [tf.shape(each)[0], -1]) for each in values]
@@ -71,7 +71,7 @@ class GateMeasures:
     def _map(self, values, grid):
         """Returns a spatial gate on the maps' grid, mean over channels, `[batch, height, width]`.
 
-        What is finer is averaged, what is coarser is repeated.
+        A finer grid is averaged, the values of a coarser one are repeated.
         """
         if values.shape.rank == 4:
             values = tf.reduce_mean(values, axis=3)
@@ -80,40 +80,16 @@ class GateMeasures:
         return tf.image.resize(values[..., tf.newaxis], self.grid, method=method)[..., 0]
 
 
-def gate_scalars(measures, gates, *, baseline=None):
-    """Returns the scalars of gates, a dict from name to float.
+def gate_drift(measures, gates, baseline):
+    """Returns how far each gate has moved from the baseline, float32 `[gates]` in [0, 1].
+
+    This is the mean absolute difference of the gate's map where it has positions, else of its
+    channels or branches.
 
     Args:
-        measures: dict of arrays `[probes, ...]`, what `GateMeasures.measured` gives.
+        measures: dict of arrays `[probes, ...]`, see `GateMeasures.measured`.
         gates: sequence of `Gate`.
-        baseline: the same before training, or None where it isn't known.
-
-    Returns:
-        `gate_mean`, `gate_saturation` and `gate_drift`, in [0, 1], means over gates, and each with
-        `/layer_<n>` for the gate of that number; `branch_share/layer_<n>/<branch>` of branches.
-        `gate_drift` is the mean absolute difference from the baseline; it is left out without one.
-    """
-    by_gate = {
-        "gate_mean": measures["gate_means"].mean(axis=0),
-        "gate_saturation": measures["gate_saturation"].mean(axis=0),
-    }
-    if baseline is not None:
-        by_gate["gate_drift"] = gate_drift(measures, gates, baseline)
-    found = {name: float(np.mean(values)) for name, values in by_gate.items()}
-    for name, values in by_gate.items():
-        found |= {f"{name}/layer_{index}": float(value) for index, value in enumerate(values)}
-    for index, gate in enumerate(gates):
-        if gate.kind == BRANCH:
-            shares = measures[f"gate_profile/{index}"].mean(axis=0)
-            names = [f"branch_share/layer_{index}/{branch}" for branch in range(len(shares))]
-            found |= dict(zip(names, map(float, shares), strict=True))
-    return found
-
-
-def gate_drift(measures, gates, baseline):
-    """Returns how far each gate has moved, float32 `[gates]` in [0, 1].
-
-    The mean absolute difference of its channels, of a gate that has positions of its map.
+        baseline: the same dict before training.
     """
     drifts, spatial = [], 0
     for index, gate in enumerate(gates):
@@ -125,21 +101,6 @@ def gate_drift(measures, gates, baseline):
         spatial += gate.is_spatial
         drifts.append(np.abs(pair[0] - pair[1]).mean())
     return np.float32(drifts)
-
-
-def scalar_names(gates):
-    """Returns the names of the scalars that `gate_scalars` gives with a baseline."""
-    if not gates:
-        return []
-    measures = ("gate_mean", "gate_saturation", "gate_drift")
-    names = [*measures]
-    names += [f"{name}/layer_{index}" for name in measures for index in range(len(gates))]
-    return names + [
-        f"branch_share/layer_{index}/{branch}"
-        for index, gate in enumerate(gates)
-        if gate.kind == BRANCH
-        for branch in range(gate.channels)
-    ]
 
 
 def _stacked(tensors):

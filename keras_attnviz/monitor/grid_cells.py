@@ -1,4 +1,4 @@
-"""Cells: a grid of patches, pooled so that what is logged of it stays small."""
+"""Grid cells: patches pooled into larger cells, so that logged maps stay small."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ class Cells:
     Args:
         patches: `(height, width)` of the grid of patches.
         factor: patches on each side of a cell.
-        frames: number of frames that stand below one another; each has cells of its own.
+        frames: number of frames that stand below one another. No cell reaches over two frames.
     """
 
     patches: tuple

@@ -1,43 +1,34 @@
-"""What tells of a healthy training: measured in the graph, then told of layers and in scalars."""
+"""Health of a training: sinks, artifact tokens, diversity of heads, and localization."""
 
 import numpy as np
 import tensorflow as tf
 
 from keras_attnviz.metrics.attention import (
     artifact_tokens,
-    entropy_collapse,
     non_patch_share,
     sink_share,
 )
 from keras_attnviz.metrics.heads import dead_heads, duplicate_heads, head_divergences
-from keras_attnviz.metrics.localization import LOCALIZATIONS, localizations
+from keras_attnviz.metrics.localization import localizations
 
-SCALARS = (
-    "collapsed_layers",
-    "non_patch_share",
-    "head_diversity",
-    "sink_share",
-    "artifact_tokens",
-)
-_WHICH = ("/right", "/wrong")  # predictions
 # Heads are compared in so many of their rows: all pairs in all rows take as long as the model.
 _ROWS = 8
 
 
 def health_measures(attention_model, attentions, received):
-    """Returns what is measured of each image, a dict of float32 tensors; pure TensorFlow.
+    """Returns the measures of health of each image, a dict of float32 tensors; pure TensorFlow.
 
     Args:
-        attention_model: the `AttentionModel` that gives the maps.
+        attention_model: the `AttentionModel` that computes the maps.
         attentions: list of attention maps, bottom layer first.
-        received: what `Measures.received` gives for them.
+        received: what `Measures.received` returns for them.
 
     Returns:
-        `sinks` and `artifacts` `[batch, layers]`, see `sink_share` and `artifact_tokens`, of what
-        patches receive from patches, mean over heads; `non_patch` `[batch, heads of all layers]`,
-        see `non_patch_share`, of the patches' attention; `divergences`
-        `[batch, pairs of all layers]`, see `head_divergences`, of 8 rows evenly spaced over a
-        layer's queries.
+        `sinks` and `artifacts` `[batch, layers]`, the `sink_share` and the `artifact_tokens` of
+        what patches receive from patches, mean over heads; `non_patch`
+        `[batch, heads of all layers]`, the `non_patch_share` of the patches' attention;
+        `divergences` `[batch, pairs of all layers]`, the `head_divergences` of 8 rows evenly spaced
+        over a layer's queries.
     """
     layout = attention_model.layout
     is_patch = np.zeros(layout.tokens, bool)
@@ -60,10 +51,10 @@ def health_measures(attention_model, attentions, received):
 
 
 def layer_health(measures, heads):
-    """Returns what is told of each layer, mean over images: a dict of float32 `[layers]`.
+    """Returns the health of each layer, mean over images: a dict of float32 `[layers]`.
 
     Args:
-        measures: dict of arrays, what `health_measures` gives, and `entropy`
+        measures: dict of arrays: what `health_measures` returns, and `entropy`
             `[images, heads of all layers]`.
         heads: the number of heads of each layer.
     """
@@ -77,26 +68,9 @@ def layer_health(measures, heads):
         "sink_share": measures["sinks"].mean(axis=0),
         "artifact_tokens": measures["artifacts"].mean(axis=0),
         "non_patch_share": np.float32([values.mean() for values in split["non_patch"]]),
-        "head_diversity": np.float32([_mean(values) for values in split["divergences"]]),
+        "head_diversity": np.float32([mean_of_numbers(values) for values in split["divergences"]]),
         "dead_heads": dead,
         "duplicate_heads": _by_layer(duplicate_heads, split["divergences"]),
-    }
-
-
-def health_scalars(layers, *, entropy, baseline=None):
-    """Returns the scalars of `SCALARS`, a dict from name to float.
-
-    Args:
-        layers: what `layer_health` gives.
-        entropy: float array `[layers]`.
-        baseline: the same before training, or None where it isn't known.
-    """
-    return {
-        "collapsed_layers": float(np.sum(entropy_collapse(entropy, baseline=baseline))),
-        "non_patch_share": _mean(layers["non_patch_share"]),
-        "head_diversity": _mean(layers["head_diversity"]),
-        "sink_share": _mean(layers["sink_share"]),
-        "artifact_tokens": float(np.max(layers["artifact_tokens"])),
     }
 
 
@@ -105,7 +79,7 @@ def localization_measures(relative, masks):
 
     Args:
         relative: float array `[probes, grid_height, grid_width]`.
-        masks: float array `[probes, cells]`, or None; then there are none.
+        masks: float array `[probes, cells]` in [0, 1], or None, which makes the dict empty.
     """
     if masks is None:
         return {}
@@ -113,41 +87,11 @@ def localization_measures(relative, masks):
     return {name: values.numpy() for name, values in found.items()}
 
 
-def scalar_names(*, masks, labels, others=(), health=True):
-    """Returns the names of the scalars of probes with or without masks and labels.
-
-    `others` are the names of the methods after the first; `health` tells whether the model has
-    attention maps.
-    """
-    which = ["", *(_WHICH if labels else ())]
-    of_methods = [
-        f"localization/{name}{of}{each}"
-        for of in ("", *(f"/{method}" for method in others))
-        for name in LOCALIZATIONS
-        for each in which
-    ]
-    return [*(SCALARS if health else ()), *(of_methods if masks else ())]
-
-
-def localization_scalars(localization, is_right=None, *, method=None):
-    """Returns means over probes, a dict from `localization/<name>` to float.
-
-    Args:
-        localization: dict from name to float array `[probes]`; NaN is left out of the means.
-        is_right: bool array `[probes]`, or None where it isn't known. With it also
-            `localization/<name>/right` and `.../wrong`, NaN where there are no such probes.
-        method: the method's name, for `localization/<name>/<method>` and so on; none for the
-            first method.
-    """
-    of = f"/{method}" if method else ""
-    chosen = {"": slice(None)}
-    if is_right is not None:
-        chosen |= dict(zip(_WHICH, (is_right, ~is_right), strict=True))
-    return {
-        f"localization/{name}{of}{which}": _mean(values[probes])
-        for name, values in localization.items()
-        for which, probes in chosen.items()
-    }
+def mean_of_numbers(values):
+    """Returns the mean of the values that are numbers, NaN without any."""
+    values = np.asarray(values)
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _chosen_rows(attention, placement):
@@ -163,9 +107,9 @@ def _chosen_rows(attention, placement):
 
 
 def _by_layer(function, *of_layers):
-    """Returns a function's value of each layer, float32 `[layers]`; alike layers at once.
+    """Returns a function's value for each layer, float32 `[layers]`.
 
-    `of_layers` are lists of one array a layer.
+    `of_layers` are lists of one array a layer. Layers of equal size are computed at once.
     """
     sizes = np.array([len(each) for each in of_layers[0]])
     values = np.empty(len(sizes), np.float32)
@@ -173,10 +117,3 @@ def _by_layer(function, *of_layers):
         chosen = np.flatnonzero(sizes == size)
         values[chosen] = function(*(np.stack([each[n] for n in chosen]) for each in of_layers))
     return values
-
-
-def _mean(values):
-    """Returns the mean of the values that are numbers, NaN without any."""
-    values = np.asarray(values)
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")

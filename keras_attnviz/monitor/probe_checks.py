@@ -1,4 +1,4 @@
-"""Whether probes suit a model, and what they tell of its inputs."""
+"""Probe checks: whether probes fit a model's inputs and classes."""
 
 import tensorflow as tf
 from tensorflow import keras
@@ -7,8 +7,8 @@ from keras_attnviz._checks import message
 from keras_attnviz.model_io.signature import InputSignature
 
 
-def place_of(images, inputs):
-    """Returns the place of the images among the inputs, in the order of a flat list."""
+def image_index(images, inputs):
+    """Returns the index of the images among the inputs, in the order of a flat list."""
     return [array is images for array in tf.nest.flatten(inputs)].index(True)
 
 
@@ -20,14 +20,14 @@ def check_inputs(model, probes):
 
 
 def input_options(probes):
-    """Returns what tells `AttentionModel` the sizes that a model doesn't declare."""
+    """Returns the options of `AttentionModel` for sizes that a model doesn't declare, a dict."""
     if probes.inputs is probes.images:
         return {"image_shape": probes.images.shape[1:]}
     return {"inputs": probes.inputs}
 
 
 def check_class_names(probes, outputs):
-    """Raises unless the model gives the classes that the probes name or are labeled with."""
+    """Raises unless the model has the classes that the probes name or are labeled with."""
     classes = outputs[-1] if len(outputs) == 2 else None
     if classes is None:
         return
@@ -41,7 +41,7 @@ def check_class_names(probes, outputs):
 
 
 def check_classes(given, explained, outputs):
-    """Raises for the index of a class that the model hasn't."""
+    """Raises for the index of a class that the model doesn't have."""
     classes = outputs[-1] if len(outputs) == 2 else None
     if classes and explained.max() >= max(classes, 2):
         must = f"below {max(classes, 2)}, the number of the model's classes"

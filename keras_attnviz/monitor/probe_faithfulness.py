@@ -1,4 +1,4 @@
-"""Whether the heatmaps of a training's probes show what the predictions are made of."""
+"""Faithfulness of the probes' heatmaps: deletion, insertion and perturbation, epoch by epoch."""
 
 import math
 
@@ -16,23 +16,23 @@ FIGURES = {
     "positive_perturbation": True,
     "negative_perturbation": False,
 }
-# So many times patches are deleted or inserted, for a curve that is fine enough and no dearer.
+# So many steps of deletion or insertion make a curve that is fine enough, at a low cost.
 _STEPS = 20
 
 
 class ProbeFaithfulness:
     """Measures the faithfulness of a monitor's heatmaps; the model is traced at the first use.
 
-    The class that is followed is the one that the monitor explains: the predicted class unless
-    another was asked for. Probes are run one after another, each with all steps of a curve in
-    batches, so that further inputs of the model can stay the probe's own.
+    It follows the score of the class that the monitor explains: the predicted one unless
+    another was chosen. Probes run one after another, each with all steps of a curve in batches,
+    so that the model's further inputs can stay those of the probe.
 
     Args:
         monitor: a `ProbeMonitor`.
         every_epochs: measure after every so many epochs.
 
     Raises:
-        ValueError: the model gives no class scores.
+        ValueError: the model's predictions are not class scores.
     """
 
     def __init__(self, monitor, every_epochs):
@@ -47,34 +47,35 @@ class ProbeFaithfulness:
         return (step + 1) % self._every_epochs == 0
 
     def scalar_names(self):
-        """Returns the names that `scalars` gives, in its order."""
+        """Returns the names of the scalars, a list in their order."""
         return [
             f"faithfulness/{figure}/{method}"
-            for method in self._monitor.heats
+            for method in self._monitor.heatmap_names
             for figure in FIGURES
         ]
 
     def scalars(self, snapshot):
-        """Returns the means over probes, a dict from names to float."""
+        """Returns the means over probes, a dict from name to float in [0, 1]."""
         if self._model is not self._monitor.attention_model:
             self._trace()
         classes = np.where(
-            self._monitor.explained < 0, snapshot.classes, self._monitor.explained
+            self._monitor.explained_classes < 0, snapshot.classes, self._monitor.explained_classes
         ).astype(np.int32)
-        found = {}
-        for method, heat in snapshot.heat.items():
+        means = []
+        for heat in snapshot.heatmaps.values():
             by_probe = []
             for probe in range(len(heat)):
                 one = slice(probe, probe + 1)
                 inputs = [array[one] for array in self._monitor.inputs]
                 by_probe.append(self._measure(inputs, heat[one], classes[one]))
-            for figure in FIGURES:
-                mean = np.mean([values[figure].numpy() for values in by_probe])
-                found[f"faithfulness/{figure}/{method}"] = float(mean)
-        return found
+            means += [
+                float(np.mean([values[figure].numpy() for values in by_probe]))
+                for figure in FIGURES
+            ]
+        return dict(zip(self.scalar_names(), means, strict=True))
 
     def _trace(self):
-        """Makes the function for the model as the monitor has traced it last."""
+        """Makes the function for the model as the monitor last traced it."""
         monitor = self._monitor
         self._model = monitor.attention_model
         specs = [tf.TensorSpec([1, *array.shape[1:]], array.dtype) for array in monitor.inputs]

@@ -1,4 +1,4 @@
-"""What is measured of probes, as tensors in the graph of one pass."""
+"""Probe pass: all that is measured of probes, as tensors in the graph of one forward pass."""
 
 import tensorflow as tf
 
@@ -25,7 +25,7 @@ class ProbeGraph:
         """Returns a dict from names to tensors `[batch, ...]`.
 
         These are `predictions`; `heat/<method>`, in times uniform where that has a meaning; and
-        the measures that `Snapshot` names.
+        the measures that `Snapshot` lists.
         """
         model = self._model
         found = {"predictions": evidence.predictions}
@@ -46,7 +46,7 @@ class ProbeGraph:
         return [self._measures.full(attentions, layer) for layer in range(len(attentions))]
 
     def _of_maps(self, attentions):
-        """Returns what is measured of attention maps, a dict of tensors."""
+        """Returns the measures of attention maps, a dict of tensors."""
         measures = self._measures
         found = {
             "entropy": measures.entropy(attentions),

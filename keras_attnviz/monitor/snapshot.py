@@ -1,8 +1,29 @@
-"""What a model does on the probes at one moment, and how far it has moved since another."""
+"""Snapshot: attention, gates and predictions of the probes at one moment."""
 
 import dataclasses
 
 import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Contents:
+    """What the snapshots of a model hold: known before the first is taken, the same for all.
+
+    Args:
+        layers: number of attention layers.
+        heatmaps: tuple of the names of all heatmaps, of which the first stands for all.
+        gates: tuple of `Gate`.
+        frames: number of frames of the heatmaps of videos, 0 for images.
+        has_masks: whether the probes have masks, on which heatmaps are localized.
+        has_labels: whether the probes have labels.
+    """
+
+    layers: int
+    heatmaps: tuple
+    gates: tuple
+    frames: int
+    has_masks: bool
+    has_labels: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,26 +33,26 @@ class Snapshot:
     The heads of all layers follow one another, bottom layer first.
 
     Args:
-        heat: dict from the name of a method to its heatmaps, float32 `[probes, grid_height,
+        heatmaps: dict from the name of a method to its heatmaps, float32 `[probes, grid_height,
             grid_width]`, as a multiple of uniform attention, at least 0. The frames of a video
             stand below one another.
         entropy: float32 array `[layers]` in [0, 1], mean over probes, heads and queries.
         classes: integer array `[probes]`, or None where the outputs are not class predictions.
         confidences: float array `[probes]` in [0, 1], or None.
         label_confidences: float array `[probes]` in [0, 1], of the true classes, or None.
-        measures: dict from the name of a `Measures` function to its float32 array
-            `[probes, ...]`: `entropy`, those of `health_measures`, and where details are measured
-            `heads`, `others`, `distance` and `tokens`; and those of `GateMeasures`.
+        measures: dict from the name of a measure to its float32 array `[probes, ...]`: `entropy`,
+            those of `health_measures` and of `GateMeasures`, and where details are measured also
+            `heads`, `others`, `distance` and `tokens`, see `Measures`.
         is_right: bool array `[probes]`, whether the predicted class is the true one, or None.
-        health: what `layer_health` tells of each layer, a dict of float32 arrays `[layers]`.
-        gates: tuple of `Gate`, whose values stand in `measures`.
-        localization: dict from the name of a method to what `localizations` gives for its
-            heatmaps, a dict of float32 arrays `[probes]`, empty without masks.
+        health: the `layer_health`, a dict of float32 arrays `[layers]`.
+        gates: tuple of `Gate`; their measures stand in `measures`.
+        localization: dict from the name of a method to the `localizations` of its heatmaps, a
+            dict of float32 arrays `[probes]`, empty without masks.
         frame_share: dict from the name of a method to the `frame_importance` of its heatmaps,
             float32 `[probes, frames]`; empty for images.
     """
 
-    heat: dict
+    heatmaps: dict
     entropy: np.ndarray
     classes: np.ndarray | None
     confidences: np.ndarray | None
@@ -44,16 +65,52 @@ class Snapshot:
     frame_share: dict = dataclasses.field(default_factory=dict)
 
     @property
-    def relative(self):
-        """The heatmaps of the first method, which drift is measured of."""
-        return next(iter(self.heat.values()))
+    def contents(self):
+        """The `Contents` that this snapshot has."""
+        return Contents(
+            layers=len(self.entropy),
+            heatmaps=tuple(self.heatmaps),
+            gates=self.gates,
+            frames=next((shares.shape[1] for shares in self.frame_share.values()), 0),
+            has_masks=any(self.localization.values()),
+            has_labels=self.is_right is not None,
+        )
+
+    @property
+    def first_heatmap(self):
+        """The heatmaps of the first method, whose drift is measured."""
+        return next(iter(self.heatmaps.values()))
 
     def without_pattern(self):
-        """Returns `(method, probes)` where a map is constant or not finite: nothing to look at."""
+        """Returns `(method, probes)`, a list, for heatmaps that are constant or not finite."""
         found = []
-        for method, heat in self.heat.items():
+        for method, heat in self.heatmaps.items():
             spread = np.ptp(heat.reshape(len(heat), -1), axis=1)
             probes = np.flatnonzero(~(np.isfinite(spread) & (spread > 0)))
             if len(probes):
                 found.append((method, probes.tolist()))
         return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """A snapshot and the earlier ones that it is compared with.
+
+    Args:
+        snapshot: `Snapshot`.
+        baseline: the `Snapshot` before training, which may be the same, or None where it isn't
+            known.
+        last: the `Snapshot` that was logged before, or None where this is the first.
+        head_masks: float array `[probes, cells]` in [0, 1], the share of each cell of a single
+            head's map that the object covers; None without masks, or where it isn't needed.
+    """
+
+    snapshot: Snapshot
+    baseline: Snapshot | None
+    last: Snapshot | None
+    head_masks: np.ndarray | None = None
+
+    @property
+    def last_or_this(self):
+        """The last snapshot, or this one where it is the first."""
+        return self.last or self.snapshot

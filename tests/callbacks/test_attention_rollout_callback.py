@@ -23,13 +23,14 @@ from keras_attnviz import (
 )
 from keras_attnviz.drawing import render
 from keras_attnviz.metrics.attention import attention_entropy, jensen_shannon_divergence
-from keras_attnviz.monitor.health import SCALARS
+from keras_attnviz.monitor import scalars as scalar_table
 
 pytestmark = pytest.mark.every_stack
 
 LAYER_TAGS = [f"attention/entropy/layer_{layer}" for layer in range(3)]
 DRIFT, CHANGE = "attention/drift_from_baseline", "attention/drift_from_last"
 AGREEMENT = "attention/agreement/affinity"
+SCALARS = [scalar.name for scalar in scalar_table.HEALTH]
 HEALTH = [f"attention/{name}" for name in SCALARS]
 
 

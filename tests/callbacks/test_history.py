@@ -59,8 +59,8 @@ def test_the_layout_of_the_files(folder):
     found = kept_in(folder, "baseline.npz")
     assert json.loads(str(found.pop("identity"))) == identity
     expected = {
-        "heat/rollout": baseline.heat["rollout"],
-        "heat/affinity": baseline.heat["affinity"],
+        "heat/rollout": baseline.heatmaps["rollout"],
+        "heat/affinity": baseline.heatmaps["affinity"],
         "entropy": baseline.entropy,
         "measures/heads": baseline.measures["heads"],
         "measures/gate_maps": baseline.measures["gate_maps"],
@@ -72,7 +72,7 @@ def test_the_layout_of_the_files(folder):
     found = kept_in(folder, "last.npz")
     assert json.loads(str(found.pop("identity"))) == identity
     assert sorted(found) == ["1/affinity", "1/rollout", "2/affinity", "2/rollout"]
-    np.testing.assert_array_equal(found["2/affinity"], latest.heat["affinity"])
+    np.testing.assert_array_equal(found["2/affinity"], latest.heatmaps["affinity"])
     assert len(list((folder / "attention").iterdir())) == 2
 
 
@@ -104,8 +104,8 @@ def test_old_files_are_read(folder, epoch, step):
     assert history.logged == step
     assert not history.is_continued
     for method in ("rollout", "affinity"):
-        np.testing.assert_array_equal(history.baseline.heat[method], baseline[f"heat/{method}"])
-        np.testing.assert_array_equal(history.last.heat[method], last[f"{step}/{method}"])
+        np.testing.assert_array_equal(history.baseline.heatmaps[method], baseline[f"heat/{method}"])
+        np.testing.assert_array_equal(history.last.heatmaps[method], last[f"{step}/{method}"])
     for name in ("heads", "gate_profile/0"):
         np.testing.assert_array_equal(history.baseline.measures[name], baseline[f"measures/{name}"])
     assert history.baseline.entropy.shape == (0,)

@@ -128,6 +128,6 @@ def test_panels_are_written_for_every_probe(tmp_path):
     assert sorted(found) == ["attention/a_black_one", "attention/white"]
     picture, description = found["attention/a_black_one"][5]
     assert description == "a black one. Step 5, after epoch 6: class 1 0.76."
-    caption, grid = "after epoch 6: class 1 0.76", snapshot_of().relative[0]
+    caption, grid = "after epoch 6: class 1 0.76", snapshot_of().first_heatmap[0]
     expected = probe_panel(probes.display[0], {"rollout": grid}, caption, colors)
     np.testing.assert_array_equal(picture, expected)

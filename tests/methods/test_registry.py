@@ -224,8 +224,8 @@ def test_a_snapshot_has_the_heatmaps_of_all_methods(faces):
         explained_class="label",
     )
     snapshot = monitor.snapshot()
-    assert list(snapshot.heat) == ["affinity", "relevance", "rollout"]
-    np.testing.assert_array_equal(snapshot.relative, snapshot.heat["affinity"])
+    assert list(snapshot.heatmaps) == ["affinity", "relevance", "rollout"]
+    np.testing.assert_array_equal(snapshot.first_heatmap, snapshot.heatmaps["affinity"])
     attention_model = monitor.attention_model
     for method, given in (
         ("affinity", {"top_layers": 1}),
@@ -234,5 +234,7 @@ def test_a_snapshot_has_the_heatmaps_of_all_methods(faces):
     ):
         expected = attention_model.explain(probes.images, method, **given).numpy()
         scale = 37 if method == "rollout" else 1 / expected.mean(axis=(1, 2), keepdims=True)
-        np.testing.assert_allclose(snapshot.heat[method], expected * scale, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(
+            snapshot.heatmaps[method], expected * scale, rtol=1e-3, atol=1e-5
+        )
     assert snapshot.without_pattern() == []

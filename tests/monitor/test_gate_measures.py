@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attnviz.capture.gates import BRANCH, CHANNEL, FULL, SPATIAL, Gate, stages
-from keras_attnviz.monitor.gate_measures import GateMeasures, gate_drift, gate_scalars, scalar_names
+from keras_attnviz.capture.gates import (
+    BRANCH,
+    CHANNEL,
+    FULL,
+    SPATIAL,
+    Gate,
+    last_of_each_resolution,
+)
+from keras_attnviz.monitor.gate_measures import GateMeasures, gate_drift
+from keras_attnviz.monitor.scalars import scalar_names, snapshot_scalars
+from keras_attnviz.monitor.snapshot import Contents, Snapshot
 
 pytestmark = pytest.mark.one_stack
 
@@ -27,6 +36,21 @@ VALUES = [
 def measured(values=VALUES, gates=GATES, grid=None):
     found = GateMeasures(gates, grid).measured(values)
     return {name: each.numpy() for name, each in found.items()}
+
+
+def scalars_by_hand(measures, baseline=None):
+    """Returns the scalars of `GATES` with these measures."""
+    now, before = (
+        None
+        if found is None
+        else Snapshot({}, np.float32([]), None, None, measures=found, gates=GATES)
+        for found in (measures, baseline)
+    )
+    return snapshot_scalars(now, baseline=before, last=None)
+
+
+def names_of(gates):
+    return scalar_names(Contents(0, (), gates, frames=0, has_masks=False, has_labels=False))
 
 
 def test_means_and_saturation_by_hand():
@@ -83,20 +107,20 @@ def test_scalars_and_drift():
     moved = [VALUES[0] + 0.01, VALUES[1] - 0.1, VALUES[2], tf.constant([[0.5, 0.5]])]
     after = measured(moved)
     np.testing.assert_allclose(gate_drift(after, GATES, before), [0.01, 0.1, 0, 0.25], atol=1e-6)
-    scalars = gate_scalars(after, GATES, baseline=before)
-    assert sorted(scalars) == sorted(scalar_names(GATES))
+    scalars = scalars_by_hand(after, before)
+    assert sorted(scalars) == sorted(names_of(GATES))
     assert scalars["gate_drift"] == pytest.approx(0.09)
     assert scalars["gate_drift/layer_3"] == pytest.approx(0.25)
     assert scalars["gate_mean/layer_1"] == pytest.approx(0.15)
     assert scalars["branch_share/layer_3/1"] == pytest.approx(0.5)
-    assert "gate_drift" not in gate_scalars(after, GATES)
-    assert scalar_names(()) == []
+    assert "gate_drift" not in scalars_by_hand(after)
+    assert names_of(()) == []
 
 
 def test_the_last_gate_of_each_resolution_stands_for_its_stage():
     sizes = [(8, 8), (8, 8), (4, 4), (2, 2), (2, 2)]
     gates = [Gate(str(number), SPATIAL, 4, size) for number, size in enumerate(sizes)]
-    assert stages(gates) == [1, 2, 4]
+    assert last_of_each_resolution(gates) == [1, 2, 4]
 
 
 def test_a_graph_with_an_unknown_batch():

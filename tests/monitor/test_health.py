@@ -9,10 +9,13 @@ from tensorflow import keras
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet, read_log
 from keras_attnviz.data.masks import mask_shares
 from keras_attnviz.metrics.localization import localizations
-from keras_attnviz.monitor.health import SCALARS, health_scalars, layer_health, localization_scalars
+from keras_attnviz.monitor.health import layer_health
+from keras_attnviz.monitor.scalars import HEALTH, snapshot_scalars
+from keras_attnviz.monitor.snapshot import Snapshot
 
 pytestmark = pytest.mark.one_stack
 
+SCALARS = tuple(scalar.name for scalar in HEALTH)
 NAMES = ("mass", "auc", "hit", "lift")
 MEASURES = {
     # Two images; two layers, of two heads and of three.
@@ -22,6 +25,28 @@ MEASURES = {
     "sinks": np.float32([[0, 0.5], [0, 0.3]]),
     "artifacts": np.float32([[0, 3], [0, 2]]),
 }
+
+
+def scalars_by_hand(layers, entropy, baseline=None):
+    """Returns the scalars of health of layers with these entropies, in their order."""
+    before = None if baseline is None else Snapshot({}, baseline, None, None)
+    snapshot = Snapshot({}, entropy, None, None, health=layers)
+    scalars = snapshot_scalars(snapshot, baseline=before, last=None)
+    return {name: value for name, value in scalars.items() if "entropy" not in name}
+
+
+def localized_by_hand(values, is_right=None):
+    """Returns the scalars of heatmaps with these localizations, all four alike but for these."""
+    values = {name: np.zeros(len(*values.values())) for name in NAMES} | values
+    snapshot = Snapshot(
+        {},
+        np.float32([]),
+        None,
+        None,
+        is_right=is_right,
+        localization={"rollout": values},
+    )
+    return snapshot_scalars(snapshot, baseline=None, last=None)
 
 
 def test_layers_by_hand():
@@ -41,37 +66,36 @@ def test_a_layer_of_one_head_has_no_diversity():
     layers = layer_health(measures, [1, 4])
     np.testing.assert_array_equal(layers["head_diversity"], [np.nan, 0])
     np.testing.assert_array_equal(layers["duplicate_heads"], [0, 3])
-    assert health_scalars(layers, entropy=np.ones(2))["head_diversity"] == 0
+    assert scalars_by_hand(layers, np.ones(2))["head_diversity"] == 0
 
 
 def test_scalars_by_hand():
     layers = layer_health(MEASURES, [2, 3])
-    scalars = health_scalars(layers, entropy=np.float32([0.05, 0.5]))
+    scalars = scalars_by_hand(layers, np.float32([0.05, 0.5]))
     assert tuple(scalars) == SCALARS
     expected = [1, 0.27, (0.3 + 0.335) / 2, 0.2, 2.5]
     np.testing.assert_allclose(list(scalars.values()), expected, rtol=1e-6)
-    as_before = health_scalars(
-        layers, entropy=np.float32([0.05, 0.5]), baseline=np.float32([0.06, 0.9])
-    )
+    as_before = scalars_by_hand(layers, np.float32([0.05, 0.5]), np.float32([0.06, 0.9]))
     assert as_before["collapsed_layers"] == 0
 
 
 def test_a_diverged_network_has_no_numbers():
     measures = {name: values * np.nan for name, values in MEASURES.items()}
-    scalars = health_scalars(layer_health(measures, [2, 3]), entropy=np.float32([np.nan] * 2))
+    scalars = scalars_by_hand(layer_health(measures, [2, 3]), np.float32([np.nan] * 2))
     assert np.isnan(list(scalars.values())).all()
 
 
 def test_localization_by_right_and_wrong_by_hand():
-    found = localization_scalars(
+    found = localized_by_hand(
         {"lift": np.float32([1, 2, np.nan, 4])}, np.array([True, True, False, False])
     )
-    assert found == pytest.approx(
+    assert {name: value for name, value in found.items() if "lift" in name} == pytest.approx(
         {"localization/lift": 7 / 3, "localization/lift/right": 1.5, "localization/lift/wrong": 4}
     )
-    nothing_wrong = localization_scalars({"hit": np.ones(2)}, np.array([True, True]))
+    nothing_wrong = localized_by_hand({"hit": np.ones(2)}, np.array([True, True]))
     assert np.isnan(nothing_wrong["localization/hit/wrong"])
-    assert list(localization_scalars({"hit": np.ones(2)})) == ["localization/hit"]
+    found = localized_by_hand({"hit": np.ones(2)})
+    assert list(found) == [f"localization/{name}" for name in NAMES]
 
 
 @pytest.fixture(scope="module")

@@ -323,11 +323,11 @@ def test_nothing_is_kept_after_a_fit(faces, tmp_path):
     callback = AttentionRolloutCallback(ProbeSet(faces[0][:2]), tmp_path)
     held = []
     look = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: held.append(callback._monitor._pass.kept)
+        on_epoch_end=lambda epoch, logs: held.append(callback._monitor._traced.fixed_pass.kept)
     )
     model.fit(*faces, epochs=1, verbose=0, callbacks=[callback, look])
     assert held[0] > 0
-    assert callback._monitor._pass.kept == 0
+    assert callback._monitor._traced.fixed_pass.kept == 0
 
 
 def random_number(shape):
@@ -435,8 +435,8 @@ def is_dense(layer):
 
 
 def assert_maps(found, expected):
-    for method, heat in found.heat.items():
-        np.testing.assert_allclose(heat, expected.heat[method], rtol=1e-5, atol=1e-6)
+    for method, heat in found.heatmaps.items():
+        np.testing.assert_allclose(heat, expected.heatmaps[method], rtol=1e-5, atol=1e-6)
 
 
 class Averages(keras.callbacks.Callback):
