@@ -7,7 +7,7 @@ from tensorflow import keras
 from zoo import blocks
 from zoo.handwritten import EinsumAttention, HandwrittenAttention, TalkingHeads
 
-from keras_attnviz.capture.trace import Trace
+from keras_attnviz.capture.trace import trace_model
 from keras_attnviz.capture.value_norms import value_lengths
 from keras_attnviz.model_io.signature import InputSignature
 
@@ -26,7 +26,7 @@ def built(attend):
 
 
 def found_lengths(model, images):
-    trace = Trace(model, InputSignature.of(model))
+    trace = trace_model(model, InputSignature.of(model))
     (site,) = trace.sites
     with trace.as_default():
         lengths = value_lengths(site, {operation.name for operation in trace.operations})
@@ -148,7 +148,7 @@ def test_one_head_without_a_head_axis_and_values_that_go_into_no_projection(proj
 
 def test_mixed_heads_have_no_values_of_their_own():
     model, _ = built(TalkingHeads())
-    trace = Trace(model, InputSignature.of(model))
+    trace = trace_model(model, InputSignature.of(model))
     names = {operation.name for operation in trace.operations}
     with trace.as_default():
         assert [value_lengths(site, names) for site in trace.sites] == [None]
@@ -161,7 +161,8 @@ def test_half_precision_is_computed_in_float32():
     tokens = blocks.Tokens(**policy)(layers.Conv2D(WIDTH, 8, 8, **policy)(images))
     attended = layers.MultiHeadAttention(HEADS, 5, **policy)(tokens, tokens)
     scores = layers.Dense(3, **policy)(layers.GlobalAveragePooling1D(**policy)(attended))
-    trace = Trace(keras.Model(images, scores), InputSignature.of(keras.Model(images, scores)))
+    model = keras.Model(images, scores)
+    trace = trace_model(model, InputSignature.of(model))
     with trace.as_default():
         lengths = value_lengths(trace.sites[0], {each.name for each in trace.operations})
     assert lengths.dtype == tf.float32
