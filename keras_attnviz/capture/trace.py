@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_attnviz.capture.attention_sites import find_attention
 from keras_attnviz.capture.gate_sites import find_gates
+from keras_attnviz.capture.graph.operation_types import ADDITIONS, CONTROL_FLOW
 from keras_attnviz.capture.graph.operations import Dependence, hidden_calls
 from keras_attnviz.capture.graph.positions import feature_maps, frames_at_a_time, mixes_positions
 from keras_attnviz.capture.graph.traced_graph import TracedGraph, functions_inlined, trace_call
@@ -19,7 +20,6 @@ from keras_attnviz.model_io.workers import own_variables
 
 # Reductions of an attention map's last axes: one key axis, or two or three (height, width).
 _MAX_KEY_AXES = 3
-_CONTROL_FLOW = frozenset(["Case", "If", "StatelessCase", "StatelessIf", "StatelessWhile", "While"])
 
 
 def trace_model(model, signature, *, output=None):
@@ -216,7 +216,7 @@ class Trace(TracedGraph):
             yield from site.operands
         yield from self.feature_maps(self.sites[-1])
         for operation in self.operations:
-            if operation.type in ("Add", "AddV2") and operation.outputs[0].shape.rank in (3, 4):
+            if operation.type in ADDITIONS and operation.outputs[0].shape.rank in (3, 4):
                 yield operation.outputs[0]
 
 
@@ -266,7 +266,7 @@ def _branches_with_softmax(whole, operations):
     library = whole.as_graph_def().library.function
     if not any(node.op == "Softmax" for function in library for node in function.node_def):
         return []
-    return [operation.name for operation in operations if operation.type in _CONTROL_FLOW]
+    return [operation.name for operation in operations if operation.type in CONTROL_FLOW]
 
 
 def _no_attention(model, hidden, branches):

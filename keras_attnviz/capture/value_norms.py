@@ -3,13 +3,15 @@
 import tensorflow as tf
 
 from keras_attnviz.capture.attention_sites import is_weight
+from keras_attnviz.capture.graph.operation_types import (
+    MATRIX_PRODUCTS,
+    PRODUCTS,
+    REARRANGEMENTS,
+    RESHAPES,
+    SCALINGS,
+    SHAPES,
+)
 
-_MATRIX_PRODUCTS = frozenset(["BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"])
-_PRODUCTS = _MATRIX_PRODUCTS | frozenset(["Einsum", "MatMul"])
-# Operations between a map and its product that leave its entries where they are.
-_STILL = frozenset(["Cast", "Identity", "Mul", "RealDiv", "Select", "SelectV2", "StopGradient"])
-_RESHAPING = frozenset(["ExpandDims", "Reshape", "Squeeze"])
-_SHAPE_READERS = frozenset(["Shape", "ShapeN"])
 _MAX_STEPS = 9
 
 
@@ -32,9 +34,9 @@ def value_lengths(site, names):
         Kobayashi et al. 2020, arXiv 2004.10102, section 3.1, equation 4.
     """
     product = site.output.op
-    if product.type in _MATRIX_PRODUCTS:
+    if product.type in MATRIX_PRODUCTS:
         return _of_matrix_product(site, product, names)
-    if product.type == "Einsum" and _is_untouched(site, _STILL):
+    if product.type == "Einsum" and _is_untouched(site, SCALINGS):
         return _of_einsum(site, product, names)
     return None
 
@@ -43,7 +45,7 @@ def _of_matrix_product(site, product, names):
     attributes = product.node_def.attr
     if product.inputs[0].name != site.factor.name or attributes["adj_x"].b:
         return None
-    if not _is_untouched(site, _STILL | _RESHAPING):
+    if not _is_untouched(site, SCALINGS | RESHAPES):
         return None
     values = product.inputs[1]
     if attributes["adj_y"].b:
@@ -140,14 +142,14 @@ def _next_weights(tensor, names):
     """Returns the weights of the product that a tensor goes into, perhaps reshaped, or None."""
     for _ in range(_MAX_STEPS):
         users = [user for user in tensor.consumers() if user.name in names]
-        users = [user for user in users if user.type not in _SHAPE_READERS]
+        users = [user for user in users if user.type not in SHAPES]
         if len(users) != 1:
             return None
         (user,) = users
-        if user.type in _PRODUCTS:
+        if user.type in PRODUCTS:
             weights = [operand for operand in user.inputs if is_weight(operand)]
             return weights[0] if len(weights) == 1 else None
-        if user.type not in _RESHAPING | {"Cast", "Identity", "Transpose"}:
+        if user.type not in REARRANGEMENTS:
             return None
         tensor = user.outputs[0]
     return None
