@@ -1,4 +1,4 @@
-"""The values that an attention map is multiplied with, and how long they are."""
+"""Value norms: the lengths of the values that an attention map is multiplied with."""
 
 import tensorflow as tf
 
@@ -15,20 +15,19 @@ from keras_attnviz.capture.graph.operation_types import (
 _MAX_STEPS = 9
 
 
-def value_lengths(site, names):
-    """Returns how long the values are that an attention map is multiplied with.
+def value_norms(site, names):
+    """Returns the Euclidean norms of the values that an attention map is multiplied with.
 
-    A value counts as what becomes of it: where the product goes on into a projection, each head's
-    values are multiplied with that head's part of the projection's weights first. Else it counts
-    as it is.
+    Where the product goes on into a projection, each head's values are multiplied with that head's
+    part of the projection's weights first.
 
     Args:
         site: `AttentionSite`.
         names: the names of the model's own operations.
 
     Returns:
-        symbolic float32 tensor that broadcasts to `site.weights`, at least 0, its queries' axes of
-        size 1; None where the values are not found.
+        symbolic float32 tensor at least 0 that broadcasts to `site.weights`: its queries' axes have
+        size 1. None where the values are not found.
 
     References:
         Kobayashi et al. 2020, arXiv 2004.10102, section 3.1, equation 4.
@@ -52,15 +51,15 @@ def _of_matrix_product(site, product, names):
         values = tf.linalg.matrix_transpose(values)
     if not values.shape[-2:-1].is_compatible_with(site.weights.shape[-1:]):
         return None  # Several axes of keys were flattened.
-    lengths = _lengths(values, _projection(site.output, values, names))
+    norms = _norms(values, _projection(site.output, values, names))
     shape = tf.shape(site.factor)
-    lengths = tf.broadcast_to(lengths, tf.concat([shape[:-2], [1], shape[-1:]], axis=0))
+    norms = tf.broadcast_to(norms, tf.concat([shape[:-2], [1], shape[-1:]], axis=0))
     shape = tf.shape(site.weights)
-    return tf.reshape(lengths, tf.concat([shape[:-2], [1], shape[-1:]], axis=0))
+    return tf.reshape(norms, tf.concat([shape[:-2], [1], shape[-1:]], axis=0))
 
 
 def _of_einsum(site, product, names):
-    """Returns the lengths where the product is an Einsum of the map and the values."""
+    """Returns the norms where the product is an Einsum of the map and the values."""
     equation = product.node_def.attr["equation"].s.decode()
     operands, output = equation.split("->")
     if "." in equation:
@@ -81,16 +80,16 @@ def _of_einsum(site, product, names):
     sizes = values.shape[count:-1]
     flat_keys = sizes.num_elements() if sizes.is_fully_defined() else -1
     flat = tf.reshape(values, tf.concat([shape[:count], [flat_keys], shape[-1:]], axis=0))
-    lengths = _lengths(flat, _projection(site.output, flat, names))
+    norms = _norms(flat, _projection(site.output, flat, names))
     kept = [shape[leading.index(x)] if x in leading else 1 for x in of_map if x not in keys]
-    lengths = tf.reshape(lengths, [*kept, *tf.unstack(shape[count:-1], len(keys))])
+    norms = tf.reshape(norms, [*kept, *tf.unstack(shape[count:-1], len(keys))])
     # Where the map's keys don't stand last, they are put where they stand.
     there = [label for label in of_map if label not in keys] + keys
-    return tf.transpose(lengths, [there.index(label) for label in of_map])
+    return tf.transpose(norms, [there.index(label) for label in of_map])
 
 
-def _lengths(values, projection):
-    """Returns the lengths of values `[..., heads, keys, features]`, `[..., heads, 1, keys]`."""
+def _norms(values, projection):
+    """Returns the norms of values `[..., heads, keys, features]`, `[..., heads, 1, keys]`."""
     values = tf.cast(values, tf.float32)
     if projection is None:
         squares = tf.reduce_sum(tf.square(values), axis=-1)
@@ -100,7 +99,7 @@ def _lengths(values, projection):
 
 
 def _projected_squares(values, projection):
-    """Returns the squared lengths of values `[..., heads, keys, features]` after a projection."""
+    """Returns the squared norms of values `[..., heads, keys, features]` after a projection."""
     if values.shape.rank == 3:
         return _projected_squares(values[:, tf.newaxis], projection)[:, 0]
     # One matrix product for each head, with the heads in front and no other batch axis: on CPU,
@@ -122,7 +121,7 @@ def _projection(output, values, names):
     Args:
         output: symbolic, the product of weights and values.
         values: symbolic, `[..., heads, keys, features]`.
-        names: see `value_lengths`.
+        names: see `value_norms`.
 
     Returns:
         symbolic float32 tensor `[heads, features, channels]`.
