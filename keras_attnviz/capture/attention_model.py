@@ -12,7 +12,7 @@ from keras_attnviz.capture.gates import GateSource
 from keras_attnviz.capture.graph.logits import last_activation
 from keras_attnviz.capture.self_check import check_capture
 from keras_attnviz.capture.stack import find_stack
-from keras_attnviz.capture.trace import Trace
+from keras_attnviz.capture.trace import trace_model
 from keras_attnviz.methods.evidence import GATES
 from keras_attnviz.methods.registry import check_method, needs_of, token_values
 from keras_attnviz.methods.token_layout import TokenLayout
@@ -87,9 +87,10 @@ class AttentionModel:
         _check_model(model)
         _check_layout_type(layout)
         self.model = model
-        self.signature = InputSignature.of(model, image_shape=image_shape, example=inputs)
-        build(model, self.signature)
-        trace = self._traced(output)
+        signature = InputSignature.of(model, image_shape=image_shape, example=inputs)
+        build(model, signature)
+        trace = trace_model(model, signature, output=output)
+        self.signature = trace.signature
         probe = [tf.constant(values) for values in self.signature.random(1)]
         gates = GateSource(trace, probe)
         self.gates = gates.gates
@@ -319,14 +320,6 @@ class AttentionModel:
         """
         for line in summary_lines(self.maps, self.left_out, self.layout, gates=self.gates):
             print_fn(line)
-
-    def _traced(self, output):
-        """Returns the model's trace; sets how many frames share their tokens, which that tells."""
-        trace = Trace(self.model, self.signature, output=output)
-        if not self.signature.videos or trace.frames_at_a_time() == 1:
-            return trace
-        self.signature = self.signature.with_tubelet(trace.frames_at_a_time())
-        return Trace(self.model, self.signature, output=output)
 
     def _check_maps(self):
         if not self.maps:

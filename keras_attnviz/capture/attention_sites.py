@@ -2,19 +2,24 @@
 
 import dataclasses
 
+from keras_attnviz.capture.graph.operation_types import (
+    BIASES,
+    PRODUCTS,
+    SAME_ENTRIES,
+    SCALINGS,
+    SCORE_SHIFTS,
+    SHAPE_CHANGES,
+    WEIGHTS,
+)
 from keras_attnviz.capture.graph.operations import layer_path
+from keras_attnviz.capture.graph.walks import levels, sources_of, stripped
 
 # Operations that an attention map may pass on its way to the product with the values, and its
 # scores on their way from the product of queries and keys: casts, shape changes, masks, dropout,
 # scaling.
-_SHAPING = frozenset(
-    ["ExpandDims", "Reshape", "Split", "SplitV", "Squeeze", "StridedSlice", "Transpose", "Unpack"]
-)
-_SCALING = frozenset(["Cast", "Identity", "Mul", "RealDiv", "Select", "SelectV2", "StopGradient"])
-_ADDING = frozenset(["Add", "AddV2", "BiasAdd"])
-_MASKING = _ADDING | frozenset(["Maximum", "Minimum", "Sub", "Tanh"])
+_MAP_STEPS = SHAPE_CHANGES | SCALINGS | BIASES
+_SCORE_STEPS = SHAPE_CHANGES | SCALINGS | SCORE_SHIFTS
 _MAX_STEPS = 9
-_PRODUCTS = frozenset(["BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum", "MatMul"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,15 +82,15 @@ def _softmax_scores(operation):
         return operation.inputs[0]
     if operation.type == "RealDiv":
         numerator, denominator = (tensor.op for tensor in operation.inputs)
-        total = _ancestor(denominator, ["Sum"])
-        summed = total and _ancestor(total.inputs[0].op, ["Exp"])
+        total = _nearest(denominator, ["Sum"])
+        summed = total and _nearest(total.inputs[0].op, ["Exp"])
         is_softmax = (
             numerator.type == "Exp" and summed and numerator.inputs[0].name == summed.inputs[0].name
         )
         return _before_shift(numerator.inputs[0]) if is_softmax else None
     if operation.type == "Exp" and operation.inputs[0].op.type == "Sub":
         scores, shift = operation.inputs[0].op.inputs
-        return scores if _ancestor(shift.op, ["Log"]) else None
+        return scores if _nearest(shift.op, ["Log"]) else None
     if operation.type == "Exp" and operation.inputs[0].op.type == "LogSoftmax":
         return operation.inputs[0].op.inputs[0]
     return None
@@ -93,37 +98,32 @@ def _softmax_scores(operation):
 
 def _before_shift(tensor):
     """Returns the scores before their maximum was subtracted, or `tensor` itself."""
-    if tensor.op.type == "Sub" and _ancestor(tensor.op.inputs[1].op, ["Max"]):
+    if tensor.op.type == "Sub" and _nearest(tensor.op.inputs[1].op, ["Max"]):
         return tensor.op.inputs[0]
     return tensor
 
 
-def _ancestor(operation, types, steps=4):
+def _nearest(operation, types, steps=4):
     """Returns the nearest operation of one of `types` at or before `operation`, or None."""
-    frontier = [operation]
-    for _ in range(steps + 1):
-        found = [item for item in frontier if item.type in types]
-        if found:
-            return found[0]
-        frontier = [tensor.op for item in frontier for tensor in item.inputs]
-    return None
+    reached = (item for level in levels([operation], sources_of, count=steps + 1) for item in level)
+    return next((item for item in reached if item.type in types), None)
 
 
 def _product_with_values(tensor, names):
     """Returns what `tensor` becomes and the operation that multiplies it with values, or Nones."""
-    passed = _SHAPING | _SCALING | _ADDING
-    frontier = [tensor]
-    for _ in range(_MAX_STEPS + 1):
-        following = []
-        for item in frontier:
-            for consumer in item.consumers():
-                if consumer.name not in names:
-                    continue
-                if consumer.type in _PRODUCTS and not any(map(is_weight, consumer.inputs)):
+
+    def readers(item):
+        return [consumer for consumer in item.consumers() if consumer.name in names]
+
+    def following(item):
+        passed = [each for each in readers(item) if each.type in _MAP_STEPS or _mixes_heads(each)]
+        return [output for consumer in passed for output in consumer.outputs]
+
+    for level in levels([tensor], following, count=_MAX_STEPS + 1):
+        for item in level:
+            for consumer in readers(item):
+                if consumer.type in PRODUCTS and not any(map(is_weight, consumer.inputs)):
                     return item, consumer
-                if consumer.type in passed or _mixes_heads(consumer):
-                    following.extend(consumer.outputs)
-        frontier = following
     return None, None
 
 
@@ -133,20 +133,18 @@ def _score_operands(scores, dependence):
     A product of two things that are computed from the inputs goes first; a relative position
     bias may be the product of queries and weights, and a pooling head's queries are weights.
     """
-    frontier, found = [scores], ()
-    for _ in range(_MAX_STEPS + 1):
-        following = []
-        for tensor in frontier:
-            operation = tensor.op
-            if _mixes_heads(operation):
-                following.extend(item for item in operation.inputs if dependence.of(item))
-            elif operation.type in _PRODUCTS:
-                if all(dependence.of(item) for item in operation.inputs):
-                    return tuple(operation.inputs)
-                found = found or tuple(operation.inputs)
-            elif operation.type in _SHAPING | _SCALING | _MASKING:
-                following.extend(item for item in operation.inputs if dependence.of(item))
-        frontier = following
+
+    def following(tensor):
+        is_passed = tensor.op.type in _SCORE_STEPS or _mixes_heads(tensor.op)
+        return [item for item in tensor.op.inputs if is_passed and dependence.any(item)]
+
+    found = ()
+    for level in levels([scores], following, count=_MAX_STEPS + 1):
+        for tensor in level:
+            if tensor.op.type in PRODUCTS and not _mixes_heads(tensor.op):
+                if all(map(dependence.any, tensor.op.inputs)):
+                    return tuple(tensor.op.inputs)
+                found = found or tuple(tensor.op.inputs)
     return found
 
 
@@ -155,7 +153,7 @@ def _mixes_heads(operation):
     if operation.type == "Conv2D":
         kernel = operation.inputs[1].shape
         return kernel.rank == 4 and kernel[:2].as_list() == [1, 1] and kernel[2] == kernel[3]
-    if operation.type not in _PRODUCTS or len(operation.inputs) != 2:
+    if operation.type not in PRODUCTS or len(operation.inputs) != 2:
         return False
     weights = [tensor.shape for tensor in operation.inputs if is_weight(tensor)]
     return any(shape.rank == 2 and shape[0] == shape[1] for shape in weights)
@@ -163,7 +161,4 @@ def _mixes_heads(operation):
 
 def is_weight(tensor):
     """Tells whether a tensor is a variable, perhaps cast or reshaped."""
-    operation = tensor.op
-    while operation.type in ("Cast", "Identity", "Reshape", "Transpose"):
-        operation = operation.inputs[0].op
-    return operation.type in ("Const", "ReadVariableOp")
+    return stripped(tensor, SAME_ENTRIES | {"Transpose"}).op.type in WEIGHTS

@@ -9,7 +9,7 @@ from keras_attnviz.capture.graph.logits import before_activation
 from keras_attnviz.capture.graph.paths import gradients_or_none
 from keras_attnviz.capture.logit_lens import gradients_by_layer, logits_by_layer
 from keras_attnviz.capture.tokens.geometry import symbolic_by_group
-from keras_attnviz.capture.value_norms import value_lengths
+from keras_attnviz.capture.value_norms import value_norms
 from keras_attnviz.methods.evidence import GATES, GRADIENTS, LAYER_GRADIENTS, VALUES, Evidence
 
 _OF_CLASSES = {GRADIENTS, LAYER_GRADIENTS}
@@ -173,13 +173,13 @@ class EvidenceSource:
         return found
 
     def _values(self):
-        """Returns each map times the lengths of its values."""
+        """Returns each map times the norms of its values."""
         names = {operation.name for operation in self._trace.operations}
-        lengths = [value_lengths(site, names) for site in self._sites]
-        self._check(lengths, "is multiplied with values", "Heads may be mixed before that.")
+        norms = [value_norms(site, names) for site in self._sites]
+        self._check(norms, "is multiplied with values", "Heads may be mixed before that.")
         return [
             tf.cast(site.weights, tf.float32) * each
-            for site, each in zip(self._sites, lengths, strict=True)
+            for site, each in zip(self._sites, norms, strict=True)
         ]
 
     def _check(self, found, what, why):

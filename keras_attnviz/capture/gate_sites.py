@@ -4,27 +4,11 @@ import dataclasses
 
 import tensorflow as tf
 
+from keras_attnviz.capture.graph.operation_types import CASTS, CLIPS, FORM_CHANGES, LINEAR, PARTS
 from keras_attnviz.capture.graph.operations import layer_path
+from keras_attnviz.capture.graph.walks import stripped
 
-# Operations that a gate may pass on its way to the product: changes of form and of number format.
-_PASSED = frozenset(
-    [
-        "BroadcastTo",
-        "Cast",
-        "ExpandDims",
-        "Identity",
-        "Reshape",
-        "Squeeze",
-        "StopGradient",
-        "Tile",
-        "Transpose",
-    ]
-)
-# A softmax of branches is taken apart, branch by branch.
-_PARTS = frozenset(["GatherV2", "Split", "SplitV", "StridedSlice", "Unpack"])
-# Operations with constants, entry by entry.
-_CLIPPING = frozenset(["ClipByValue", "Maximum", "Minimum", "Relu6"])
-_LINEAR = frozenset(["Add", "AddV2", "Mul", "Neg", "RealDiv", "Sub"])
+# So many operations a gate passes at most on its way to the product.
 _MAX_STEPS = 16
 
 
@@ -100,21 +84,23 @@ def _site(factor, features, layer):
     for _ in range(_MAX_STEPS):
         kind = tensor.op.type
         if kind == "Softmax":
-            is_branch = bool(_PARTS & set(passed)) or factor.shape.rank == 5
+            is_branch = bool(PARTS & set(passed)) or factor.shape.rank == 5
             site = GateSite(tensor, factor, features, False, None, True, layer)
             return site if is_branch else None
         following = _source(tensor)
         if following is None:
             break
         if kind == "Sigmoid" and values is None:
-            values, is_plain = tensor, not set(passed) - _PASSED
+            values, is_plain = tensor, not set(passed) - FORM_CHANGES
         passed.append(kind)
         tensor = following
-    if factor.shape.rank != 4 or _PARTS & set(passed) or _stripped(features) is _stripped(tensor):
+    if factor.shape.rank != 4 or PARTS & set(passed):
+        return None
+    if stripped(features, CASTS) is stripped(tensor, CASTS):
         return None
     if values is not None:
         return GateSite(values, factor, features, is_plain, None, False, layer)
-    if _CLIPPING & set(passed):
+    if CLIPS & set(passed):
         return GateSite(factor, factor, features, True, tensor, False, layer)
     return None
 
@@ -122,18 +108,11 @@ def _site(factor, features, layer):
 def _source(tensor):
     """Returns what a tensor is a form, a part or a function entry by entry of, or None."""
     operation = tensor.op
-    if operation.type in _PASSED | _PARTS | {"Relu6", "Sigmoid"}:
+    if operation.type in FORM_CHANGES | PARTS | {"Relu6", "Sigmoid"}:
         # `Split` takes its axis first.
         return operation.inputs[1 if operation.type == "Split" else 0]
-    if operation.type in _CLIPPING | _LINEAR:
+    if operation.type in CLIPS | LINEAR:
         computed = [item for item in operation.inputs if tf.get_static_value(item) is None]
         if len(computed) == 1:
             return computed[0]
     return None
-
-
-def _stripped(tensor):
-    """Returns a tensor before changes of its number format, for comparing."""
-    while tensor.op.type in ("Cast", "Identity"):
-        tensor = tensor.op.inputs[0]
-    return tensor

@@ -51,6 +51,7 @@ def find_stack(trace, inputs, *, layers, layout, self_check, has_gates=False):
         if has_gates:
             return CapturedStack()
         raise trace.nothing_found()
+    trace = trace.observed(inputs)
     tokens = layout and layout.tokens
     places, left_out = place_all(trace, inputs, tokens=tokens, measure=self_check)
     places = with_shared_tokens(trace, inputs, places)

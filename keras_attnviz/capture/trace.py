@@ -1,63 +1,120 @@
-"""One inference call of a Keras model as a graph, and functions cut out of that graph."""
+"""Attention sites of a traced model: one inference call as a graph, searched for attention."""
 
-import contextlib
+import dataclasses
 import functools
 import itertools
+import typing
 
 import tensorflow as tf
 
 from keras_attnviz.capture.attention_sites import find_attention
 from keras_attnviz.capture.gate_sites import find_gates
+from keras_attnviz.capture.graph.operation_types import ADDITIONS, CONTROL_FLOW
 from keras_attnviz.capture.graph.operations import Dependence, hidden_calls
 from keras_attnviz.capture.graph.positions import feature_maps, frames_at_a_time, mixes_positions
-from keras_attnviz.capture.graph.subgraph import cut, unoptimized
+from keras_attnviz.capture.graph.traced_graph import TracedGraph, functions_inlined, trace_call
 from keras_attnviz.model_io.calling import all_layers, losses_kept, parts_of, refusal_told
 from keras_attnviz.model_io.outputs import select_output
+from keras_attnviz.model_io.signature import InputSignature
 from keras_attnviz.model_io.workers import own_variables
 
 # Reductions of an attention map's last axes: one key axis, or two or three (height, width).
 _MAX_KEY_AXES = 3
-_CONTROL_FLOW = frozenset(["Case", "If", "StatelessCase", "StatelessIf", "StatelessWhile", "While"])
 
 
-class Trace:
-    """The graph of one inference call of a model, and functions cut out of it.
+def trace_model(model, signature, *, output=None):
+    """Returns the `Trace` of one inference call of a model.
 
     Args:
-        model: a Keras model.
-        signature: its `InputSignature`.
-        output: which of its outputs holds the predictions, see `select_output`.
+        model: a built Keras model.
+        signature: its `InputSignature`. The trace has the same one; where the first convolution
+            takes several frames of a video at a time, it has one that knows this `tubelet`.
+        output: which of the model's outputs holds the predictions, see `select_output`.
 
-    Attributes:
-        predictions: the predictions, symbolic.
+    Raises:
+        ValueError: several outputs and none chosen, or one chosen that is not there; videos whose
+            number of frames is no multiple of the tubelet.
+    """
+    graph = _graph_of_call(model, signature, output)
+    tubelet = frames_at_a_time(graph.operations)
+    if signature.videos and tubelet != 1:
+        signature = signature.with_tubelet(tubelet)
+        graph = _graph_of_call(model, signature, output)
+    everything = graph.all_operations()
+    reads_inputs = Dependence(everything, graph.inputs)
+    sites = find_attention(graph.operations, model.name, reads_inputs)
+    return Trace(
+        **_fields(graph, TracedGraph),
+        model=model,
+        signature=signature,
+        sites=sites,
+        gates=find_gates(graph.operations, model.name, reads_inputs),
+        reads_inputs=reads_inputs,
+        reads_sites=Dependence(everything, [site.weights for site in sites]),
+        reads_trained=Dependence(everything, _trained_handles(graph, model)),
+    )
+
+
+def _graph_of_call(model, signature, output):
+    """Returns the `TracedGraph` of one inference call; its output is the predictions."""
+
+    def call(*inputs):
+        return model(signature.pack(list(inputs)), training=False)
+
+    def select(outputs):
+        return select_output(outputs, output, getattr(model, "output_names", None))
+
+    def traced():
+        with losses_kept(model), own_variables(model):
+            return trace_call(call, signature.specs, select=select)
+
+    graph = traced()
+    if not hidden_calls(graph.operations):
+        return graph
+    # Functions inside the model are inlined where tf.function is switched off.
+    with functions_inlined():
+        return traced()
+
+
+def _trained_handles(graph, model):
+    """Returns the symbolic handles of the variables that training changes."""
+    handles = {
+        id(part.handle) for variable in model.trainable_variables for part in parts_of(variable)
+    }
+    return [inner for inner, outer in graph.captures() if id(outer) in handles]
+
+
+def _fields(instance, kind):
+    """Returns the fields that an instance has as one of a dataclass, by name, no copies of them."""
+    return {field.name: getattr(instance, field.name) for field in dataclasses.fields(kind)}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trace(TracedGraph):
+    """The graph of one inference call of a model, with its attention maps and gates.
+
+    Args:
+        model: the Keras model.
+        signature: its `InputSignature`.
         sites: list of `AttentionSite`, in the graph's order.
         gates: list of `GateSite`, in the graph's order.
-        inputs: the model's inputs, a flat list of symbolic tensors.
+        reads_inputs: the `Dependence` on the model's inputs.
+        reads_sites: the `Dependence` on the attention maps.
+        reads_trained: the `Dependence` on the variables that training changes.
     """
 
-    def __init__(self, model, signature, *, output=None):
-        self.model, self.signature = model, signature
-        self._trace(model, output)
-        if hidden_calls(self.operations):
-            # Functions inside the model are inlined where tf.function is switched off.
-            with _functions_inlined():
-                self._trace(model, output)
-        self.inputs = self._wrapped.inputs[: len(signature.specs)]
-        everything = self._wrapped.graph.get_operations()
-        reads_inputs = Dependence(everything, self.inputs)
-        self.sites = find_attention(self.operations, model.name, reads_inputs)
-        self.gates = find_gates(self.operations, model.name, reads_inputs)
-        self._reads_inputs = reads_inputs
-        self._reads_sites = Dependence(everything, [site.weights for site in self.sites])
-        handles = {
-            id(part.handle) for variable in model.trainable_variables for part in parts_of(variable)
-        }
-        trained = [inner for outer, inner in self._wrapped.graph.captures if id(outer) in handles]
-        self._reads_trained = Dependence(everything, trained)
+    model: object
+    signature: InputSignature
+    sites: list
+    gates: list
+    reads_inputs: Dependence
+    reads_sites: Dependence
+    reads_trained: Dependence
 
-    def frames_at_a_time(self):
-        """Returns how many frames of a video share their tokens, by the first convolution."""
-        return frames_at_a_time(self.operations)
+    @property
+    def predictions(self):
+        """The predictions, symbolic."""
+        return self.output
 
     def frames_of(self, site):
         """Returns the number of frames that an attention map is over, None where there is none."""
@@ -66,53 +123,14 @@ class Trace:
 
     def nothing_found(self):
         """Returns the error for a model without attention, with the likely reason."""
-        branches = _branches_with_softmax(self._wrapped.graph, self.operations)
+        branches = _branches_with_softmax(self.wrapped.graph, self.operations)
         hidden = hidden_calls(self.operations)
         return ValueError(_no_attention(self.model, hidden, branches))
-
-    def function(self, outputs, *, feeds=()):
-        """Returns a function cut out of the graph.
-
-        Args:
-            outputs: list of symbolic tensors.
-            feeds: symbolic tensors that the function takes after the model's inputs; what lies
-                below them is cut off.
-
-        Returns:
-            function from tensors to a list of tensors.
-        """
-        return self.cut([*self.inputs, *feeds], outputs)
-
-    def cut(self, feeds, fetches):
-        """Returns a function from some tensors of the graph, and variables, to others.
-
-        Args:
-            feeds: list of symbolic tensors, its arguments.
-            fetches: structure of symbolic tensors, what it gives.
-        """
-        captures = {inner.name: outer for inner, outer in self.captures()}
-        return cut(self._wrapped.graph, feeds, fetches, captures)
-
-    def captures(self):
-        """Returns `(inner, outer)` of all that the graph takes from outside, variables' handles."""
-        return [(inner, outer) for outer, inner in self._wrapped.graph.captures]
-
-    def all_operations(self):
-        """Returns all operations of the graph, those too that were added after the call."""
-        return self._wrapped.graph.get_operations()
-
-    def experiment(self, outputs, *, feeds=()):
-        """Returns the same as `function`, for few calls: it starts sooner and runs slower."""
-        return unoptimized(self.function(outputs, feeds=feeds))
-
-    def as_default(self):
-        """Returns the context in which operations are added to this graph."""
-        return self._wrapped.graph.as_default()
 
     def images_of(self, site):
         """Returns which of the model's image inputs an attention map is computed from."""
         images = set(self.signature.images)
-        return self._reads_inputs.of(site.weights) & images
+        return self.reads_inputs.of(site.weights) & images
 
     def sites_below(self, index):
         """Returns the indices of the attention maps that map `index` is computed from."""
@@ -120,18 +138,18 @@ class Trace:
 
     def sites_of(self, tensor):
         """Returns the indices of the attention maps that a tensor is computed from."""
-        return self._reads_sites.of(tensor)
+        return self.reads_sites.of(tensor)
 
     def is_trained(self, tensor):
         """Tells whether training can change a tensor for the same inputs."""
-        return bool(self._reads_trained.of(tensor))
+        return bool(self.reads_trained.of(tensor))
 
     def feature_maps(self, site):
         """Returns the feature maps that precede an attention map, in the graph's order."""
         return [
             tensor
             for tensor in feature_maps(self.operations, site.weights)
-            if self._reads_inputs.of(tensor) & set(self.signature.images)
+            if self.reads_inputs.of(tensor) & set(self.signature.images)
         ]
 
     @functools.cached_property
@@ -168,15 +186,11 @@ class Trace:
             (reads[name], _as_tuple(shape)) for name, (count, shape) in found.items() if not count
         ]
 
-    def observe(self, inputs):
-        """Runs one image; returns each attention map's shape, and how far row sums are from 1.
+    def observed(self, inputs):
+        """Returns the `ObservedTrace` after a run of one image.
 
         Args:
             inputs: flat list of the model's inputs, one image.
-
-        Returns:
-            list of `(shape, deviations)`; `deviations[n - 1]` is the largest deviation of a sum
-            over the last `n` axes.
 
         Raises:
             ValueError: the model doesn't take these values.
@@ -187,15 +201,14 @@ class Trace:
             sizes = {name: tf.shape(tensor) for name, tensor in streams.items()}
         with refusal_told(self.signature, inputs):
             found, sizes = self.experiment((maps, sizes))(*inputs)
-        self._shapes = {name: _as_tuple(shape) for name, shape in sizes.items()}
-        return [
-            (_as_tuple(shape), [float(value) for value in deviations])
-            for shape, deviations in found
-        ]
-
-    def shape_of(self, tensor):
-        """Returns a tensor's shape for one image as observed, or None where it was not."""
-        return self._shapes.get(tensor.name)
+        return ObservedTrace(
+            **_fields(self, Trace),
+            maps=[
+                ObservedMap(_as_tuple(shape), [float(value) for value in deviations])
+                for shape, deviations in found
+            ],
+            shapes={name: _as_tuple(shape) for name, shape in sizes.items()},
+        )
 
     def _streams(self):
         """Returns the tensors whose shapes matter: feature maps, tokens, queries and keys."""
@@ -203,29 +216,38 @@ class Trace:
             yield from site.operands
         yield from self.feature_maps(self.sites[-1])
         for operation in self.operations:
-            if operation.type in ("Add", "AddV2") and operation.outputs[0].shape.rank in (3, 4):
+            if operation.type in ADDITIONS and operation.outputs[0].shape.rank in (3, 4):
                 yield operation.outputs[0]
 
-    def _trace(self, model, output):
-        def call(*inputs):
-            operations = tf.compat.v1.get_default_graph().get_operations
-            before = len(operations())
-            outputs = model(self.signature.pack(list(inputs)), training=False)
-            return outputs, operations()[before:]
 
-        # AutoGraph, so that a model's own Python control flow works as it does in `fit`.
-        context = tf.__internal__.autograph.control_status_ctx()
-        convert = tf.__internal__.autograph.tf_convert
+class ObservedMap(typing.NamedTuple):
+    """What a run of one image shows of an attention map.
 
-        def traced(*inputs):
-            outputs, self.operations = convert(call, context)(*inputs)
-            names = getattr(model, "output_names", None)
-            self.predictions = select_output(outputs, output, names)
-            return self.predictions
+    Args:
+        shape: the map's shape, a tuple of integers.
+        deviations: list of floats, at least 0. `deviations[n - 1]` is how far a sum over the last
+            `n` axes is from 1 at most.
+    """
 
-        with losses_kept(model), own_variables(model):
-            # Unlike tf.function, what this gives can be cut into functions of parts.
-            self._wrapped = tf.compat.v1.wrap_function(traced, self.signature.specs)
+    shape: tuple
+    deviations: list
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ObservedTrace(Trace):
+    """A `Trace` through which one image was run, so that shapes are known.
+
+    Args:
+        maps: list of `ObservedMap`, one for each of `sites`.
+        shapes: dict from the names of feature maps, tokens, queries and keys to their shapes.
+    """
+
+    maps: list
+    shapes: dict
+
+    def shape_of(self, tensor):
+        """Returns a tensor's shape for one image, or None where it was not observed."""
+        return self.shapes.get(tensor.name)
 
 
 def _as_tuple(shape):
@@ -244,7 +266,7 @@ def _branches_with_softmax(whole, operations):
     library = whole.as_graph_def().library.function
     if not any(node.op == "Softmax" for function in library for node in function.node_def):
         return []
-    return [operation.name for operation in operations if operation.type in _CONTROL_FLOW]
+    return [operation.name for operation in operations if operation.type in CONTROL_FLOW]
 
 
 def _no_attention(model, hidden, branches):
@@ -270,14 +292,3 @@ def _no_attention(model, hidden, branches):
         f"graph there is neither. Layers seen: {shown}. Attach to a Vision Transformer, or put "
         "attention into a convolutional network, by `SqueezeExcite` for example."
     )
-
-
-@contextlib.contextmanager
-def _functions_inlined():
-    """Lets functions decorated with `tf.function` be traced as if they were not."""
-    before = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(before)

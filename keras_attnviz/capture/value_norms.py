@@ -1,40 +1,41 @@
-"""The values that an attention map is multiplied with, and how long they are."""
+"""Value norms: the lengths of the values that an attention map is multiplied with."""
 
 import tensorflow as tf
 
 from keras_attnviz.capture.attention_sites import is_weight
+from keras_attnviz.capture.graph.operation_types import (
+    MATRIX_PRODUCTS,
+    PRODUCTS,
+    REARRANGEMENTS,
+    RESHAPES,
+    SCALINGS,
+    SHAPES,
+)
 
-_MATRIX_PRODUCTS = frozenset(["BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"])
-_PRODUCTS = _MATRIX_PRODUCTS | frozenset(["Einsum", "MatMul"])
-# Operations between a map and its product that leave its entries where they are.
-_STILL = frozenset(["Cast", "Identity", "Mul", "RealDiv", "Select", "SelectV2", "StopGradient"])
-_RESHAPING = frozenset(["ExpandDims", "Reshape", "Squeeze"])
-_SHAPE_READERS = frozenset(["Shape", "ShapeN"])
 _MAX_STEPS = 9
 
 
-def value_lengths(site, names):
-    """Returns how long the values are that an attention map is multiplied with.
+def value_norms(site, names):
+    """Returns the Euclidean norms of the values that an attention map is multiplied with.
 
-    A value counts as what becomes of it: where the product goes on into a projection, each head's
-    values are multiplied with that head's part of the projection's weights first. Else it counts
-    as it is.
+    Where the product goes on into a projection, each head's values are multiplied with that head's
+    part of the projection's weights first.
 
     Args:
         site: `AttentionSite`.
         names: the names of the model's own operations.
 
     Returns:
-        symbolic float32 tensor that broadcasts to `site.weights`, at least 0, its queries' axes of
-        size 1; None where the values are not found.
+        symbolic float32 tensor at least 0 that broadcasts to `site.weights`: its queries' axes have
+        size 1. None where the values are not found.
 
     References:
         Kobayashi et al. 2020, arXiv 2004.10102, section 3.1, equation 4.
     """
     product = site.output.op
-    if product.type in _MATRIX_PRODUCTS:
+    if product.type in MATRIX_PRODUCTS:
         return _of_matrix_product(site, product, names)
-    if product.type == "Einsum" and _is_untouched(site, _STILL):
+    if product.type == "Einsum" and _is_untouched(site, SCALINGS):
         return _of_einsum(site, product, names)
     return None
 
@@ -43,22 +44,22 @@ def _of_matrix_product(site, product, names):
     attributes = product.node_def.attr
     if product.inputs[0].name != site.factor.name or attributes["adj_x"].b:
         return None
-    if not _is_untouched(site, _STILL | _RESHAPING):
+    if not _is_untouched(site, SCALINGS | RESHAPES):
         return None
     values = product.inputs[1]
     if attributes["adj_y"].b:
         values = tf.linalg.matrix_transpose(values)
     if not values.shape[-2:-1].is_compatible_with(site.weights.shape[-1:]):
         return None  # Several axes of keys were flattened.
-    lengths = _lengths(values, _projection(site.output, values, names))
+    norms = _norms(values, _projection(site.output, values, names))
     shape = tf.shape(site.factor)
-    lengths = tf.broadcast_to(lengths, tf.concat([shape[:-2], [1], shape[-1:]], axis=0))
+    norms = tf.broadcast_to(norms, tf.concat([shape[:-2], [1], shape[-1:]], axis=0))
     shape = tf.shape(site.weights)
-    return tf.reshape(lengths, tf.concat([shape[:-2], [1], shape[-1:]], axis=0))
+    return tf.reshape(norms, tf.concat([shape[:-2], [1], shape[-1:]], axis=0))
 
 
 def _of_einsum(site, product, names):
-    """Returns the lengths where the product is an Einsum of the map and the values."""
+    """Returns the norms where the product is an Einsum of the map and the values."""
     equation = product.node_def.attr["equation"].s.decode()
     operands, output = equation.split("->")
     if "." in equation:
@@ -79,16 +80,16 @@ def _of_einsum(site, product, names):
     sizes = values.shape[count:-1]
     flat_keys = sizes.num_elements() if sizes.is_fully_defined() else -1
     flat = tf.reshape(values, tf.concat([shape[:count], [flat_keys], shape[-1:]], axis=0))
-    lengths = _lengths(flat, _projection(site.output, flat, names))
+    norms = _norms(flat, _projection(site.output, flat, names))
     kept = [shape[leading.index(x)] if x in leading else 1 for x in of_map if x not in keys]
-    lengths = tf.reshape(lengths, [*kept, *tf.unstack(shape[count:-1], len(keys))])
+    norms = tf.reshape(norms, [*kept, *tf.unstack(shape[count:-1], len(keys))])
     # Where the map's keys don't stand last, they are put where they stand.
     there = [label for label in of_map if label not in keys] + keys
-    return tf.transpose(lengths, [there.index(label) for label in of_map])
+    return tf.transpose(norms, [there.index(label) for label in of_map])
 
 
-def _lengths(values, projection):
-    """Returns the lengths of values `[..., heads, keys, features]`, `[..., heads, 1, keys]`."""
+def _norms(values, projection):
+    """Returns the norms of values `[..., heads, keys, features]`, `[..., heads, 1, keys]`."""
     values = tf.cast(values, tf.float32)
     if projection is None:
         squares = tf.reduce_sum(tf.square(values), axis=-1)
@@ -98,7 +99,7 @@ def _lengths(values, projection):
 
 
 def _projected_squares(values, projection):
-    """Returns the squared lengths of values `[..., heads, keys, features]` after a projection."""
+    """Returns the squared norms of values `[..., heads, keys, features]` after a projection."""
     if values.shape.rank == 3:
         return _projected_squares(values[:, tf.newaxis], projection)[:, 0]
     # One matrix product for each head, with the heads in front and no other batch axis: on CPU,
@@ -120,7 +121,7 @@ def _projection(output, values, names):
     Args:
         output: symbolic, the product of weights and values.
         values: symbolic, `[..., heads, keys, features]`.
-        names: see `value_lengths`.
+        names: see `value_norms`.
 
     Returns:
         symbolic float32 tensor `[heads, features, channels]`.
@@ -140,14 +141,14 @@ def _next_weights(tensor, names):
     """Returns the weights of the product that a tensor goes into, perhaps reshaped, or None."""
     for _ in range(_MAX_STEPS):
         users = [user for user in tensor.consumers() if user.name in names]
-        users = [user for user in users if user.type not in _SHAPE_READERS]
+        users = [user for user in users if user.type not in SHAPES]
         if len(users) != 1:
             return None
         (user,) = users
-        if user.type in _PRODUCTS:
+        if user.type in PRODUCTS:
             weights = [operand for operand in user.inputs if is_weight(operand)]
             return weights[0] if len(weights) == 1 else None
-        if user.type not in _RESHAPING | {"Cast", "Identity", "Transpose"}:
+        if user.type not in REARRANGEMENTS:
             return None
         tensor = user.outputs[0]
     return None

@@ -19,8 +19,8 @@ class Evidence:
             None where it was not asked for.
         layer_gradients: the same of each layer's own score, which the model's head gives that
             layer's tokens, see `logits_by_layer`; of the model's score where there is none.
-        values: list of float32 tensors, each map times the lengths of its values, see
-            `value_lengths`, or None where it was not asked for.
+        values: list of float32 tensors, each map times the norms of its values, see
+            `value_norms`, or None where it was not asked for.
         gates: list of float32 tensors, the values of the model's gates, see `GateSource`, or None
             where they were not asked for.
     """

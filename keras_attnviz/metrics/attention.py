@@ -34,9 +34,21 @@ def attention_entropy(attention):
         raise ValueError(message("attention", "of rank 4 [batch, heads, queries, keys]", attention))
     attention = tf.cast(attention, tf.float32)
     keys = tf.cast(tf.shape(attention)[-1], tf.float32)
+    shares = tf.math.divide_no_nan(row_entropies(attention), tf.math.log(keys))
+    return tf.reduce_mean(shares, axis=-1)
+
+
+def row_entropies(attention):
+    """Returns the entropy of each row of attention maps in nats.
+
+    Args:
+        attention: float tensor `[..., keys]`, rows sum to 1.
+
+    Returns:
+        float tensor `[...]` of the same dtype in [0, log(keys)]: `-sum(a * log(a))`.
+    """
     # xlogy is 0 where attention is 0.
-    entropy = -tf.reduce_sum(tf.math.xlogy(attention, attention), axis=-1)
-    return tf.reduce_mean(tf.math.divide_no_nan(entropy, tf.math.log(keys)), axis=-1)
+    return -tf.reduce_sum(tf.math.xlogy(attention, attention), axis=-1)
 
 
 def entropy_collapse(entropy, *, baseline=None):

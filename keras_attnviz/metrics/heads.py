@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attnviz._checks import message
+from keras_attnviz.metrics.attention import row_entropies
 
 # Heads above this entropy are uniform, heads above this share look at no patch.
 _UNIFORM, _ELSEWHERE = 0.99, 0.95
@@ -36,10 +37,10 @@ def head_divergences(attention):
         raise ValueError(message("attention", must, attention))
     attention = tf.cast(attention, tf.float32)
     first, second = np.triu_indices(attention.shape[1], 1)
-    entropy = _entropy(attention)
+    entropy = row_entropies(attention)
     middle = (tf.gather(attention, first, axis=1) + tf.gather(attention, second, axis=1)) / 2.0
     apart = (tf.gather(entropy, first, axis=1) + tf.gather(entropy, second, axis=1)) / 2.0
-    divergence = tf.reduce_mean(_entropy(middle) - apart, axis=-1) / np.log(2.0)
+    divergence = tf.reduce_mean(row_entropies(middle) - apart, axis=-1) / np.log(2.0)
     # Rounding can leave a value just outside.
     return tf.clip_by_value(divergence, 0.0, 1.0)
 
@@ -94,8 +95,3 @@ def duplicate_heads(divergences):
     duplicates = tf.reduce_sum(tf.cast(counts > 0, tf.float32), axis=-1)
     is_known = tf.logical_not(tf.reduce_any(tf.math.is_nan(divergences), axis=-1))
     return tf.where(is_known, duplicates, float("nan"))
-
-
-def _entropy(attention):
-    """Returns the entropy of each row in nats."""
-    return -tf.reduce_sum(tf.math.xlogy(attention, attention), axis=-1)

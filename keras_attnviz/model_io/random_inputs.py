@@ -1,20 +1,40 @@
-"""Values for a probing run of a model, made up or taken from an example."""
+"""Random inputs: values for a probing run of a model, or rows of an example."""
 
 import numpy as np
 import tensorflow as tf
 
-# Size of a probing run's axes whose length a model leaves open, the length of a text say.
+# Size of the axes whose length a model leaves open, the length of a text for example.
 _OPEN_LENGTH = 8
 
 
 def rows_of(example, spec, batch, seed):
-    """Returns `batch` rows of an example in a spec's dtype, other ones for another seed."""
+    """Returns rows of an example in a spec's dtype.
+
+    Args:
+        example: array `[examples, ...]`.
+        spec: `tf.TensorSpec` of that input.
+        batch: number of rows. They begin anew where the example has fewer.
+        seed: integer. The next seed gives the rows that follow.
+
+    Returns:
+        NumPy array `[batch, ...]`.
+    """
     rows = (seed * batch + np.arange(batch)) % len(example)
     return np.asarray(example)[rows].astype(spec.dtype.as_numpy_dtype)
 
 
-def made_up(generator, name, spec, batch):
-    """Returns a NumPy array that suits a spec."""
+def random_values(generator, name, spec, batch):
+    """Returns random or constant values that suit the spec of one of a model's inputs.
+
+    Args:
+        generator: `numpy.random.Generator`.
+        name: the input's name. Floats with "mask" in it are ones.
+        spec: its `tf.TensorSpec` `[None, ...]`.
+        batch: number of examples.
+
+    Returns:
+        NumPy array `[batch, ...]` of the spec's dtype, see `InputSignature.random`.
+    """
     shape = [batch, *(_OPEN_LENGTH if side is None else side for side in spec.shape[1:])]
     dtype = spec.dtype
     if dtype == tf.string:

@@ -14,7 +14,7 @@ from keras_attnviz._structures import (
     members,
     shape_of,
 )
-from keras_attnviz.model_io.random_inputs import made_up, rows_of
+from keras_attnviz.model_io.random_inputs import random_values, rows_of
 from keras_attnviz.model_io.video import VideoShape
 
 # By the rank of the input, where its shape is wrong.
@@ -188,7 +188,7 @@ class InputSignature:
         pictures = self._pictures()
         examples = self._example or self.specs
         return [
-            made_up(generator, "" if index in pictures else name, spec, batch)
+            random_values(generator, "" if index in pictures else name, spec, batch)
             if index in pictures or isinstance(example, tf.TensorSpec) or not len(example)
             else rows_of(example, spec, batch, seed)
             for index, (name, spec, example) in enumerate(

@@ -1,4 +1,4 @@
-"""The lengths of values, held against what each model's own weights give in NumPy."""
+"""The norms of values, held against what each model's own weights give in NumPy."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from tensorflow import keras
 from zoo import blocks
 from zoo.handwritten import EinsumAttention, HandwrittenAttention, TalkingHeads
 
-from keras_attnviz.capture.trace import Trace
-from keras_attnviz.capture.value_norms import value_lengths
+from keras_attnviz.capture.trace import trace_model
+from keras_attnviz.capture.value_norms import value_norms
 from keras_attnviz.model_io.signature import InputSignature
 
 layers = keras.layers
@@ -25,30 +25,30 @@ def built(attend):
     return keras.Model(images, scores), keras.Model(images, tokens)
 
 
-def found_lengths(model, images):
-    trace = Trace(model, InputSignature.of(model))
+def found_norms(model, images):
+    trace = trace_model(model, InputSignature.of(model))
     (site,) = trace.sites
     with trace.as_default():
-        lengths = value_lengths(site, {operation.name for operation in trace.operations})
-        shapes = [tf.shape(site.weights), tf.shape(lengths)]
-    lengths, of_map, own = trace.function([lengths, *shapes])(images)
+        norms = value_norms(site, {operation.name for operation in trace.operations})
+        shapes = [tf.shape(site.weights), tf.shape(norms)]
+    norms, of_map, own = trace.function([norms, *shapes])(images)
     assert np.all((own.numpy() == of_map.numpy()) | (own.numpy() == 1))
-    return lengths.numpy()
+    return norms.numpy()
 
 
 def oracle(tokens, kernel, bias, projection):
-    """Returns the lengths `[batch, heads, tokens]` in float64, head by head, token by token.
+    """Returns the norms `[batch, heads, tokens]` in float64, head by head, token by token.
 
     `kernel` is `[channels, heads, features]`, `projection` `[heads, features, channels]`.
     """
     tokens, kernel, bias, projection = (
         np.asarray(array, np.float64) for array in (tokens, kernel, bias, projection)
     )
-    lengths = np.empty((len(tokens), kernel.shape[1], tokens.shape[1]))
-    for image, head, token in np.ndindex(*lengths.shape):
+    norms = np.empty((len(tokens), kernel.shape[1], tokens.shape[1]))
+    for image, head, token in np.ndindex(*norms.shape):
         value = tokens[image, token] @ kernel[:, head] + bias[head]
-        lengths[image, head, token] = np.linalg.norm(value @ projection[head])
-    return lengths
+        norms[image, head, token] = np.linalg.norm(value @ projection[head])
+    return norms
 
 
 def images():
@@ -83,7 +83,7 @@ def test_keras_attention(heads):
     model, below = built(lambda tokens: attention(tokens, tokens))
     with_biases(model)
     expected = oracle(below(images()), *of_keras_layer(attention))
-    found = found_lengths(model, images())
+    found = found_norms(model, images())
     np.testing.assert_allclose(found, expected[:, :, np.newaxis], rtol=1e-4)
     assert expected.std() > 0.05 * expected.mean()
 
@@ -98,7 +98,7 @@ def test_keras_attention_over_height_and_width():
     model, below = built(attend)
     with_biases(model)
     expected = oracle(below(images()), *of_keras_layer(attention))
-    found = found_lengths(model, images())
+    found = found_norms(model, images())
     np.testing.assert_allclose(found, expected.reshape(2, HEADS, 1, 1, 2, 3), rtol=1e-4)
 
 
@@ -112,7 +112,7 @@ def test_handwritten_attention(kind, axes):
     with_biases(model)
     expected = oracle(below(images()), *of_handwritten_layer(attention))
     expected = expected[:, :, np.newaxis].transpose(axes)
-    np.testing.assert_allclose(found_lengths(model, images()), expected, rtol=1e-4)
+    np.testing.assert_allclose(found_norms(model, images()), expected, rtol=1e-4)
 
 
 class OneHead(layers.Layer):
@@ -143,15 +143,15 @@ def test_one_head_without_a_head_axis_and_values_that_go_into_no_projection(proj
         parts = kernel[:, np.newaxis, 2 * WIDTH :], bias[np.newaxis, 2 * WIDTH :], [np.eye(WIDTH)]
     # The next product after none is the head's, behind a mean over tokens.
     expected = oracle(below(images()), *parts)
-    np.testing.assert_allclose(found_lengths(model, images()), expected, rtol=1e-4)
+    np.testing.assert_allclose(found_norms(model, images()), expected, rtol=1e-4)
 
 
 def test_mixed_heads_have_no_values_of_their_own():
     model, _ = built(TalkingHeads())
-    trace = Trace(model, InputSignature.of(model))
+    trace = trace_model(model, InputSignature.of(model))
     names = {operation.name for operation in trace.operations}
     with trace.as_default():
-        assert [value_lengths(site, names) for site in trace.sites] == [None]
+        assert [value_norms(site, names) for site in trace.sites] == [None]
 
 
 def test_half_precision_is_computed_in_float32():
@@ -161,7 +161,8 @@ def test_half_precision_is_computed_in_float32():
     tokens = blocks.Tokens(**policy)(layers.Conv2D(WIDTH, 8, 8, **policy)(images))
     attended = layers.MultiHeadAttention(HEADS, 5, **policy)(tokens, tokens)
     scores = layers.Dense(3, **policy)(layers.GlobalAveragePooling1D(**policy)(attended))
-    trace = Trace(keras.Model(images, scores), InputSignature.of(keras.Model(images, scores)))
+    model = keras.Model(images, scores)
+    trace = trace_model(model, InputSignature.of(model))
     with trace.as_default():
-        lengths = value_lengths(trace.sites[0], {each.name for each in trace.operations})
-    assert lengths.dtype == tf.float32
+        norms = value_norms(trace.sites[0], {each.name for each in trace.operations})
+    assert norms.dtype == tf.float32

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_attnviz.capture.trace import Trace
+from keras_attnviz.capture.trace import trace_model
 from keras_attnviz.model_io.signature import InputSignature
 
 HEIGHT, WIDTH, WIDE = 3, 2, 8
@@ -56,9 +56,8 @@ def traced(*layers):
 
 def observed(model):
     signature = InputSignature.of(model)
-    trace, inputs = Trace(model, signature), [tf.constant(v) for v in signature.random(1)]
-    trace.observe(inputs)
-    return trace, inputs
+    inputs = [tf.constant(values) for values in signature.random(1)]
+    return trace_model(model, signature).observed(inputs), inputs
 
 
 def one_hot(count, index, *, leading=(1, 2)):

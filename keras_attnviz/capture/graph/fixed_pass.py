@@ -33,7 +33,7 @@ class FixedPass:
 
     Args:
         model: the Keras model.
-        trace: its `Trace`.
+        graph: the `TracedGraph` of one call of it.
         fetches: dict from name to symbolic tensor.
         feeds: list of symbolic tensors that are given beside the model's inputs.
         watched: list of symbolic tensors of which `frozen` tells.
@@ -47,8 +47,8 @@ class FixedPass:
         traces: how many functions have been traced so far.
     """
 
-    def __init__(self, model, trace, fetches, *, feeds, batches, watched=(), kept_bytes=KEPT_BYTES):
-        self._model, self._trace, self._limit = model, trace, kept_bytes
+    def __init__(self, model, graph, fetches, *, feeds, batches, watched=(), kept_bytes=KEPT_BYTES):
+        self._model, self._graph, self._limit = model, graph, kept_bytes
         self._names, self._fetches = list(fetches), list(fetches.values())
         self._feeds, self._batches, self._watched = feeds, batches, watched
         self.share, self.frozen, self.kept, self.traces = 1.0, [], 0, 0
@@ -117,7 +117,7 @@ class FixedPass:
         """
         if self._undivided is None:
             self.traces += 1
-            self._undivided = self._trace.cut(self._all_inputs(), self._fetches)
+            self._undivided = self._graph.cut(self._all_inputs(), self._fetches)
         return self._undivided
 
     def _named(self, function, batch):
@@ -127,7 +127,7 @@ class FixedPass:
         """Divides the function for the variables that can change now."""
         self._trained, self._split = trained, None
         self.forget()
-        captures = self._trace.captures()
+        captures = self._graph.captures()
         parts = [part for v in self._model.variables for part in parts_of(v)]
         known = {id(part.handle) for part in parts if has_fingerprint(part)}
         changing = [
@@ -136,7 +136,7 @@ class FixedPass:
             if outer.dtype == tf.resource and (id(outer) in trained or id(outer) not in known)
         ]
         found = split(
-            self._trace.all_operations(),
+            self._graph.all_operations(),
             self._fetches,
             inputs=self._all_inputs(),
             changing=changing,
@@ -176,11 +176,11 @@ class FixedPass:
         return frozenset(id(part.handle) for v in variables for part in parts_of(v))
 
     def _all_inputs(self):
-        return [*self._trace.inputs, *self._feeds]
+        return [*self._graph.inputs, *self._feeds]
 
     def _function(self, feeds, fetches):
         self.traces += 1
-        return to_the_bit(self._trace.cut(feeds, fetches))
+        return to_the_bit(self._graph.cut(feeds, fetches))
 
 
 def own_variables_of(layer):

@@ -4,7 +4,8 @@ import dataclasses
 
 import tensorflow as tf
 
-from keras_attnviz.capture.graph.operations import Dependence, needed_operations
+from keras_attnviz.capture.graph.operations import Dependence
+from keras_attnviz.capture.graph.walks import ancestors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,21 +44,19 @@ def split(operations, fetches, *, inputs, changing):
     stateful = [tensor for each in operations if _keeps_state(each) for tensor in each.outputs]
     is_dirty = Dependence(operations, [*changing, *stateful], by_shape=True)
     reads_inputs = Dependence(operations, inputs, by_shape=True)
-    dirty = [tensor for tensor in fetches if is_dirty.any(tensor)]
-    seen, frontier, waiting = set(), {}, [tensor.op for tensor in dirty]
-    while waiting:
-        operation = waiting.pop()
-        if operation.name in seen:
-            continue
-        seen.add(operation.name)
-        for tensor in operation.inputs:
-            if is_dirty.any(tensor) or not reads_inputs.any(tensor):
-                waiting.append(tensor.op)
-            else:
-                frontier[tensor.name] = tensor
+
+    def is_kept(tensor):
+        return reads_inputs.any(tensor) and not is_dirty.any(tensor)
+
+    def run_again(operation):
+        return [tensor.op for tensor in operation.inputs if not is_kept(tensor)]
+
     clean = [tensor for tensor in fetches if not is_dirty.any(tensor)]
-    whole = needed_operations([tensor.op for tensor in fetches])
-    share = len(seen) / max(1, len(whole))
+    dirty = [tensor for tensor in fetches if is_dirty.any(tensor)]
+    second = ancestors([tensor.op for tensor in dirty], following=run_again)
+    read = [tensor for operation in second for tensor in operation.inputs]
+    frontier = {tensor.name: tensor for tensor in read if is_kept(tensor)}
+    share = len(second) / max(1, len(ancestors([tensor.op for tensor in fetches])))
     return Split(clean, list(frontier.values()), dirty, share, is_dirty)
 
 

@@ -2,9 +2,7 @@
 
 import re
 
-# Operations that read a tensor's shape, not its values.
-_SHAPE_READERS = frozenset(["OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike"])
-_CALLS = frozenset(["PartitionedCall", "StatefulPartitionedCall"])
+from keras_attnviz.capture.graph.operation_types import CALLS, SHAPE_READERS
 
 
 class Dependence:
@@ -23,7 +21,7 @@ class Dependence:
         self._bits = {}
         for operation in operations:
             value = bits.get(operation.name, 0)
-            if by_shape or operation.type not in _SHAPE_READERS:
+            if by_shape or operation.type not in SHAPE_READERS:
                 for tensor in operation.inputs:
                     value |= self._bits.get(tensor.op.name, 0)
             self._bits[operation.name] = value
@@ -38,20 +36,9 @@ class Dependence:
         return bool(self._bits.get(tensor.op.name, 0))
 
 
-def needed_operations(operations):
-    """Returns the names of operations and of all that they are computed from, a set."""
-    names, waiting = set(), list(operations)
-    while waiting:
-        operation = waiting.pop()
-        if operation.name not in names:
-            names.add(operation.name)
-            waiting += [tensor.op for tensor in operation.inputs]
-    return names
-
-
 def hidden_calls(operations):
     """Returns the names of operations that run functions whose insides the graph doesn't show."""
-    return [operation.name for operation in operations if operation.type in _CALLS]
+    return [operation.name for operation in operations if operation.type in CALLS]
 
 
 def layer_path(operation_name, model_name):

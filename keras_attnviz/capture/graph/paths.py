@@ -2,9 +2,8 @@
 
 import tensorflow as tf
 
-from keras_attnviz.capture.graph.operations import _SHAPE_READERS
-
-_MASKS = frozenset(["Select", "SelectV2"])
+from keras_attnviz.capture.graph.operation_types import MASKS, SHAPE_READERS
+from keras_attnviz.capture.graph.walks import ancestors, sources_of
 
 
 def tensors_between(source, target):
@@ -43,7 +42,7 @@ def masks_between(source, target):
     between = _operations_between(source.op, target.op)
     passed, found = {source.op, *between}, []
     for operation in between:
-        if operation.type in _MASKS:
+        if operation.type in MASKS:
             (masked,), shape = operation.outputs, operation.outputs[0].shape.as_list()
             unmasked = [tensor for tensor in operation.inputs[1:] if tensor.op in passed]
             if len(unmasked) == 1 and unmasked[0].shape.as_list() == shape:
@@ -53,17 +52,17 @@ def masks_between(source, target):
 
 def _operations_between(source, target):
     """Returns the operations on paths from `source` to `target` by values, in graph order."""
-    before, waiting = {target}, [target]
-    while waiting:
-        operation = waiting.pop()
-        if operation is source or operation.type in _SHAPE_READERS:
-            continue
-        news = {tensor.op for tensor in operation.inputs} - before
-        before |= news
-        waiting.extend(news)
+
+    def is_end(operation):
+        return operation is source or operation.type in SHAPE_READERS
+
+    def sources(operation):
+        return [] if is_end(operation) else sources_of(operation)
+
+    before = set(ancestors([target], following=sources))
     after, found = {source}, []
     for operation in source.graph.get_operations():
-        if operation not in before or operation is source or operation.type in _SHAPE_READERS:
+        if operation not in before or is_end(operation):
             continue
         if any(tensor.op in after for tensor in operation.inputs):
             after.add(operation)

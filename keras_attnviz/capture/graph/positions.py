@@ -1,17 +1,18 @@
-"""Feature maps, dependences and the logits, found among the operations of a graph."""
-
-import collections
+"""Feature maps among the operations of a graph: their positions, and what mixes these."""
 
 import tensorflow as tf
 
-_CONVOLUTIONS = frozenset(["Conv2D", "Conv3D", "DepthwiseConv2dNative"])
-_POOLINGS = frozenset(["AvgPool", "MaxPool"])
-_FEATURE_MAPS = _CONVOLUTIONS | _POOLINGS | frozenset(["ExtractImagePatches"])
-# Operations of a statistic of an image's positions, on the way to what is normalized with it.
-_SUMS = frozenset(["EuclideanNorm", "Max", "Mean", "Min", "Sum"])
-_NORMALIZING = frozenset(["Add", "AddV2", "Mul", "RealDiv", "SquaredDifference", "Sub"])
-_ROOTS = frozenset(["Maximum", "Neg", "Reciprocal", "Rsqrt", "Sqrt", "Square"])
-_OF_STATISTICS = _NORMALIZING | _ROOTS | frozenset(["Cast", "Identity", "Reshape", "Squeeze"])
+from keras_attnviz.capture.graph.operation_types import (
+    CONVOLUTIONS,
+    FEATURE_MAPS,
+    NORMALIZATIONS,
+    POOLINGS,
+    STATISTIC_STEPS,
+    STATISTICS,
+)
+from keras_attnviz.capture.graph.walks import levels
+
+# So many operations lie at most between a statistic and what is normalized with it.
 _MAX_STEPS = 8
 
 
@@ -26,14 +27,14 @@ def feature_maps(operations, before):
     for operation in operations:
         if operation is before.op:
             break
-        if operation.type in _FEATURE_MAPS:
+        if operation.type in FEATURE_MAPS:
             outputs.append(operation.outputs[0])
     return outputs
 
 
 def frames_at_a_time(operations):
     """Returns how many frames of a video the first convolution steps over, 1 without any."""
-    first = next((each for each in operations if each.type in _CONVOLUTIONS), None)
+    first = next((each for each in operations if each.type in CONVOLUTIONS), None)
     if first is None or first.type != "Conv3D":
         return 1
     return int(first.node_def.attr["strides"].list.i[spatial_axes(first.outputs[0])[0]])
@@ -54,11 +55,11 @@ def mixes_positions(tensor):
     that all of them are normalized with.
     """
     operation = tensor.op
-    if operation.type in _SUMS:
+    if operation.type in STATISTICS:
         return _sums_positions(operation) and _normalizes(tensor)
-    if operation.type in _CONVOLUTIONS:
+    if operation.type in CONVOLUTIONS:
         window = operation.inputs[1].shape.as_list()[: len(spatial_axes(tensor))]
-    elif operation.type in _POOLINGS:
+    elif operation.type in POOLINGS:
         sizes = operation.node_def.attr["ksize"].list.i
         window = [sizes[axis] for axis in spatial_axes(tensor)]
     else:
@@ -79,19 +80,17 @@ def _sums_positions(operation):
 
 def _normalizes(tensor):
     """Tells whether a statistic meets, perhaps after a root, a tensor of more positions."""
-    frontier = [tensor]
-    for _ in range(_MAX_STEPS):
-        following = []
-        for item in frontier:
-            for consumer in item.consumers():
-                if consumer.type in _NORMALIZING and any(
-                    _is_larger(other, item) for other in consumer.inputs
-                ):
-                    return True
-                if consumer.type in _OF_STATISTICS or consumer.type == "StopGradient":
-                    following.extend(consumer.outputs)
-        frontier = following
-    return False
+
+    def following(item):
+        passed = [each for each in item.consumers() if each.type in STATISTIC_STEPS]
+        return [output for consumer in passed for output in consumer.outputs]
+
+    return any(
+        consumer.type in NORMALIZATIONS and any(_is_larger(each, item) for each in consumer.inputs)
+        for level in levels([tensor], following, count=_MAX_STEPS)
+        for item in level
+        for consumer in item.consumers()
+    )
 
 
 def _is_larger(tensor, other):
@@ -118,18 +117,22 @@ def axes_of_positions(tensor):
     Those of the nearest convolution or pooling before it, followed through transpositions; the
     second and third where there is none.
     """
-    seen, waiting = set(), collections.deque([(tensor, (0, 1, 2, 3))])
-    while waiting:
-        item, axes = waiting.popleft()
-        if item.op.type in _CONVOLUTIONS | _POOLINGS:
-            return tuple(axes[axis] for axis in spatial_axes(item))
+    seen = set()
+
+    def following(found):
+        item, axes = found
         if item.op.type == "Transpose":
             order = tf.get_static_value(item.op.inputs[1])
             axes = tuple(axes[list(order).index(axis)] for axis in range(len(order)))
         for source in item.op.inputs:
             if source.shape.rank == 4 and source.op.name not in seen:
                 seen.add(source.op.name)
-                waiting.append((source, axes))
+                yield source, axes
+
+    for level in levels([(tensor, (0, 1, 2, 3))], following):
+        for item, axes in level:
+            if item.op.type in CONVOLUTIONS | POOLINGS:
+                return tuple(axes[axis] for axis in spatial_axes(item))
     return (1, 2)
 
 

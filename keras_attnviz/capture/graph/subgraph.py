@@ -4,6 +4,8 @@ import contextlib
 
 import tensorflow as tf
 
+from keras_attnviz.capture.graph.walks import ancestors
+
 
 def cut(source, feeds, fetches, captures):
     """Returns a function cut out of a graph.
@@ -108,7 +110,14 @@ def _part(source, fetches, fed):
 
     It comes as a graph definition and as a list of operations.
     """
-    names = _needed_operations([tensor.op for tensor in fetches if tensor.name not in fed], fed)
+
+    def needed(operation):
+        read = [tensor.op for tensor in operation.inputs if tensor.name not in fed]
+        return [*read, *operation.control_inputs]
+
+    fetched = [tensor.op for tensor in fetches if tensor.name not in fed]
+    operations = ancestors(fetched, following=needed)
+    names = {operation.name for operation in operations}
     graph_def = tf.compat.v1.GraphDef()
     whole = source.as_graph_def()
     graph_def.node.extend(node for node in whole.node if node.name in names)
@@ -116,16 +125,4 @@ def _part(source, fetches, fed):
         node.attr.pop("_class", None)  # It may ask for the device of a node that is cut off.
     graph_def.library.CopyFrom(whole.library)
     graph_def.versions.CopyFrom(whole.versions)
-    return graph_def, [source.get_operation_by_name(name) for name in names]
-
-
-def _needed_operations(operations, fed):
-    """Returns the names of `operations` and of all that they need but the tensors `fed`."""
-    names, waiting = set(), list(operations)
-    while waiting:
-        operation = waiting.pop()
-        if operation.name not in names:
-            names.add(operation.name)
-            waiting += [tensor.op for tensor in operation.inputs if tensor.name not in fed]
-            waiting += operation.control_inputs
-    return names
+    return graph_def, operations

@@ -39,7 +39,7 @@ class Anchors:
     """The anchors to look for each map's tokens on.
 
     Args:
-        trace: a `Trace` that has observed one image.
+        trace: an `ObservedTrace`.
         inputs: flat list of the model's inputs, one image.
     """
 

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from keras_attnviz.capture.graph.walks import ancestors
 from keras_attnviz.capture.tokens.geometry import by_group
 from keras_attnviz.capture.tokens.position_gradients import gradients_at
 
@@ -119,26 +120,13 @@ def asking_keys(gradients, slots):
 
 def _common_ancestors(first, second):
     """Returns the tensors of tokens that both of two tensors are computed from."""
-    below = [{operation.name: operation for operation in _below(each)} for each in (first, second)]
-    outputs = [
-        output for name in below[0].keys() & below[1].keys() for output in below[0][name].outputs
-    ]
+    below = set(ancestors([first.op])) & set(ancestors([second.op]))
+    outputs = [output for operation in below for output in operation.outputs]
     return [
         tensor
         for tensor in outputs
         if tensor.dtype.is_floating and (tensor.shape.rank or 0) >= 3 and tensor.shape[0] is None
     ]
-
-
-def _below(tensor):
-    """Returns the operations that a tensor is computed from."""
-    found, waiting = {}, [tensor.op]
-    while waiting:
-        operation = waiting.pop()
-        if operation.name not in found:
-            found[operation.name] = operation
-            waiting.extend(source.op for source in operation.inputs)
-    return list(found.values())
 
 
 def _meet(gradients):

@@ -36,7 +36,7 @@ def place_all(trace, inputs, *, tokens=None, measure=True):
     """Returns the attention maps that stand for patches of an image, and the others.
 
     Args:
-        trace: a `Trace`.
+        trace: an `ObservedTrace`.
         inputs: flat list of the model's inputs, one image; random, so that patches differ.
         tokens: number of tokens where the layout is given: square maps of that size may stay
             unplaced, `grid` None.
@@ -47,7 +47,7 @@ def place_all(trace, inputs, *, tokens=None, measure=True):
     """
     placer = _Placer(trace, inputs)
     places, left_out = [], []
-    shapes = trace.observe(inputs)
+    shapes = trace.maps
     for index, site in enumerate(trace.sites):
         shape, deviations = shapes[index]
         try:

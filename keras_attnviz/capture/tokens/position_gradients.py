@@ -15,7 +15,7 @@ class PositionGradients:
     The tensor is fed with random values, so that only what lies above it is run.
 
     Args:
-        trace: a `Trace` that has observed one image.
+        trace: an `ObservedTrace`.
         feature_map: symbolic tensor `[batch, height, width, channels]`, or channels first as the
             `data_format` of its operation says, or `[batch, tokens, channels]`. Of videos also
             with frames before the height, on an axis of their own or merged with the batch: they
@@ -61,7 +61,7 @@ def token_gradients(trace, feature_map, tokens, inputs):
     """Returns a function from factors `[tokens]` to gradients at a feature map's positions.
 
     Args:
-        trace: a `Trace`.
+        trace: an `ObservedTrace`.
         feature_map: see `PositionGradients`.
         tokens: symbolic tensor of one of these forms, computed from the feature map.
         inputs: flat list of the model's inputs, one image.

@@ -47,7 +47,7 @@ def followers(trace, place, candidates, *, anchor, inputs):
     """Returns those of some maps whose rows and columns stand where a placed map's do.
 
     Args:
-        trace: a `Trace` that has observed one image.
+        trace: an `ObservedTrace`.
         place: `Place` of the map below, all tokens in one group.
         candidates: indices of maps of the same shape above it.
         anchor: symbolic tensor below that map, that its queries are computed from.

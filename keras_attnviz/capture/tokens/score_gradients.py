@@ -22,7 +22,7 @@ class ScoreGradients:
     """Gradients of an attention map's scores through its queries or its keys alone.
 
     Args:
-        trace: a `Trace`.
+        trace: an `ObservedTrace`.
         site: one of its `AttentionSite`s.
         shape: the map's shape for one image, `[merged with batch, ..., *queries, *keys]`.
         order: the map's axes in that order.

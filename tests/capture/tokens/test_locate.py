@@ -22,7 +22,7 @@ from zoo.weights import randomize
 from keras_attnviz import AttentionModel, TokenLayout
 from keras_attnviz.capture.tokens.locate import place_all
 from keras_attnviz.capture.tokens.repeated_blocks import followers
-from keras_attnviz.capture.trace import Trace
+from keras_attnviz.capture.trace import trace_model
 from keras_attnviz.model_io.signature import InputSignature
 
 layers = keras.layers
@@ -84,7 +84,7 @@ def placed(model):
     """Returns a model's trace, its places, what was left out, and one image."""
     signature = InputSignature.of(model)
     inputs = [tf.constant(values) for values in signature.random(1)]
-    trace = Trace(model, signature)
+    trace = trace_model(model, signature).observed(inputs)
     return trace, *place_all(trace, inputs), inputs
 
 

@@ -10,7 +10,7 @@ from keras_attnviz.capture.tokens.geometry import by_group, symbolic_by_group
 from keras_attnviz.capture.tokens.gradient_codes import Axes, plain_axes
 from keras_attnviz.capture.tokens.locate import Place, Side
 from keras_attnviz.capture.tokens.readout import rows_read
-from keras_attnviz.capture.trace import Trace
+from keras_attnviz.capture.trace import trace_model
 from keras_attnviz.model_io.signature import InputSignature
 
 pytestmark = pytest.mark.every_stack
@@ -112,8 +112,7 @@ def model_with_head(head, *, attention=Attention):
 
 def rows_of(model, *, heads=1, order=PLAIN):
     signature = InputSignature.of(model)
-    trace, inputs = Trace(model, signature), [tf.constant(v) for v in signature.random(1)]
-    trace.observe(inputs)
+    trace, inputs = trace_model(model, signature), [tf.constant(v) for v in signature.random(1)]
     place = place_of(plain_axes((1, heads)), 7, 7, owners=range(1, 7), order=order)
     return rows_read(trace, place, inputs).tolist()
 
