@@ -85,34 +85,37 @@ def _are_close(found, expected):
     return bool(np.abs(found - expected).max() <= _TOLERANCE * scale)
 
 
-def asking_keys(gradients, slots):
+def asking_keys(trace, inputs, queries, keys, slots):
     """Returns those of some keys that are computed from a token that a query comes from too.
 
-    So a class token that asks is told from a learned query beside registers.
+    This tells a class token that asks from a learned query beside registers.
 
     Args:
-        gradients: the map's `ScoreGradients`, after `at` has found some.
+        trace: a `Trace` that has observed one image.
+        inputs: flat list of the model's inputs, one image.
+        queries: `SideGradients` of the map's queries.
+        keys: `SideGradients` of its keys, at the same feature map.
         slots: numbers of keys.
     """
-    trace = gradients.trace
-    operands, at_operands = zip(*map(gradients.through, ("queries", "keys")), strict=True)
-    tensors = _common_ancestors(*operands)
+    operands = [queries.operand, keys.operand]
+    tensors = _common_ancestors(*(operand.tensor for operand in operands))
     arriving = [
-        gradients_at(trace, [operand], [cotangent], tensors)
-        for operand, cotangent in zip(operands, at_operands, strict=True)
+        gradients_at(trace, [operand.tensor], [operand.gradient], tensors) for operand in operands
     ]
     pairs = [pair for pair in zip(*arriving, strict=True) if None not in pair]
     random = np.random.default_rng(2)
     # Random queries and keys, because a token that is initialized with zeros has no gradients.
     values = [
-        tf.constant(random.normal(size=trace.shape_of(operand)), operand.dtype)
+        tf.constant(random.normal(size=trace.shape_of(operand.tensor)), operand.tensor.dtype)
         for operand in operands
     ]
-    function = trace.experiment(pairs, feeds=[*operands, *gradients.fed])
+    feeds = [operand.tensor for operand in operands] + [operand.fed for operand in operands]
+    function = trace.experiment(pairs, feeds=feeds)
 
     def is_asking(slot):
-        found = function(*gradients.inputs, *values, *gradients.cotangents_of_key(slot))
-        return any(map(_meet, found))
+        flowing = [queries.scores, keys.scores_of(slot)]
+        fed = [tf.constant(scores, tf.float32) for scores in flowing]
+        return any(map(_meet, function(*inputs, *values, *fed)))
 
     return list(filter(is_asking, slots))
 

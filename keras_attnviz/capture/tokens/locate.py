@@ -156,23 +156,24 @@ class _Placer:
             raise _NotPlacedError("its queries are patches of one image, its keys of another")
         if anchor is not None:
             self._anchors.keep(index, anchor)
-        kind = kind_of(axes, queries, keys, asking=_asking(gradients, axes, queries, keys))
+        sides = [gradients.at(of_keys.tensor, side) for side in ("queries", "keys")]
+        asking = self._asking(sides, axes, queries, keys)
+        kind = kind_of(axes, queries, keys, asking=asking)
         if kind == "pooling" and queries.slots > 1:
             raise _NotPlacedError(
                 f"its {queries.slots} queries stand for no patches (a decoder's, for example)"
             )
         return Place(index, axes, queries, keys, kind, order)
 
-
-def _asking(gradients, axes, queries, keys):
-    """Returns the keys whose tokens ask where the queries stand for no patches, or raises."""
-    further = keys.free(axes.groups)
-    if queries.grid is not None or axes.groups > 1 or not len(further):
-        return []
-    asking = asking_keys(gradients, further)
-    if asking and asking != list(further[: queries.slots]):
-        raise _NotPlacedError("its queries are not the first of the tokens beside the patches")
-    return asking
+    def _asking(self, gradients, axes, queries, keys):
+        """Returns the keys whose tokens ask where the queries stand for no patches, or raises."""
+        further = keys.free(axes.groups)
+        if queries.grid is not None or axes.groups > 1 or not len(further):
+            return []
+        asking = asking_keys(self._trace, self._inputs, *gradients, further)
+        if asking and asking != list(further[: queries.slots]):
+            raise _NotPlacedError("its queries are not the first of the tokens beside the patches")
+        return asking
 
 
 def _side(gradients, anchors, side, slots, axes=None):
@@ -182,7 +183,7 @@ def _side(gradients, anchors, side, slots, axes=None):
         arriving = gradients.at(anchor.tensor, side)
         if arriving is None:
             continue
-        grid, of_leading, of_slots = arriving
+        grid, of_leading, of_slots = arriving.grid, arriving.of_leading, arriving.of_slots
         if anchor.grid is not None:
             # A class token that stands in every group of frames is no hint to the patches' groups.
             grid = anchor.grid
