@@ -84,6 +84,10 @@ class LeftOut:
     index: int
 
 
+class NotPlacedError(Exception):
+    """Says why an attention map can't be placed: the `reason` of its `LeftOut`."""
+
+
 def plain_place(index, shape, prefix, grid):
     """Returns the place of a map whose patches stand row by row after `prefix` tokens."""
     owners = None if grid is None else np.arange(prefix, shape[-1])

@@ -103,6 +103,10 @@ class ScoreGradients:
         # What is known of each feature map, by its name.
         self._arriving, self._sides = {}, {}
 
+    def slots(self, side):
+        """Returns the number of queries or keys of a group."""
+        return math.prod(self._queries if side == "queries" else self._keys)
+
     def at(self, feature_map, side):
         """Returns the `SideGradients` at a feature map's positions, or None.
 
@@ -125,13 +129,13 @@ class ScoreGradients:
                 operand=self._operands[number],
                 grid=gradients.grid,
                 scores=self._scores,
-                slots=self._slots(side),
+                slots=self._slot_axes(side),
                 arriving=lambda scores, number=number: gradients(*_alone(scores, number)),
             )
             for side, number in numbers.items()
         }
 
-    def _slots(self, side):
+    def _slot_axes(self, side):
         """Returns the shape of one side's slots among the query and key axes."""
         ones = (1,) * len(self._queries)
         return (*self._queries, *ones) if side == "queries" else (*ones, *self._keys)
@@ -181,10 +185,9 @@ class ScoreGradients:
         Where the rows of scores are multiplied by 1 or 2 each, so are the gradients of the queries;
         those of the keys are mixtures, also under a mask.
         """
-        sizes = {"queries": math.prod(self._queries), "keys": math.prod(self._keys)}
-        side = "queries" if sizes["queries"] > 1 else "keys"
-        factors = 1.0 + np.random.default_rng(1).permutation(sizes[side]) % 2
-        coded = self._scores * factors.reshape(self._slots(side))
+        side = "queries" if self.slots("queries") > 1 else "keys"
+        factors = 1.0 + np.random.default_rng(1).permutation(self.slots(side)) % 2
+        coded = self._scores * factors.reshape(self._slot_axes(side))
         bases = gradients.others(self._scores, self._scores)
         pairs = list(zip(gradients.others(coded, coded), bases, strict=True))
         if not all(np.isfinite(values).all() for pair in pairs for values in pair):

@@ -35,6 +35,7 @@ def test_gradients_of_a_slot_arrive_at_its_positions(side, name):
     gradients = score_gradients(trace, inputs, (1, 2, sizes["queries"], sizes["keys"]))
     assert gradients.has_gradients
     assert gradients.leading == (1, 2)
+    assert {name: gradients.slots(name) for name in sizes} == sizes
     (feature_map,) = trace.feature_maps(trace.sites[0])
     found = gradients.at(feature_map, side)
     assert found.grid == (HEIGHT, WIDTH)
