@@ -1,4 +1,8 @@
-"""Which attention maps a model has: one stack of layers, and where they stand among its tokens."""
+"""A model's stack of attention layers: its maps, the tokens that they share, and the read-out.
+
+`find_stack` shows the whole way: the maps of the graph are located on the image, one stack of them
+is chosen, its maps are brought to the same tokens, and the tokens that the head reads are measured.
+"""
 
 from keras_attnviz._checks import message
 from keras_attnviz.capture.attention_map import describe

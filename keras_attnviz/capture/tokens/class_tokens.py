@@ -1,4 +1,4 @@
-"""Further tokens that stand in every group of an attention map: a class token in each frame."""
+"""Class tokens: those that stand in every group of an attention map, and those that ask."""
 
 import dataclasses
 
@@ -19,10 +19,9 @@ def with_shared_tokens(trace, inputs, places):
     """Returns places in which tokens that stand in every group are known as such.
 
     In divided space-time attention a class token is repeated for each frame, and its outputs are
-    averaged. Such a token is told by its scores with itself, which are the same in every group,
-    and not the same for another image, as those of windows' padding are. In every map that has
-    such tokens they must be the same: tokens that each frame has for itself begin alike and then
-    differ.
+    averaged. The scores of such a token with itself show it: they are the same in every group, and
+    they change with the image, unlike those of the padding of windows. This must hold in every map
+    that has such tokens, because tokens that each frame has for itself begin alike and then differ.
 
     Args:
         trace: a `Trace`.

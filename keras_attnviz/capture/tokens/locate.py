@@ -1,4 +1,18 @@
-"""Where the rows and columns of each attention map stand among the patches of the images."""
+"""Attention maps located on the image: which patch each row (query) and column (key) is.
+
+Maps are taken from the bottom of the graph to the top, each in these steps:
+
+1. `repeated_blocks` finds out whether the map has the same tokens as one below. If so, that is all.
+2. `anchors` lists tensors whose positions are known: the residual stream above the map before,
+   feature maps, the image.
+3. `score_gradients` gives the gradients of the map's scores at an anchor's positions, through its
+   queries or its keys alone, and `gradient_codes` reads from them which position is which query or
+   key. `token_sides` does so for one anchor after the other, until one fits.
+4. `class_tokens` finds out whether queries that are no patches are class tokens.
+
+Each map becomes a `Place`, see `geometry`. After that, `token_slots` brings the maps of a stack to
+the same tokens, and `readout` finds the queries that the head reads.
+"""
 
 import contextlib
 import dataclasses
@@ -24,7 +38,7 @@ _ROW_SUM_TOLERANCE = 0.02
 
 
 def place_all(trace, inputs, *, tokens=None, measure=True):
-    """Returns the attention maps that stand for patches of an image, and the others.
+    """Returns the attention maps whose tokens are patches of an image, and the other softmaxes.
 
     Args:
         trace: a `Trace`.
@@ -58,6 +72,7 @@ def place_all(trace, inputs, *, tokens=None, measure=True):
 
 
 def _is_read(trace, place, places):
+    """Tells whether another attention map is computed from a map."""
     return any(place.index in trace.sites_below(other.index) for other in places)
 
 
@@ -82,7 +97,12 @@ def _is_plain(shape, tokens=None):
 
 
 class _Placer:
-    """Places one attention map after the other, each on an anchor above the one before."""
+    """Places one attention map after the other, each on an anchor above the one before.
+
+    Args:
+        trace: a `Trace` that has observed one image.
+        inputs: flat list of the model's inputs, one image.
+    """
 
     def __init__(self, trace, inputs):
         self._trace, self._inputs = trace, inputs
@@ -93,9 +113,9 @@ class _Placer:
         return self._followed.get(index)
 
     def follow(self, place, shapes):
-        """Looks for maps above that are alike, and that have these tokens.
+        """Finds the maps above that have the tokens of a map, for `followed`.
 
-        Only where one group holds all tokens; windows may be shifted from block to block.
+        Only where one group holds all tokens, because windows may be shifted from block to block.
 
         Args:
             place: `Place` of the map below.
@@ -112,7 +132,7 @@ class _Placer:
             )
 
     def given(self, index, shape, key_axes, *, measure):
-        """Returns the place of a map whose tokens' layout is given."""
+        """Returns the place of a map whose tokens' layout is given, measured where asked for."""
         if measure:
             with contextlib.suppress(NotPlacedError):
                 return self.placed(index, shape, key_axes)

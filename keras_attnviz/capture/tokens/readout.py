@@ -1,4 +1,4 @@
-"""Which queries of an attention map the model's predictions are computed from."""
+"""The read-out: which queries of the top attention map the model's predictions depend on."""
 
 import numpy as np
 import tensorflow as tf
@@ -103,11 +103,11 @@ def _likely_reason(chosen):
 def rows_read(trace, place, inputs):
     """Returns which rows of an attention map the predictions depend on.
 
-    The gradient of the predictions, before their activation, tells it. Where there is none, as
-    with layers that are computed again in the backward pass, rows are changed and the output is
-    looked at: each of the further tokens by itself, the patches together. Weights above the map
-    that are all zeros, as those of a fresh head or of a gate often are, would hide what the
-    output is going to depend on after the first step, so random numbers stand in for them.
+    These are the rows at which a gradient of the predictions, before their activation, arrives.
+    Where there is no gradient, as with layers that are computed again in the backward pass, rows
+    are changed to see whether the output changes: each further token by itself, the patches
+    together. The weights of a fresh head or of a gate are often all zeros, which would hide what
+    the output depends on after the first step. So random numbers stand in for them.
 
     Args:
         trace: a `Trace`.

@@ -1,4 +1,8 @@
-"""Placed attention maps to one stack of layers over the same tokens."""
+"""Slots: the row and the column of each token in each attention map of a stack.
+
+The maps of a stack may have different tokens: coarser grids, no class token, registers from some
+layer on. All are brought to the same `TokenLayout`, of the finest grid and the most further tokens.
+"""
 
 import warnings
 
