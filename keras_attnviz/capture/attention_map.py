@@ -1,4 +1,4 @@
-"""What is told about each attention map of a model."""
+"""Attention maps as the user sees them: layer, kind, heads and tokens; and the summary's table."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Which attention maps of a model are taken: one stack of layers, each reading the one below."""
+"""Layer selection: the attention maps to take, one stack of layers, each reading the one below."""
 
 import itertools
 import warnings

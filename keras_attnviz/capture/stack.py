@@ -1,4 +1,8 @@
-"""A model's attention maps as one stack of layers over the same tokens."""
+"""A model's stack of attention layers: its maps, the tokens that they share, and the read-out.
+
+`find_stack` shows the whole way: the maps of the graph are located on the image, one stack of them
+is chosen, its maps are brought to the same tokens, and the tokens that the head reads are measured.
+"""
 
 import dataclasses
 
@@ -10,7 +14,7 @@ from keras_attnviz.capture.layer_selection import check_one_stack, choose, warn_
 from keras_attnviz.capture.tokens.class_tokens import with_shared_tokens
 from keras_attnviz.capture.tokens.locate import place_all
 from keras_attnviz.capture.tokens.readout import find_readout
-from keras_attnviz.capture.tokens.token_slots import Tokens, placement_of, shared_tokens
+from keras_attnviz.capture.tokens.token_slots import placement_of, shared_layout
 from keras_attnviz.methods.layer_stack import LayerStack
 from keras_attnviz.methods.token_layout import advice, candidate_layouts
 
@@ -66,46 +70,47 @@ def find_stack(trace, inputs, *, layers, layout, self_check, has_gates=False):
     check_one_stack(chosen, places, towers, trace)
     if layers is None:
         warn_of_gaps(chosen, left_out, trace, stacklevel=3)
-    tokens = _tokens(chosen, layout, self_check=self_check)
-    _check_frames(tokens, layout, frames)
-    placements = [placement_of(place, tokens) for place in chosen]
+    is_given = layout is not None
+    layout = _layout(chosen, layout, self_check=self_check)
+    _check_frames(layout, frames, is_given=is_given)
+    placements = [placement_of(place, layout) for place in chosen]
     layout, query = find_readout(
-        trace, chosen, placements, inputs, tokens=tokens, layout=layout, check=self_check
+        trace, chosen, placements, inputs, layout=layout, is_given=is_given, check=self_check
     )
     heads = tuple(found.heads for found in maps)
     found = LayerStack(layout, tuple(placements), heads, np.float32(query), frames)
     return CapturedStack(found, tuple(chosen), maps, left_out)
 
 
-def _tokens(chosen, layout, *, self_check):
-    """Returns the `Tokens` of the chosen maps, those of `layout` where it is given."""
-    found = shared_tokens(chosen)
-    if layout is None:
+def _layout(chosen, given, *, self_check):
+    """Returns the `TokenLayout` of the chosen maps, the one that the user gave where it fits."""
+    found = shared_layout(chosen)
+    if given is None:
         return found
-    given = Tokens(layout.prefix, layout.grid, layout.suffix)
-    if found is not None and found != given and (self_check or found.count != given.count):
+    is_same = found is None or found == given.with_readout(None)
+    if not is_same and (self_check or found.tokens != given.tokens):
         raise ValueError(
             message(
                 "layout",
                 f"one of prefix={found.prefix}, grid={found.grid}, suffix={found.suffix}, as the "
                 "model's attention maps have",
-                layout,
+                given,
             )
         )
     return given
 
 
-def _check_frames(tokens, layout, frames):
+def _check_frames(layout, frames, *, is_given):
     """Raises unless a video's frames stand below one another on the grid."""
-    if frames is None or tokens.grid[0] % frames == 0:
+    if frames is None or layout.grid[0] % frames == 0:
         return
-    if layout is not None:
+    if is_given:
         must = f"of a grid whose height is that of {frames} frames, which stand below one another"
         raise ValueError(message("layout", must, layout))
     raise ValueError(
         "`model` must have attention over patches that lie in one of a video's frames each. "
-        f"Received: {frames} frames, and attention maps on a grid of {tokens.grid[0]} x "
-        f"{tokens.grid[1]} in all. Choose other attention maps with `layers`."
+        f"Received: {frames} frames, and attention maps on a grid of {layout.grid[0]} x "
+        f"{layout.grid[1]} in all. Choose other attention maps with `layers`."
     )
 
 

@@ -1,4 +1,4 @@
-"""Which token is which: prefix tokens, the patch grid, and the rows that the head reads."""
+"""Which token is which: class token, patches, registers; and which of them the head reads."""
 
 import dataclasses
 
@@ -14,6 +14,9 @@ MAX_PREFIX = 9
 @dataclasses.dataclass(frozen=True)
 class TokenLayout:
     """Says which token is which in a sequence: prefix tokens, patches, suffix tokens.
+
+    Tokens that are no patches are called further tokens: class, distillation and register tokens,
+    for example. They stand before the patches, the prefix, or after them, the suffix.
 
     Args:
         prefix: number of tokens before the patches (class token, distillation token, registers).
@@ -69,6 +72,19 @@ class TokenLayout:
     def tokens(self):
         """Number of tokens: prefix, patches and suffix."""
         return self.prefix + self.patches + self.suffix
+
+    def further_tokens(self):
+        """Returns the indices of the tokens that are no patches, integer array, ascending."""
+        return np.delete(np.arange(self.tokens), np.arange(self.patches) + self.prefix)
+
+    def with_readout(self, readout):
+        """Returns a layout of the same tokens with another read-out, None where it isn't known.
+
+        Raises:
+            TypeError: a read-out that is no sequence of integers.
+            ValueError: a read-out that is empty or names tokens that don't exist.
+        """
+        return TokenLayout(self.prefix, self.grid, readout, self.suffix)
 
     def query_weights(self):
         """Returns the read-out as weights over query tokens, list `[tokens]` of sum 1."""

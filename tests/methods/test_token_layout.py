@@ -54,6 +54,27 @@ def test_whether_the_readout_was_given_is_kept():
     assert TokenLayout(1, (2, 2)) == TokenLayout(1, (2, 2), (0,))
 
 
+def test_another_readout_of_the_same_tokens():
+    layout = TokenLayout(2, (2, 3), suffix=1)
+    assert layout.tokens == 9
+    assert layout.with_readout((0, 1)) == TokenLayout(2, (2, 3), (0, 1), 1)
+    assert layout.with_readout((0, 1)).readout_is_given
+    assert layout.with_readout((0, 1)).with_readout(None) == layout
+    assert not layout.with_readout((0, 1)).with_readout(None).readout_is_given
+
+
+@pytest.mark.parametrize(
+    ("layout", "expected"),
+    [
+        (TokenLayout(2, (2, 3), suffix=1), [0, 1, 8]),
+        (TokenLayout(0, (2, 3), suffix=2), [6, 7]),
+        (TokenLayout(0, (2, 3)), []),
+    ],
+)
+def test_further_tokens_are_those_that_are_no_patches(layout, expected):
+    np.testing.assert_array_equal(layout.further_tokens(), expected)
+
+
 def test_advice_names_no_readout_that_nobody_gave():
     text = advice(
         [TokenLayout(0, (2, 3)), TokenLayout(1, (1, 5), (0,)), TokenLayout(0, (1, 5), suffix=1)]

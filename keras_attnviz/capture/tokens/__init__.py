@@ -1,1 +1,1 @@
-"""Which token each row and column of a map stands for; start at `locate`."""
+"""Which token each row (query) and column (key) of an attention map is; start at `locate`."""

@@ -1,7 +1,8 @@
-"""Tensors whose positions are known, on which the tokens of an attention map are looked for.
+"""Anchors: tensors whose positions on the image are known, close below an attention map.
 
-Above each map that was placed, the next tensor through which everything passes (the residual
-stream) becomes an anchor for the maps above, so that no path is longer than a block.
+The tokens of the lowest map are found on a feature map, or on the image. Above each map that was
+placed, the next tensor through which every path goes (the residual stream) becomes the anchor for
+the maps above. So no path is longer than a block.
 """
 
 import dataclasses
@@ -36,7 +37,7 @@ class Anchor:
 
 
 class Anchors:
-    """The anchors to look for each map's tokens on.
+    """The anchors on which the tokens of each map are found.
 
     Args:
         trace: an `ObservedTrace`.
@@ -57,11 +58,11 @@ class Anchors:
         return self._of_maps.get(index)
 
     def candidates(self, index):
-        """Returns an iterable of the anchors to look for a map's tokens on, the nearest first."""
+        """Returns an iterable of the `Anchor`s for a map's tokens, the nearest first."""
         return _Remembered(self._candidates(index))
 
     def _candidates(self, index):
-        """Yields the anchors to look for a map's tokens on."""
+        """Yields the `Anchor`s for a map's tokens, the nearest first."""
         trace, site = self._trace, self._trace.sites[index]
         below = max(trace.sites_below(index) & set(self._of_maps), default=None)
         if below is not None:
@@ -73,7 +74,7 @@ class Anchors:
             yield Anchor(tensor, frozenset(self._reads.of(tensor) & set(trace.signature.images)))
 
     def _relay(self, site, below):
-        """Returns an anchor between map `below` and `site`, or None."""
+        """Returns an anchor on the residual stream between map `below` and `site`, or None."""
         anchor = self._of_maps[below]
         between = tensors_between(anchor.tensor, site.scores)
         for tensor in between[1:]:
@@ -101,7 +102,7 @@ def _onto(anchor, grid, owners, tensor):
 
 
 class _Remembered:
-    """An iterable that can be gone through again, and asks its source only once."""
+    """An iterable that can be repeated, and takes each item from its source only once."""
 
     def __init__(self, source):
         self._source, self._known = iter(source), []

@@ -1,4 +1,4 @@
-"""Further tokens that stand in every group of an attention map: a class token in each frame."""
+"""Class tokens: those that stand in every group of an attention map, and those that ask."""
 
 import dataclasses
 
@@ -20,10 +20,9 @@ def with_shared_tokens(trace, inputs, places):
     """Returns places in which tokens that stand in every group are known as such.
 
     In divided space-time attention a class token is repeated for each frame, and its outputs are
-    averaged. Such a token is told by its scores with itself, which are the same in every group,
-    and not the same for another image, as those of windows' padding are. In every map that has
-    such tokens they must be the same: tokens that each frame has for itself begin alike and then
-    differ.
+    averaged. The scores of such a token with itself show it: they are the same in every group, and
+    they change with the image, unlike those of the padding of windows. This must hold in every map
+    that has such tokens, because tokens that each frame has for itself begin alike and then differ.
 
     Args:
         trace: a `Trace`.
@@ -86,34 +85,37 @@ def _are_close(found, expected):
     return bool(np.abs(found - expected).max() <= _TOLERANCE * scale)
 
 
-def asking_keys(gradients, slots):
+def asking_keys(trace, inputs, queries, keys, slots):
     """Returns those of some keys that are computed from a token that a query comes from too.
 
-    So a class token that asks is told from a learned query beside registers.
+    This tells a class token that asks from a learned query beside registers.
 
     Args:
-        gradients: the map's `ScoreGradients`, after `at` has found some.
+        trace: a `Trace` that has observed one image.
+        inputs: flat list of the model's inputs, one image.
+        queries: `SideGradients` of the map's queries.
+        keys: `SideGradients` of its keys, at the same feature map.
         slots: numbers of keys.
     """
-    trace = gradients.trace
-    operands, at_operands = zip(*map(gradients.through, ("queries", "keys")), strict=True)
-    tensors = _common_ancestors(*operands)
+    operands = [queries.operand, keys.operand]
+    tensors = _common_ancestors(*(operand.tensor for operand in operands))
     arriving = [
-        gradients_at(trace, [operand], [cotangent], tensors)
-        for operand, cotangent in zip(operands, at_operands, strict=True)
+        gradients_at(trace, [operand.tensor], [operand.gradient], tensors) for operand in operands
     ]
     pairs = [pair for pair in zip(*arriving, strict=True) if None not in pair]
     random = np.random.default_rng(2)
     # Random queries and keys, because a token that is initialized with zeros has no gradients.
     values = [
-        tf.constant(random.normal(size=trace.shape_of(operand)), operand.dtype)
+        tf.constant(random.normal(size=trace.shape_of(operand.tensor)), operand.tensor.dtype)
         for operand in operands
     ]
-    function = trace.experiment(pairs, feeds=[*operands, *gradients.fed])
+    feeds = [operand.tensor for operand in operands] + [operand.fed for operand in operands]
+    function = trace.experiment(pairs, feeds=feeds)
 
     def is_asking(slot):
-        found = function(*gradients.inputs, *values, *gradients.cotangents_of_key(slot))
-        return any(map(_meet, found))
+        flowing = [queries.scores, keys.scores_of(slot)]
+        fed = [tf.constant(scores, tf.float32) for scores in flowing]
+        return any(map(_meet, function(*inputs, *values, *fed)))
 
     return list(filter(is_asking, slots))
 

@@ -1,4 +1,9 @@
-"""What the rows and columns of an attention map stand for, and what such a map is called."""
+"""Geometry of an attention map: its axes, the patches of its rows and columns, and its kind.
+
+Words: a *group* holds the tokens that attend to one another, a window for example, or all tokens.
+A *slot* is the number of a row (or a column) of a map, counted over all groups. The *owner* of a
+position of a feature map is the slot that stands for it. See `TokenLayout` for *further tokens*.
+"""
 
 import dataclasses
 import math
@@ -11,7 +16,7 @@ from keras_attnviz.capture.tokens.gradient_codes import Axes, plain_axes
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """Where the queries or the keys of an attention map stand.
+    """The queries or the keys of an attention map: which position each one stands for.
 
     Args:
         slots: number of queries or keys in a group.
@@ -28,7 +33,7 @@ class Side:
     is_shared: bool = False
 
     def has_extras(self, groups):
-        """Tells whether slots that stand for no position are those of further tokens."""
+        """Tells whether the slots that stand for no position are further tokens, and no padding."""
         return groups == 1 or self.is_shared
 
     def extras(self, groups):
@@ -48,14 +53,14 @@ class Side:
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """An attention map whose rows and columns are placed.
+    """What the axes of an attention map are, and which patches its rows and columns stand for.
 
     Args:
         index: the map's number among the trace's sites.
         axes: its leading axes, `Axes`.
         queries: `Side`.
         keys: `Side`.
-        kind: what it is called, see `AttentionMap`.
+        kind: its kind, see `AttentionMap`.
         order: the map's axes in the order `[batch, ..., *queries, *keys]`.
     """
 
@@ -69,7 +74,7 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class LeftOut:
-    """A softmax that was seen and not taken.
+    """A softmax that was found in the graph and not taken as an attention map.
 
     Args:
         layer: path of the layer that computes it.
@@ -84,6 +89,10 @@ class LeftOut:
     index: int
 
 
+class NotPlacedError(Exception):
+    """Says why an attention map can't be placed: the `reason` of its `LeftOut`."""
+
+
 def plain_place(index, shape, prefix, grid):
     """Returns the place of a map whose patches stand row by row after `prefix` tokens."""
     owners = None if grid is None else np.arange(prefix, shape[-1])
@@ -92,7 +101,7 @@ def plain_place(index, shape, prefix, grid):
 
 
 def kind_of(axes, queries, keys, *, asking=()):
-    """Returns what a map is called, see `AttentionMap`.
+    """Returns the kind of a map, see `AttentionMap`.
 
     Args:
         axes: the map's `Axes`.
@@ -108,7 +117,7 @@ def kind_of(axes, queries, keys, *, asking=()):
 
 
 def kind_over_frames(place, frames):
-    """Returns what a `Place` is called in a model of videos, see `AttentionMap`.
+    """Returns the kind of a map in a model of videos, see `AttentionMap`.
 
     Args:
         place: `Place` on the grid of tall images.

@@ -1,13 +1,13 @@
-"""Which row or column of an attention map each position of a feature map stands in.
+"""Gradient codes: which row or column of an attention map belongs to which patch.
 
-An attention map tells nothing about the order of its tokens: they may be patches row by row, the
-pixels of shifted windows, or patches pooled over a neighborhood. The order is measured. With the
-attention of all layers below held constant, a query (or key) vector is computed from one position
-of the feature map alone, by whatever reshaping and normalization lies between. So if the
-gradient that flows into slot s is multiplied by a number c_s, the gradient that arrives at the
-slot's position p is multiplied by the same number, in every channel, and the quotient of the two
-names the slot. Where a position has several slots, as with channel attention, the gradients are
-not proportional, which shows too.
+An attention map doesn't show the order of its tokens. They may be patches row by row, the pixels of
+shifted windows, or patches pooled over a neighborhood. So the order is measured. With the attention
+of all layers below held constant, a query (or key) vector is computed from one position of the
+feature map alone, whatever reshaping and normalization lies between. Therefore, if the gradient
+that flows into slot s is multiplied by a number c_s, the gradient that arrives at the slot's
+position p is multiplied by the same number, in every channel. The quotient of the two names the
+slot. Where a position has several slots, as with channel attention, the gradients are not
+proportional, and the slots can't be named.
 """
 
 import dataclasses
@@ -60,7 +60,9 @@ def plain_axes(leading):
 
 
 def split_axes(gradient, leading, random):
-    """Returns the `Axes` of an attention map, or None where rows belong to no single position.
+    """Returns the `Axes` of an attention map: which of its leading axes count groups, which heads.
+
+    All heads of a group read the same positions; another group reads others.
 
     Args:
         gradient: function from a cotangent of shape `[*leading]`, by which the incoming

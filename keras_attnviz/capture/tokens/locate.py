@@ -1,10 +1,23 @@
-"""Where the rows and columns of each attention map stand among the patches of the images."""
+"""Attention maps located on the image: which patch each row (query) and column (key) is.
+
+Maps are taken from the bottom of the graph to the top, each in these steps:
+
+1. `repeated_blocks` finds out whether the map has the same tokens as one below. If so, that is all.
+2. `anchors` lists tensors whose positions are known: the residual stream above the map before,
+   feature maps, the image.
+3. `score_gradients` gives the gradients of the map's scores at an anchor's positions, through its
+   queries or its keys alone, and `gradient_codes` reads from them which position is which query or
+   key. `token_sides` does so for one anchor after the other, until one fits.
+4. `class_tokens` finds out whether queries that are no patches are class tokens.
+
+Each map becomes a `Place`, see `geometry`. After that, `token_slots` brings the maps of a stack to
+the same tokens, and `readout` finds the queries that the head reads.
+"""
 
 import contextlib
 import dataclasses
 import math
 
-import numpy as np
 import tensorflow as tf
 
 from keras_attnviz.capture.graph.positions import spatial_axes
@@ -12,28 +25,20 @@ from keras_attnviz.capture.tokens.anchors import Anchors
 from keras_attnviz.capture.tokens.class_tokens import asking_keys
 from keras_attnviz.capture.tokens.geometry import (
     LeftOut,
+    NotPlacedError,
     Place,
-    Side,
     kind_of,
-    patch_grid,
     plain_place,
 )
-from keras_attnviz.capture.tokens.gradient_codes import slot_owners, split_axes
 from keras_attnviz.capture.tokens.repeated_blocks import alike, followers
 from keras_attnviz.capture.tokens.score_gradients import ScoreGradients
-from keras_attnviz.methods.token_layout import MAX_PREFIX
+from keras_attnviz.capture.tokens.token_sides import locate_side
 
 _ROW_SUM_TOLERANCE = 0.02
-# What is mixed on so many feature maps in a row is mixed on those below too.
-_MOST_MIXED = 2
-
-
-class _NotPlacedError(Exception):
-    """Says why an attention map can't be placed."""
 
 
 def place_all(trace, inputs, *, tokens=None, measure=True):
-    """Returns the attention maps that stand for patches of an image, and the others.
+    """Returns the attention maps whose tokens are patches of an image, and the other softmaxes.
 
     Args:
         trace: an `ObservedTrace`.
@@ -59,7 +64,7 @@ def place_all(trace, inputs, *, tokens=None, measure=True):
                 place = placer.placed(index, shape, key_axes)
                 placer.follow(place, [shape for shape, _ in shapes])
             places.append(place)
-        except _NotPlacedError as reason:
+        except NotPlacedError as reason:
             left_out.append(LeftOut(site.layer, shape, str(reason), index))
     read = [p for p in places if p.kind == "pooling" and _is_read(trace, p, places)]
     left_out += [_left_out(trace, p, shapes, "another attention map reads it") for p in read]
@@ -67,6 +72,7 @@ def place_all(trace, inputs, *, tokens=None, measure=True):
 
 
 def _is_read(trace, place, places):
+    """Tells whether another attention map is computed from a map."""
     return any(place.index in trace.sites_below(other.index) for other in places)
 
 
@@ -78,10 +84,10 @@ def _left_out(trace, place, shapes, reason):
 def _key_axes(trace, site, deviations):
     """Returns the number of key axes, or raises for what is no attention over image tokens."""
     if not trace.images_of(site):
-        raise _NotPlacedError("it is not computed from the images")
+        raise NotPlacedError("it is not computed from the images")
     sums = [deviation <= _ROW_SUM_TOLERANCE for deviation in deviations]
     if True not in sums:
-        raise _NotPlacedError("its rows don't sum to 1")
+        raise NotPlacedError("its rows don't sum to 1")
     return sums.index(True) + 1
 
 
@@ -91,7 +97,12 @@ def _is_plain(shape, tokens=None):
 
 
 class _Placer:
-    """Places one attention map after the other, each on an anchor above the one before."""
+    """Places one attention map after the other, each on an anchor above the one before.
+
+    Args:
+        trace: a `Trace` that has observed one image.
+        inputs: flat list of the model's inputs, one image.
+    """
 
     def __init__(self, trace, inputs):
         self._trace, self._inputs = trace, inputs
@@ -102,9 +113,9 @@ class _Placer:
         return self._followed.get(index)
 
     def follow(self, place, shapes):
-        """Looks for maps above that are alike, and that have these tokens.
+        """Finds the maps above that have the tokens of a map, for `followed`.
 
-        Only where one group holds all tokens; windows may be shifted from block to block.
+        Only where one group holds all tokens, because windows may be shifted from block to block.
 
         Args:
             place: `Place` of the map below.
@@ -121,9 +132,9 @@ class _Placer:
             )
 
     def given(self, index, shape, key_axes, *, measure):
-        """Returns the place of a map whose tokens' layout is given."""
+        """Returns the place of a map whose tokens' layout is given, measured where asked for."""
         if measure:
-            with contextlib.suppress(_NotPlacedError):
+            with contextlib.suppress(NotPlacedError):
                 return self.placed(index, shape, key_axes)
         return plain_place(index, shape, 0, None)
 
@@ -132,14 +143,15 @@ class _Placer:
         order = tuple(range(len(shape)))
         try:
             return self._placed(index, shape, key_axes, order)
-        except _NotPlacedError:
+        except NotPlacedError:
             if len(shape) != 4 or key_axes != 1 or shape[1] != shape[3]:
                 raise
-            with contextlib.suppress(_NotPlacedError):
+            with contextlib.suppress(NotPlacedError):
                 return self._placed(index, shape, key_axes, (0, 2, 1, 3))
             raise
 
     def _placed(self, index, shape, key_axes, order):
+        """Returns the place of a map whose axes are taken in an order, or raises."""
         trace, site = self._trace, self._trace.sites[index]
         shape = tuple(shape[axis] for axis in order)
         gradients = ScoreGradients(
@@ -148,77 +160,31 @@ class _Placer:
         if not gradients.has_gradients:
             return _by_size(trace, index, shape, self._inputs)
         anchors = self._anchors.candidates(index)
-        slots = math.prod(shape[-key_axes:])
-        keys, axes, of_keys = _side(gradients, anchors, "keys", slots)
-        slots = math.prod(shape[-2 * key_axes : -key_axes])
-        queries, _, anchor = _side(gradients, anchors, "queries", slots, axes)
-        if anchor is not None and anchor.images != of_keys.images:
-            raise _NotPlacedError("its queries are patches of one image, its keys of another")
-        if anchor is not None:
-            self._anchors.keep(index, anchor)
-        kind = kind_of(axes, queries, keys, asking=_asking(gradients, axes, queries, keys))
-        if kind == "pooling" and queries.slots > 1:
-            raise _NotPlacedError(
-                f"its {queries.slots} queries stand for no patches (a decoder's, for example)"
+        keys = locate_side(gradients, anchors, "keys")
+        queries = locate_side(gradients, anchors, "queries", axes=keys.axes)
+        if queries.anchor is not None:
+            if queries.anchor.images != keys.anchor.images:
+                raise NotPlacedError("its queries are patches of one image, its keys of another")
+            self._anchors.keep(index, queries.anchor)
+        kind = self._kind(gradients, queries, keys)
+        return Place(index, keys.axes, queries.side, keys.side, kind, order)
+
+    def _kind(self, gradients, queries, keys):
+        """Returns what a map is called, see `kind_of`; raises for queries of a decoder."""
+        asking = []
+        further = keys.side.free(keys.axes.groups)
+        if queries.anchor is None and keys.axes.groups == 1 and len(further):
+            sides = [gradients.at(keys.anchor.tensor, name) for name in ("queries", "keys")]
+            asking = asking_keys(self._trace, self._inputs, *sides, further)
+        slots = queries.side.slots
+        if asking and asking != list(further[:slots]):
+            raise NotPlacedError("its queries are not the first of the tokens beside the patches")
+        kind = kind_of(keys.axes, queries.side, keys.side, asking=asking)
+        if kind == "pooling" and slots > 1:
+            raise NotPlacedError(
+                f"its {slots} queries stand for no patches (a decoder's, for example)"
             )
-        return Place(index, axes, queries, keys, kind, order)
-
-
-def _asking(gradients, axes, queries, keys):
-    """Returns the keys whose tokens ask where the queries stand for no patches, or raises."""
-    further = keys.free(axes.groups)
-    if queries.grid is not None or axes.groups > 1 or not len(further):
-        return []
-    asking = asking_keys(gradients, further)
-    if asking and asking != list(further[: queries.slots]):
-        raise _NotPlacedError("its queries are not the first of the tokens beside the patches")
-    return asking
-
-
-def _side(gradients, anchors, side, slots, axes=None):
-    """Returns the `Side`, the map's `Axes`, and the anchor that the side was found on."""
-    mixed, is_reached = 0, False
-    for anchor in anchors:
-        arriving = gradients.at(anchor.tensor, side)
-        if arriving is None:
-            continue
-        grid, of_leading, of_slots = arriving
-        if anchor.grid is not None:
-            # A class token that stands in every group of frames is no hint to the patches' groups.
-            grid = anchor.grid
-            of_leading, of_slots = (
-                _at_positions(gradient, anchor.positions) for gradient in (of_leading, of_slots)
-            )
-        here = axes or split_axes(of_leading, gradients.leading, np.random.default_rng(0))
-        owners = _owners(of_slots, here, slots, gradients.leading)
-        is_reached |= owners is None or (owners >= 0).any()
-        if owners is None:
-            mixed += 1
-            if mixed == _MOST_MIXED:
-                break
-            continue
-        if len(grid) == 2 and (owners >= 0).all():
-            return Side(slots, *patch_grid(grid, owners)), here, anchor
-    if mixed:
-        raise _NotPlacedError(f"its {side} stand for no single patches (channels, for example)")
-    if side == "keys" and not is_reached:
-        raise _NotPlacedError(
-            f"its {slots} keys stand for no patches of the image, or are computed with weights "
-            "that are all zero"
-        )
-    if side == "keys" or slots > MAX_PREFIX:
-        raise _NotPlacedError(f"its {slots} {side} stand for no patches of the image")
-    return Side(slots, None, None), axes, None
-
-
-def _at_positions(gradient, positions):
-    return lambda factors: gradient(factors)[positions]
-
-
-def _owners(of_slots, axes, slots, leading):
-    """Returns for each position the number of its slot, `group * slots + slot`, or None."""
-    numbers = axes.group_numbers().reshape(leading)[..., np.newaxis] * slots + np.arange(slots)
-    return slot_owners(lambda factors: of_slots(factors[numbers]), axes.groups * slots)
+        return kind
 
 
 def _by_size(trace, index, shape, inputs):
@@ -227,7 +193,7 @@ def _by_size(trace, index, shape, inputs):
     Of more tokens it can't be known which are the patches.
     """
     if not _is_plain(shape):
-        raise _NotPlacedError("it has no gradients that would tell where its tokens stand")
+        raise NotPlacedError("it has no gradients that would tell where its tokens stand")
     site = trace.sites[index]
     with trace.as_default():
         sizes = [tf.gather(tf.shape(f), spatial_axes(f)) for f in trace.feature_maps(site)]
@@ -235,7 +201,7 @@ def _by_size(trace, index, shape, inputs):
     grids = [(math.prod(size[:-1]), size[-1]) for size in sizes]
     fitting = [grid for grid in grids if grid[0] * grid[1] == shape[-1]]
     if not fitting:
-        raise _NotPlacedError(
+        raise NotPlacedError(
             f"no product of queries and keys was found that would tell which of its {shape[-1]} "
             f"tokens stand for patches (feature maps: {list(dict.fromkeys(grids)) or 'none'}); "
             "`layout` can tell it"

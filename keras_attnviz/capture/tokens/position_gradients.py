@@ -1,4 +1,4 @@
-"""Gradients that arrive at the positions of a feature map, those of tokens for example."""
+"""Gradients at the positions of a feature map, for example those of the tokens above it."""
 
 import math
 
@@ -23,14 +23,20 @@ class PositionGradients:
         arriving: symbolic tensor of the same shape, the gradient.
         fed: placeholders that the gradient is computed from.
         inputs: flat list of the model's inputs, one image.
-        randomized: further tensors that are fed with random values.
-        others: further tensors that are computed from the placeholders.
+        randomized: more tensors that are fed with random values.
+        others: more tensors that are computed from the placeholders.
+
+    Attributes:
+        grid: the positions' `(height, width)`, or `(tokens,)`.
     """
 
     def __init__(self, trace, feature_map, arriving, fed, inputs, *, randomized=(), others=()):
+        given = input_shapes(trace, inputs)
+        shape = trace.shape_of(feature_map) or given[feature_map.name]
         self._axes = position_axes(feature_map)
-        names = image_names(trace)
-        random = [t for t in (feature_map, *randomized) if t.name not in names]
+        *frames, last = np.moveaxis(np.broadcast_to(0, shape), *self._moves()).shape[:-1]
+        self.grid = (math.prod(frames), last) if len(frames) > 1 else (last,)
+        random = [t for t in (feature_map, *randomized) if t.name not in given]
         generator = np.random.default_rng(2)
         self._arguments = [tf.constant(values) for values in inputs]
         self._arguments += [
@@ -38,18 +44,19 @@ class PositionGradients:
             for tensor in random
         ]
         self._function = trace.experiment([arriving, *others], feeds=[*random, *fed])
-        self.grid = None
 
     def __call__(self, *cotangents):
-        """Returns the gradients `[positions, channels]`, and keeps the positions' `grid`."""
-        found = np.moveaxis(self._run(cotangents)[0], self._axes, range(1, len(self._axes) + 1))
-        *frames, last = found.shape[:-1]
-        self.grid = (math.prod(frames), last) if len(frames) > 1 else (last,)
+        """Returns the gradients that arrive, float64 `[positions, channels]`."""
+        found = np.moveaxis(self._run(cotangents)[0], *self._moves())
         return found.reshape(-1, found.shape[-1])
 
     def others(self, *cotangents):
-        """Returns the further tensors' values."""
+        """Returns the values of `others`, a list of float64 arrays."""
         return self._run(cotangents)[1:]
+
+    def _moves(self):
+        """Returns which axes of the feature map are moved where, behind the batch's."""
+        return self._axes, range(1, len(self._axes) + 1)
 
     def _run(self, cotangents):
         fed = [tf.constant(values, tf.float32) for values in cotangents]
@@ -67,7 +74,8 @@ def token_gradients(trace, feature_map, tokens, inputs):
         inputs: flat list of the model's inputs, one image.
 
     Returns:
-        `(grid, gradient)`, or None where no gradient arrives or the tokens are not one image's.
+        `(grid, gradient)`: the positions' `(height, width)` or `(tokens,)`, and the function. None
+        where no gradient arrives or the tokens are not one image's.
     """
     shape = trace.shape_of(tokens)
     if shape is None or shape[0] != 1:
@@ -86,7 +94,6 @@ def token_gradients(trace, feature_map, tokens, inputs):
         sizes = [size if axis in axes else 1 for axis, size in enumerate(shape)]
         return gradients(random * factor.reshape(sizes))
 
-    gradient(np.ones([shape[axis] for axis in axes]))
     return gradients.grid, gradient
 
 
@@ -102,7 +109,15 @@ def gradients_at(trace, outputs, cotangents, feature_maps):
         )
 
 
-def image_names(trace):
-    """Returns the names of the model's inputs, and of what they are cast to."""
-    casts = [tensor for image in trace.inputs for tensor in as_floats(image)]
-    return {tensor.name for tensor in [*trace.inputs, *casts]}
+def input_shapes(trace, inputs):
+    """Returns the shapes of the model's inputs, and of what they are cast to, by tensor name.
+
+    Args:
+        trace: a `Trace`.
+        inputs: flat list of the model's inputs, one image.
+    """
+    return {
+        tensor.name: tuple(values.shape)
+        for symbolic, values in zip(trace.inputs, inputs, strict=True)
+        for tensor in (symbolic, *as_floats(symbolic))
+    }

@@ -1,4 +1,4 @@
-"""Which queries of an attention map the model's predictions are computed from."""
+"""The read-out: which queries of the top attention map the model's predictions depend on."""
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +13,7 @@ from keras_attnviz.methods.token_layout import advice
 _NEGLIGIBLE = 1e-6
 
 
-def find_readout(trace, chosen, placements, inputs, *, tokens, layout, check):
+def find_readout(trace, chosen, placements, inputs, *, layout, is_given, check):
     """Returns the token layout, and the weights of the top map's rows that rollout starts from.
 
     Args:
@@ -21,8 +21,9 @@ def find_readout(trace, chosen, placements, inputs, *, tokens, layout, check):
         chosen: sequence of `Place`, bottom first.
         placements: the `Placement` of each.
         inputs: flat list of the model's inputs, one random image.
-        tokens: `Tokens`, which the placements are among.
-        layout: the `TokenLayout` that the user gave, or None. What it leaves out is measured.
+        layout: the `TokenLayout` that the placements are among. A read-out that it doesn't name
+            is measured.
+        is_given: whether the user gave it, so that it holds where nothing can be measured.
         check: whether a read-out that is given is held against what the output depends on.
 
     Returns:
@@ -42,20 +43,20 @@ def find_readout(trace, chosen, placements, inputs, *, tokens, layout, check):
         found = placements[own[-1]].tokens_with((slots >= 0) & read[np.maximum(slots, 0)])
     else:
         found = top.tokens_with(top.key_slots >= 0)
-    if layout is None or not layout.readout_is_given:
+    if not layout.readout_is_given:
         if len(found):
-            layout = tokens.layout([int(token) for token in found])
-        elif layout is None:
-            raise ValueError(_no_readout(tokens, chosen))
+            layout = layout.with_readout(found)
+        elif not is_given:
+            raise ValueError(_no_readout(layout, chosen))
     elif check and own and len(found):
-        _check_given(layout, slots, read, found, tokens, trace, chosen[own[-1]])
+        _check_given(layout, slots, read, found, trace, chosen[own[-1]])
     if not top.is_pooling:
         return layout, layout.query_weights()
     rows = rows if rows.any() else np.ones(top.queries, bool)
     return layout, (rows / rows.sum()).tolist()
 
 
-def _check_given(layout, slots, read, found, tokens, trace, place):
+def _check_given(layout, slots, read, found, trace, place):
     """Raises if the output doesn't depend on a token that the layout's read-out names."""
     wrong = [token for token in layout.readout if slots[token] >= 0 and not read[slots[token]]]
     if not wrong:
@@ -63,7 +64,7 @@ def _check_given(layout, slots, read, found, tokens, trace, place):
     other = [tf.constant(values) for values in trace.signature.random(1, seed=1)]
     if (rows_read(trace, place, other) != read).any():
         return  # Each image has its own, as where the head takes the largest of all patches.
-    measured = tokens.layout([int(token) for token in found])
+    measured = layout.with_readout(found)
     must = f"one whose read-out the model's output depends on, as on {measured.readout_text()}"
     listed = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
     remedy = (
@@ -73,11 +74,12 @@ def _check_given(layout, slots, read, found, tokens, trace, place):
     raise ValueError(message("layout", must, layout, remedy))
 
 
-def _no_readout(tokens, chosen):
-    further = tokens.count - tokens.grid[0] * tokens.grid[1]
-    candidates = [tokens.layout(range(tokens.prefix, tokens.count - tokens.suffix))]
-    if further:
-        candidates.insert(0, tokens.layout((0 if tokens.prefix else tokens.count - 1,)))
+def _no_readout(layout, chosen):
+    behind = layout.prefix + layout.patches
+    candidates = [layout.with_readout(range(layout.prefix, behind))]
+    if len(layout.further_tokens()):
+        class_token = 0 if layout.prefix else layout.tokens - 1
+        candidates.insert(0, layout.with_readout((class_token,)))
     return (
         "The token layout can't be inferred: the model's output depends on no token of the last "
         "attention map, weights of zeros aside, so it is not known which tokens the head reads. "
@@ -101,11 +103,11 @@ def _likely_reason(chosen):
 def rows_read(trace, place, inputs):
     """Returns which rows of an attention map the predictions depend on.
 
-    The gradient of the predictions, before their activation, tells it. Where there is none, as
-    with layers that are computed again in the backward pass, rows are changed and the output is
-    looked at: each of the further tokens by itself, the patches together. Weights above the map
-    that are all zeros, as those of a fresh head or of a gate often are, would hide what the
-    output is going to depend on after the first step, so random numbers stand in for them.
+    These are the rows at which a gradient of the predictions, before their activation, arrives.
+    Where there is no gradient, as with layers that are computed again in the backward pass, rows
+    are changed to see whether the output changes: each further token by itself, the patches
+    together. The weights of a fresh head or of a gate are often all zeros, which would hide what
+    the output depends on after the first step. So random numbers stand in for them.
 
     Args:
         trace: a `Trace`.

@@ -1,9 +1,9 @@
-"""Which attention maps have the tokens of a map below, found by changing some of them.
+"""Repeated blocks: attention maps that have the same tokens, in the same order, as one below.
 
-Measuring each map of a deep model would take long. Where blocks follow one another, one experiment
-is enough for map after map: with the attention of all layers held constant, some tokens of the
-residual stream below the first map are changed. In a map of the same tokens, exactly their rows
-and columns of scores change.
+To measure each map of a deep model would take long. Where the same block is repeated, one
+experiment is enough for all of its maps. With the attention of all layers held constant, some
+tokens of the residual stream below the first map are changed. In a map of the same tokens, exactly
+the scores in their rows and columns change.
 """
 
 import math

@@ -1,6 +1,8 @@
-"""Gradients of an attention map's scores through its queries or its keys alone."""
+"""Gradients of an attention map's scores through its queries alone, or its keys alone."""
 
+import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -9,13 +11,66 @@ from keras_attnviz.capture.graph.paths import gradients_or_none, masks_between
 from keras_attnviz.capture.tokens.position_gradients import (
     PositionGradients,
     gradients_at,
-    image_names,
+    input_shapes,
 )
 
 # A gradient weaker than this share of the strongest counts as none.
 _NEGLIGIBLE = 1e-6
 # How far a quotient of gradients may be from a number; half precision needs this much.
 _TOLERANCE = 0.03
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Operand:
+    """One factor of the product that gave an attention map's scores: its queries or its keys.
+
+    Args:
+        tensor: the factor, symbolic.
+        fed: placeholder in the shape of the map for one image, the gradient that flows into the
+            scores and goes on through this factor alone.
+        gradient: what arrives at the factor, symbolic, in its shape; None where there is no
+            gradient.
+    """
+
+    tensor: object
+    fed: object
+    gradient: object
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SideGradients:
+    """Gradients of an attention map's scores through its queries, or its keys, at a feature map.
+
+    Args:
+        operand: the `Operand` that holds the queries or keys.
+        grid: `(height, width)` of the feature map's positions, or `(tokens,)`.
+        scores: float32 array `[*leading, *queries, *keys]`, the random gradients that flow into
+            the scores.
+        slots: the shape in which factors of the queries or keys are broadcast over `[*queries,
+            *keys]`.
+        arriving: function from an array in the shape of `scores` to the gradients that arrive at
+            the feature map, float64 `[positions, channels]`.
+    """
+
+    operand: Operand
+    grid: tuple
+    scores: np.ndarray
+    slots: tuple
+    arriving: Callable
+
+    def of_leading(self, factor):
+        """Returns what arrives, `[positions, channels]`, for a factor `[*leading]` of `scores`."""
+        ones = [1] * (self.scores.ndim - factor.ndim)
+        return self.arriving(self.scores * factor.reshape(*factor.shape, *ones))
+
+    def of_slots(self, factor):
+        """Returns what arrives, `[positions, channels]`, for a factor `[*leading, slots]`."""
+        return self.arriving(self.scores * factor.reshape(*factor.shape[:-1], *self.slots))
+
+    def scores_of(self, slot):
+        """Returns those of `scores` that flow through a single query or key, the others 0."""
+        is_slot = np.arange(math.prod(self.slots)) == slot
+        return self.scores * is_slot.reshape(self.slots)
 
 
 class ScoreGradients:
@@ -32,137 +87,137 @@ class ScoreGradients:
     Attributes:
         leading: the sizes of the map's leading axes.
         has_gradients: whether there are gradients through queries and keys.
-        fed: two placeholders, the cotangents of the scores, one for each operand.
     """
 
     def __init__(self, trace, site, shape, *, order, key_axes, inputs):
-        self.trace, self.inputs, self._site = trace, inputs, site
+        self._trace, self._inputs, self._site = trace, inputs, site
         self.leading = shape[: -2 * key_axes]
-        self._shape = shape
-        self._sizes = {"queries": shape[-2 * key_axes : -key_axes], "keys": shape[-key_axes:]}
-        self._cotangent = np.random.default_rng(0).normal(size=shape).astype("float32")
-        self._found, self._arriving, self._sides = {}, {}, None
-        # All at once, because each call for gradients goes through the whole graph.
-        self._feature_maps = trace.feature_maps(site)
-        self._frames = [video.frames for video in trace.signature.videos.values()]
+        self._queries, self._keys = shape[-2 * key_axes : -key_axes], shape[-key_axes:]
+        self._scores = np.random.default_rng(0).normal(size=shape).astype("float32")
         with trace.as_default():
-            self.fed = [tf.compat.v1.placeholder(tf.float32, shape) for _ in site.operands]
-            scores = tf.transpose(site.scores, order)
-            # Keys may be computed from the queries, or the other way round.
-            constant = {"stop_gradients": list(site.operands)}
-            cotangents = [tf.cast(fed, scores.dtype) for fed in self.fed]
-            self._at_operands = [
-                _past_masks(scores, cotangent, operand, site.scores, constant)
-                for operand, cotangent in zip(site.operands, cotangents, strict=True)
-            ]
-        names = {operand.name for operand in site.operands}
-        self.has_gradients = len(names) == 2 and None not in self._at_operands
+            self._operands = _operands(site, shape, order)
+        names = {operand.tensor.name for operand in self._operands}
+        self.has_gradients = len(names) == 2 and all(
+            operand.gradient is not None for operand in self._operands
+        )
+        # What is known of each feature map, by its name.
+        self._arriving, self._sides = {}, {}
+
+    def slots(self, side):
+        """Returns the number of queries or keys of a group."""
+        return math.prod(self._queries if side == "queries" else self._keys)
 
     def at(self, feature_map, side):
-        """Returns functions to the gradients at a feature map's positions, or None.
+        """Returns the `SideGradients` at a feature map's positions, or None.
+
+        None where no gradient arrives, or where the feature map is not one of the image.
 
         Args:
             feature_map: see `PositionGradients`.
             side: `"queries"` or `"keys"`.
-
-        Returns:
-            `grid, of_leading, of_slots`: the positions' `(height, width)` or `(tokens,)`; a
-            function from a factor `[*leading]` of the gradients that flow into the scores to those
-            that arrive at the feature map, `[positions, channels]`; and one from a factor
-            `[*leading, slots]`. None where no gradient arrives, or where the feature map is not
-            one of the image.
         """
-        if feature_map.name not in self._found:
-            self._found[feature_map.name] = self._gradients(feature_map)
-        gradients, sides = self._found[feature_map.name]
-        if gradients is None:
-            return None
-        index = sides.index(side)
+        if feature_map.name not in self._sides:
+            self._sides[feature_map.name] = self._both_sides(feature_map)
+        return self._sides[feature_map.name].get(side)
 
-        def of_scores(factor):
-            factors = [np.zeros(self._shape)] * 2
-            factors[index] = self._cotangent * factor
-            return gradients(*factors)
+    def _both_sides(self, feature_map):
+        """Returns `{side: SideGradients}`, empty where the gradients say nothing."""
+        gradients = self._position_gradients(feature_map)
+        numbers = {} if gradients is None else self._numbers_by_side(gradients)
+        return {
+            side: SideGradients(
+                operand=self._operands[number],
+                grid=gradients.grid,
+                scores=self._scores,
+                slots=self._slot_axes(side),
+                arriving=lambda scores, number=number: gradients(*_alone(scores, number)),
+            )
+            for side, number in numbers.items()
+        }
 
-        of_scores(1)
-
-        def of_leading(factor):
-            ones = [1] * (len(self._shape) - len(self.leading))
-            return of_scores(factor.reshape(*self.leading, *ones))
-
-        def of_slots(factor):
-            return of_scores(factor.reshape(*self.leading, *self._axes_of(side)))
-
-        return gradients.grid, of_leading, of_slots
-
-    def through(self, side):
-        """Returns the queries or the keys, and the scores' gradient there, symbolic.
-
-        Is known after `at` has found gradients, as is `cotangents_of_key`.
-        """
-        index = self._sides.index(side)
-        return self._site.operands[index], self._at_operands[index]
-
-    def cotangents_of_key(self, slot):
-        """Returns what `fed` takes for the gradients through all queries and one key."""
-        is_slot = np.arange(math.prod(self._sizes["keys"])) == slot
-        factors = {"queries": 1, "keys": is_slot.reshape(self._axes_of("keys"))}
-        return [tf.constant(self._cotangent * factors[side], tf.float32) for side in self._sides]
-
-    def _axes_of(self, side):
+    def _slot_axes(self, side):
         """Returns the shape of one side's slots among the query and key axes."""
-        own, ones = self._sizes[side], [1] * len(self._sizes[side])
-        return [*own, *ones] if side == "queries" else [*ones, *own]
+        ones = (1,) * len(self._queries)
+        return (*self._queries, *ones) if side == "queries" else (*ones, *self._keys)
 
-    def _gradients(self, feature_map):
-        """Returns the `PositionGradients`, and which operand holds which side; or None, None."""
-        if feature_map.name not in self._arriving:
-            together = [feature_map, *self._feature_maps]
-            if feature_map.name not in {tensor.name for tensor in self._feature_maps}:
-                together = [feature_map]
-            operands = list(self._site.operands)
-            found = gradients_at(self.trace, operands, self._at_operands, together)
-            names = [tensor.name for tensor in together]
-            self._arriving.update(zip(names, found, strict=True))
-        arriving = self._arriving[feature_map.name]
-        names = image_names(self.trace)
-        shape = self.trace.shape_of(feature_map) or [int(feature_map.name in names)]
-        frames = self._frames if feature_map.shape.rank == 4 else []
-        if arriving is None or shape[0] not in [1, *frames]:
-            return None, None
+    def _position_gradients(self, feature_map):
+        """Returns the `PositionGradients` at a feature map, or None, see `at`."""
+        arriving = self._symbolic(feature_map)
+        if arriving is None or not self._is_of_image(feature_map):
+            return None
         # Random queries and keys, because a token that is initialized with zeros has no gradients.
-        operands = [t for t in self._site.operands if t.name != feature_map.name]
-        gradients = PositionGradients(
-            self.trace,
+        randomized = [t for t in self._site.operands if t.name != feature_map.name]
+        return PositionGradients(
+            self._trace,
             feature_map,
             arriving,
-            self.fed,
-            self.inputs,
-            randomized=operands,
-            others=self._at_operands,
+            [operand.fed for operand in self._operands],
+            self._inputs,
+            randomized=randomized,
+            others=[operand.gradient for operand in self._operands],
         )
-        sides = self._by_side(gradients)
-        self._sides = self._sides or sides
-        return (gradients, sides) if sides else (None, None)
 
-    def _by_side(self, gradients):
-        """Returns which operand holds the queries and which the keys, or None.
+    def _symbolic(self, feature_map):
+        """Returns the gradient that arrives at a feature map, symbolic, or None."""
+        if feature_map.name not in self._arriving:
+            # All at once, because each call for gradients goes through the whole graph.
+            together = self._trace.feature_maps(self._site)
+            if feature_map.name not in {tensor.name for tensor in together}:
+                together = [feature_map]
+            tensors = [operand.tensor for operand in self._operands]
+            cotangents = [operand.gradient for operand in self._operands]
+            found = gradients_at(self._trace, tensors, cotangents, together)
+            names = [tensor.name for tensor in together]
+            self._arriving.update(zip(names, found, strict=True))
+        return self._arriving[feature_map.name]
+
+    def _is_of_image(self, feature_map):
+        """Tells whether a feature map is one of the whole image, or of a video's frames."""
+        shape = self._trace.shape_of(feature_map)
+        if shape is None:
+            return feature_map.name in input_shapes(self._trace, self._inputs)
+        videos = self._trace.signature.videos.values() if feature_map.shape.rank == 4 else ()
+        return shape[0] in [1, *(video.frames for video in videos)]
+
+    def _numbers_by_side(self, gradients):
+        """Returns which operand holds which side, `{side: number}`, empty where it isn't known.
 
         Where the rows of scores are multiplied by 1 or 2 each, so are the gradients of the queries;
         those of the keys are mixtures, also under a mask.
         """
-        side = "queries" if np.prod(self._sizes["queries"]) > 1 else "keys"
-        factors = 1.0 + np.random.default_rng(1).permutation(np.prod(self._sizes[side])) % 2
-        coded = self._cotangent * factors.reshape(self._axes_of(side))
-        bases = gradients.others(self._cotangent, self._cotangent)
+        side = "queries" if self.slots("queries") > 1 else "keys"
+        factors = 1.0 + np.random.default_rng(1).permutation(self.slots(side)) % 2
+        coded = self._scores * factors.reshape(self._slot_axes(side))
+        bases = gradients.others(self._scores, self._scores)
         pairs = list(zip(gradients.others(coded, coded), bases, strict=True))
         if not all(np.isfinite(values).all() for pair in pairs for values in pair):
-            return None
+            return {}
         shares = [_share_multiplied(found, base) for found, base in pairs]
         if shares[0] == shares[1]:
-            return None
-        other = "keys" if side == "queries" else "queries"
-        return (side, other) if shares[0] > shares[1] else (other, side)
+            return {}
+        number = int(shares[1] > shares[0])
+        return {side: number, {"queries": "keys", "keys": "queries"}[side]: 1 - number}
+
+
+def _operands(site, shape, order):
+    """Returns the `Operand`s of a site's scores, in the default graph."""
+    fed = [tf.compat.v1.placeholder(tf.float32, shape) for _ in site.operands]
+    scores = tf.transpose(site.scores, order)
+    # Keys may be computed from the queries, or the other way round.
+    constant = {"stop_gradients": list(site.operands)}
+    cotangents = [tf.cast(each, scores.dtype) for each in fed]
+    gradients = [
+        _past_masks(scores, cotangent, operand, site.scores, constant)
+        for operand, cotangent in zip(site.operands, cotangents, strict=True)
+    ]
+    return [Operand(*members) for members in zip(site.operands, fed, gradients, strict=True)]
+
+
+def _alone(scores, number):
+    """Returns the gradients that flow into the scores for each of two operands, one of them 0."""
+    alone = [np.zeros(scores.shape), np.zeros(scores.shape)]
+    alone[number] = scores
+    return alone
 
 
 def _past_masks(outputs, cotangent, operand, scores, options):

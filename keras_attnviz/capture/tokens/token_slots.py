@@ -1,6 +1,9 @@
-"""Placed attention maps to one stack of layers over the same tokens."""
+"""Slots: the row and the column of each token in each attention map of a stack.
 
-import dataclasses
+The maps of a stack may have different tokens: coarser grids, no class token, registers from some
+layer on. All are brought to the same `TokenLayout`, of the finest grid and the most further tokens.
+"""
+
 import warnings
 
 import numpy as np
@@ -9,66 +12,11 @@ from keras_attnviz.methods.placement import Placement
 from keras_attnviz.methods.token_layout import MAX_PREFIX, TokenLayout
 
 
-@dataclasses.dataclass(frozen=True)
-class Tokens:
-    """The tokens that all layers of a stack share: prefix, the finest grid's patches, suffix."""
+def shared_layout(places, *, stacklevel=4):
+    """Returns the `TokenLayout` of a stack of `Place`s: the finest grid, the most further tokens.
 
-    prefix: int
-    grid: tuple
-    suffix: int
-
-    @property
-    def count(self):
-        """Number of tokens."""
-        return self.prefix + self.grid[0] * self.grid[1] + self.suffix
-
-    def further(self):
-        """Returns the numbers of the tokens that are no patches."""
-        patches = self.grid[0] * self.grid[1]
-        return np.delete(np.arange(self.count), np.arange(self.prefix, self.prefix + patches))
-
-    def layout(self, readout):
-        """Returns the `TokenLayout` with the given read-out."""
-        return TokenLayout(self.prefix, self.grid, readout, self.suffix)
-
-    def slots(self, side, groups, others=None):
-        """Returns for each token the number of its slot, the first group's, -1 without one.
-
-        Args:
-            side: `Side`, the queries or the keys of a map.
-            groups: number of groups of the map.
-            others: the map's other side, where this one stands for no patches: its tokens are
-                those that the other side has beside the patches.
-        """
-        found = np.full(self.count, -1)
-        reference = side if side.grid is not None or others is None else others
-        before, after, free = 0, 0, np.array([], int)
-        if reference.has_extras(groups):
-            before, after = reference.extras(groups)
-            free = side.free(groups)
-            free = free[free < side.slots]
-        found[:before] = _padded(free[:before], before)
-        if after:
-            found[self.count - self.suffix :][:after] = _padded(free[before:], after)
-        if side.grid is not None:
-            found[self.prefix : self.prefix + len(self._cells(side.grid))] = side.owners[
-                self._cells(side.grid)
-            ]
-        return found
-
-    def _cells(self, grid):
-        """Returns for each patch of the finest grid the number of its cell in a coarser one."""
-        rows, columns = (
-            np.arange(fine) * coarse // fine for fine, coarse in zip(self.grid, grid, strict=True)
-        )
-        return (rows[:, np.newaxis] * grid[1] + columns).ravel()
-
-
-def shared_tokens(places, *, stacklevel=4):
-    """Returns the `Tokens` of a stack of `Place`s: the finest grid, the most further tokens.
-
-    None where no map is placed, because the layout is given. Warns where there are more further
-    tokens than class tokens and registers.
+    Its read-out isn't known. None where no map is placed, because the layout is given. Warns where
+    there are more further tokens than class tokens and registers.
 
     Args:
         places: sequence of `Place`, bottom first.
@@ -93,7 +41,7 @@ def shared_tokens(places, *, stacklevel=4):
             UserWarning,
             stacklevel=stacklevel + 1,
         )
-    return Tokens(before, grid, after)
+    return TokenLayout(before, grid, suffix=after)
 
 
 def _check_same_extras(extras):
@@ -110,13 +58,13 @@ def _check_same_extras(extras):
         )
 
 
-def placement_of(place, tokens):
-    """Returns the `Placement` of a `Place` among the stack's tokens."""
+def placement_of(place, layout):
+    """Returns the `Placement` of a `Place` among the tokens of a stack's `TokenLayout`."""
     groups = place.axes.groups
-    queries = keys = tokens.slots(place.keys, groups)
+    queries = keys = token_slots(layout, place.keys, groups)
     if place.kind != "pooling":
-        queries = tokens.slots(place.queries, groups, place.keys)
-    further = tokens.further() if place.keys.is_shared else np.array([], int)
+        queries = token_slots(layout, place.queries, groups, place.keys)
+    further = layout.further_tokens() if place.keys.is_shared else np.array([], int)
     repeated = [
         np.append(slots, np.add.outer(np.arange(1, groups) * count, slots[further]).ravel())
         for slots, count in ((queries, place.queries.slots), (keys, place.keys.slots))
@@ -131,5 +79,42 @@ def placement_of(place, tokens):
     )
 
 
+def token_slots(layout, side, groups, others=None):
+    """Returns for each token the number of its slot, the first group's, -1 without one.
+
+    Args:
+        layout: the `TokenLayout` of the stack.
+        side: `Side`, the queries or the keys of a map.
+        groups: number of groups of the map.
+        others: the map's other side, where this one stands for no patches: its tokens are those
+            that the other side has beside the patches.
+
+    Returns:
+        integer array `[tokens]`.
+    """
+    found = np.full(layout.tokens, -1)
+    reference = side if side.grid is not None or others is None else others
+    if reference.has_extras(groups):
+        before, after = reference.extras(groups)
+        free = side.free(groups)
+        free = free[free < side.slots]  # those of the first group
+        found[:before] = _padded(free[:before], before)
+        behind = layout.prefix + layout.patches
+        found[behind : behind + after] = _padded(free[before:], after)
+    if side.grid is not None:
+        patches = slice(layout.prefix, layout.prefix + layout.patches)
+        found[patches] = side.owners[_cells(layout.grid, side.grid)]
+    return found
+
+
+def _cells(fine_grid, grid):
+    """Returns for each patch of a grid the number of its cell in a coarser one, row by row."""
+    rows, columns = (
+        np.arange(fine) * coarse // fine for fine, coarse in zip(fine_grid, grid, strict=True)
+    )
+    return (rows[:, np.newaxis] * grid[1] + columns).ravel()
+
+
 def _padded(slots, count):
+    """Returns the first `count` slots, filled up with -1."""
     return np.append(slots[:count], np.full(max(0, count - len(slots)), -1))

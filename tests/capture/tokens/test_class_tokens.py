@@ -38,5 +38,6 @@ def test_keys_of_tokens_that_queries_come_from(queries, asking):
         trace, trace.sites[0], (1, 2, 1, KEYS), order=PLAIN, key_axes=1, inputs=inputs
     )
     (feature_map,) = trace.feature_maps(trace.sites[0])
-    assert gradients.at(feature_map, "keys") is not None
-    assert asking_keys(gradients, range(REGISTERS)) == asking
+    sides = [gradients.at(feature_map, side) for side in ("queries", "keys")]
+    assert None not in sides
+    assert asking_keys(trace, inputs, *sides, range(REGISTERS)) == asking

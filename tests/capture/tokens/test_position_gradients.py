@@ -47,8 +47,8 @@ def test_gradients_of_a_feature_map_are_exact():
         factor = tf.compat.v1.placeholder(tf.float32, [])
         (arriving,) = tf.gradients(factor * feature_map**2, feature_map)
     gradients = PositionGradients(trace, feature_map, arriving, [factor], inputs)
-    values = gradients(1.0)
     assert gradients.grid == (HEIGHT, WIDTH)
+    values = gradients(1.0)
     assert values.shape == (HEIGHT * WIDTH, WIDE)
     assert values.dtype == np.float64
     np.testing.assert_allclose(gradients(-3.0), -3 * values, rtol=1e-6)

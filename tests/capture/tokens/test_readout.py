@@ -6,9 +6,8 @@ from zoo import plain
 from zoo.blocks import LearnedTokens, classifier, encoder, patches
 
 from keras_attnviz import AttentionModel, TokenLayout
-from keras_attnviz.capture.tokens.geometry import by_group, symbolic_by_group
+from keras_attnviz.capture.tokens.geometry import Place, Side, by_group, symbolic_by_group
 from keras_attnviz.capture.tokens.gradient_codes import Axes, plain_axes
-from keras_attnviz.capture.tokens.locate import Place, Side
 from keras_attnviz.capture.tokens.readout import rows_read
 from keras_attnviz.capture.trace import trace_model
 from keras_attnviz.model_io.signature import InputSignature

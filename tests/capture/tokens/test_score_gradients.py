@@ -35,11 +35,12 @@ def test_gradients_of_a_slot_arrive_at_its_positions(side, name):
     gradients = score_gradients(trace, inputs, (1, 2, sizes["queries"], sizes["keys"]))
     assert gradients.has_gradients
     assert gradients.leading == (1, 2)
+    assert {name: gradients.slots(name) for name in sizes} == sizes
     (feature_map,) = trace.feature_maps(trace.sites[0])
-    grid, _, of_slots = gradients.at(feature_map, side)
-    assert grid == (HEIGHT, WIDTH)
+    found = gradients.at(feature_map, side)
+    assert found.grid == (HEIGHT, WIDTH)
     for slot, positions in enumerate(expected):
-        gradient = of_slots(one_hot(len(expected), slot))
+        gradient = found.of_slots(one_hot(len(expected), slot))
         assert gradient.shape == (HEIGHT * WIDTH, WIDE)
         assert (reached(gradient) if positions else np.abs(gradient).max()) == (positions or 0)
 
@@ -49,14 +50,16 @@ def test_gradients_are_proportional_to_the_factor_of_the_slot(side):
     trace, inputs = traced(Attention())
     gradients = score_gradients(trace, inputs, (1, 2, 6, 6))
     (feature_map,) = trace.feature_maps(trace.sites[0])
-    _, of_leading, of_slots = gradients.at(feature_map, side)
+    found = gradients.at(feature_map, side)
     factors = np.array([1, 2, 0.5, 3, 1.5, 0])
-    base = of_slots(np.ones((1, 2, 6)))
+    base = found.of_slots(np.ones((1, 2, 6)))
     factors_of_heads = np.broadcast_to(factors, [1, 2, 6])
-    np.testing.assert_allclose(of_slots(factors_of_heads), base * factors[:, np.newaxis], rtol=1e-4)
-    np.testing.assert_allclose(of_leading(np.ones((1, 2))), base, rtol=1e-6)
+    np.testing.assert_allclose(
+        found.of_slots(factors_of_heads), base * factors[:, np.newaxis], rtol=1e-4
+    )
+    np.testing.assert_allclose(found.of_leading(np.ones((1, 2))), base, rtol=1e-6)
     # Each position is read by both heads.
-    heads = [of_leading(np.array([[1, 0]])), of_leading(np.array([[0, 1]]))]
+    heads = [found.of_leading(np.array([[1, 0]])), found.of_leading(np.array([[0, 1]]))]
     np.testing.assert_allclose(heads[0] + heads[1], base, rtol=1e-3, atol=1e-6)
     assert np.abs(heads[0] - heads[1]).max() > 0.01 * np.abs(base).max()
 
@@ -65,10 +68,10 @@ def test_attention_below_is_held_constant():
     trace, inputs = traced(Attention(), Attention(queries=columns_first))
     gradients = score_gradients(trace, inputs, (1, 2, 6, 6), index=1)
     (feature_map,) = trace.feature_maps(trace.sites[1])
-    _, _, of_slots = gradients.at(feature_map, "queries")
-    assert reached(of_slots(one_hot(6, 1))) == [2]
-    _, _, of_slots = gradients.at(feature_map, "keys")
-    assert reached(of_slots(one_hot(6, 1))) == [1]
+    found = gradients.at(feature_map, "queries")
+    assert reached(found.of_slots(one_hot(6, 1))) == [2]
+    found = gradients.at(feature_map, "keys")
+    assert reached(found.of_slots(one_hot(6, 1))) == [1]
 
 
 def test_wide_convolutions_are_held_constant_and_their_own_positions_count():
@@ -80,8 +83,8 @@ def test_wide_convolutions_are_held_constant_and_their_own_positions_count():
     trace, inputs = traced(keras.layers.Lambda(convolved), Attention())
     gradients = score_gradients(trace, inputs, (1, 2, 6, 6))
     for feature_map in trace.feature_maps(trace.sites[0]):
-        _, _, of_slots = gradients.at(feature_map, "queries")
-        assert reached(of_slots(one_hot(6, 4))) == [4]
+        found = gradients.at(feature_map, "queries")
+        assert reached(found.of_slots(one_hot(6, 4))) == [4]
 
 
 def test_a_feature_map_beside_the_attention_gives_none():
@@ -116,10 +119,10 @@ def test_a_feature_map_of_parts_of_images_gives_none():
     (feature_map,) = trace.feature_maps(trace.sites[0])
     assert gradients.at(feature_map, "queries") is None
     # The images themselves are one.
-    grid, _, of_slots = gradients.at(trace.inputs[0], "queries")
-    assert grid == (12, 16)
+    found = gradients.at(trace.inputs[0], "queries")
+    assert found.grid == (12, 16)
     # The second half's second patch of the first row.
-    rows, columns = np.divmod(reached(of_slots(one_hot(12, 7))), 16)
+    rows, columns = np.divmod(reached(found.of_slots(one_hot(12, 7))), 16)
     assert (sorted(set(rows)), sorted(set(columns))) == ([0, 1, 2, 3], [12, 13, 14, 15])
 
 
@@ -139,10 +142,10 @@ def test_queries_that_are_weights_have_no_gradients_there():
         trace, trace.sites[0], shape, order=(0, 1, 2), key_axes=1, inputs=inputs
     )
     (feature_map,) = trace.feature_maps(trace.sites[0])
-    _, _, of_slots = gradients.at(feature_map, "keys")
-    assert reached(of_slots(one_hot(6, 3, leading=[1]))) == [3]
-    _, _, of_slots = gradients.at(feature_map, "queries")
-    assert not np.any(of_slots(np.ones((1, 1))))
+    found = gradients.at(feature_map, "keys")
+    assert reached(found.of_slots(one_hot(6, 3, leading=[1]))) == [3]
+    found = gradients.at(feature_map, "queries")
+    assert not np.any(found.of_slots(np.ones((1, 1))))
 
 
 def test_scores_without_two_operands_have_no_gradients():
@@ -176,8 +179,8 @@ def test_axes_are_taken_in_the_given_order(order):
     )
     (feature_map,) = trace.feature_maps(trace.sites[0])
     for side in ("queries", "keys"):
-        _, _, of_slots = gradients.at(feature_map, side)
-        assert reached(of_slots(one_hot(6, 5))) == [5]
+        found = gradients.at(feature_map, side)
+        assert reached(found.of_slots(one_hot(6, 5))) == [5]
 
 
 def test_gradients_of_channels_first_positions():
@@ -200,6 +203,6 @@ def test_gradients_of_channels_first_positions():
     )
     _, feature_map = trace.feature_maps(trace.sites[0])
     assert feature_map.shape.as_list() == [None, WIDE, HEIGHT, WIDTH]
-    grid, _, of_slots = score_gradients(trace, inputs, (1, 2, 6, 6)).at(feature_map, "keys")
-    assert grid == (HEIGHT, WIDTH)
-    assert reached(of_slots(one_hot(6, 3))) == [3]
+    found = score_gradients(trace, inputs, (1, 2, 6, 6)).at(feature_map, "keys")
+    assert found.grid == (HEIGHT, WIDTH)
+    assert reached(found.of_slots(one_hot(6, 3))) == [3]

@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 
 from keras_attnviz import TokenLayout
-from keras_attnviz.capture.stack import stacks
+from keras_attnviz.capture.tokens.geometry import Place, Side
 from keras_attnviz.capture.tokens.gradient_codes import Axes
-from keras_attnviz.capture.tokens.locate import Place, Side
-from keras_attnviz.capture.tokens.token_slots import Tokens, placement_of, shared_tokens
+from keras_attnviz.capture.tokens.token_slots import placement_of, shared_layout, token_slots
 
 pytestmark = pytest.mark.one_stack
 
@@ -16,9 +15,9 @@ def side(slots, grid, owners):
     return Side(slots, grid, np.array(owners))
 
 
-def place(queries, keys=None, *, index=0, groups=1, kind="self-attention"):
+def place(queries, keys=None, *, groups=1, kind="self-attention"):
     axes = Axes((groups, 1, 2), (True, False, False))
-    return Place(index, axes, queries, keys or queries, kind, (0, 1, 2, 3))
+    return Place(0, axes, queries, keys or queries, kind, (0, 1, 2, 3))
 
 
 PATCHES = side(6, (2, 3), range(6))
@@ -37,17 +36,17 @@ PADDED = side(4, (2, 3), [1, 2, 3, 5, 6, 7])
 @pytest.mark.parametrize(
     ("sides", "expected"),
     [
-        ([PATCHES], Tokens(0, (2, 3), 0)),
-        ([BEHIND_CLASS], Tokens(1, (2, 3), 0)),
-        ([BEFORE_CLASS], Tokens(0, (2, 3), 1)),
-        ([BETWEEN], Tokens(2, (2, 3), 1)),
+        ([PATCHES], TokenLayout(0, (2, 3))),
+        ([BEHIND_CLASS], TokenLayout(1, (2, 3))),
+        ([BEFORE_CLASS], TokenLayout(0, (2, 3), suffix=1)),
+        ([BETWEEN], TokenLayout(2, (2, 3), suffix=1)),
         # The finest grid, the most further tokens.
-        ([PATCHES, COARSE], Tokens(1, (2, 3), 0)),
-        ([COARSE, BETWEEN_REGISTERS], Tokens(1, (2, 3), 2)),
+        ([PATCHES, COARSE], TokenLayout(1, (2, 3))),
+        ([COARSE, BETWEEN_REGISTERS], TokenLayout(1, (2, 3), suffix=2)),
     ],
 )
-def test_shared_tokens(sides, expected):
-    assert shared_tokens([place(each) for each in sides]) == expected
+def test_shared_layout(sides, expected):
+    assert shared_layout([place(each) for each in sides]) == expected
 
 
 @pytest.mark.parametrize(
@@ -62,40 +61,34 @@ def test_shared_tokens(sides, expected):
 )
 def test_further_tokens_that_can_not_be_told_apart(sides, counts):
     with pytest.raises(ValueError, match=f"Received: {counts}.* with `layers`"):
-        shared_tokens([place(each) for each in sides])
+        shared_layout([place(each) for each in sides])
 
 
 def test_a_key_that_no_query_asks_for_can_not_be_told_from_the_class_token():
     with pytest.raises(ValueError, match="1 before and 0 after and 2 before and 0 after"):
-        shared_tokens([place(BEHIND_CLASS, side(8, (2, 3), range(2, 8)))])
+        shared_layout([place(BEHIND_CLASS, side(8, (2, 3), range(2, 8)))])
 
 
 def test_tokens_of_another_image_are_not_passed_by_in_silence():
     second = side(16, (2, 3), range(6))
     with pytest.warns(UserWarning, match="2 x 3 patches .* 10 further tokens, 0 before and 10"):
-        assert shared_tokens([place(second)]) == Tokens(0, (2, 3), 10)
+        assert shared_layout([place(second)]) == TokenLayout(0, (2, 3), suffix=10)
 
 
 def test_free_slots_of_windows_are_padding_and_no_tokens():
-    assert shared_tokens([place(PADDED, groups=2)]) == Tokens(0, (2, 3), 0)
+    assert shared_layout([place(PADDED, groups=2)]) == TokenLayout(0, (2, 3))
 
 
 def test_the_grid_may_be_the_keys_alone():
     keys = side(7, (2, 3), range(1, 7))
-    assert shared_tokens([place(NOWHERE, keys)]) == Tokens(1, (2, 3), 0)
+    assert shared_layout([place(NOWHERE, keys)]) == TokenLayout(1, (2, 3))
 
 
 def test_maps_without_a_grid_share_nothing():
-    assert shared_tokens([place(NOWHERE)]) is None
+    assert shared_layout([place(NOWHERE)]) is None
 
 
-def test_tokens_are_counted_and_become_a_layout():
-    tokens = Tokens(2, (2, 3), 1)
-    assert tokens.count == 9
-    assert tokens.layout((0, 1)) == TokenLayout(2, (2, 3), (0, 1), 1)
-
-
-SHARED = Tokens(2, (2, 3), 1)
+SHARED = TokenLayout(2, (2, 3), suffix=1)
 
 
 @pytest.mark.parametrize(
@@ -113,22 +106,28 @@ SHARED = Tokens(2, (2, 3), 1)
     ],
 )
 def test_slot_of_each_token_by_hand(member, groups, expected):
-    np.testing.assert_array_equal(SHARED.slots(member, groups), expected)
+    np.testing.assert_array_equal(token_slots(SHARED, member, groups), expected)
 
 
 def test_patches_that_are_permuted_keep_their_slots():
     columns = side(7, (2, 3), [1, 3, 5, 2, 4, 6])
-    np.testing.assert_array_equal(Tokens(1, (2, 3), 0).slots(columns, 1), [0, 1, 3, 5, 2, 4, 6])
+    np.testing.assert_array_equal(
+        token_slots(TokenLayout(1, (2, 3)), columns, 1), [0, 1, 3, 5, 2, 4, 6]
+    )
 
 
 def test_fewer_further_tokens_are_the_first_ones():
-    tokens = Tokens(2, (2, 3), 2)
-    np.testing.assert_array_equal(tokens.slots(BEFORE_CLASS, 1), [-1, -1, 0, 1, 2, 3, 4, 5, 6, -1])
-    np.testing.assert_array_equal(tokens.slots(BEHIND_CLASS, 1), [0, -1, 1, 2, 3, 4, 5, 6, -1, -1])
+    layout = TokenLayout(2, (2, 3), suffix=2)
+    np.testing.assert_array_equal(
+        token_slots(layout, BEFORE_CLASS, 1), [-1, -1, 0, 1, 2, 3, 4, 5, 6, -1]
+    )
+    np.testing.assert_array_equal(
+        token_slots(layout, BEHIND_CLASS, 1), [0, -1, 1, 2, 3, 4, 5, 6, -1, -1]
+    )
 
 
 def test_placement_of_windows():
-    placed = placement_of(place(WINDOWS, groups=2, kind="windows"), Tokens(0, (2, 3), 0))
+    placed = placement_of(place(WINDOWS, groups=2, kind="windows"), TokenLayout(0, (2, 3)))
     assert (placed.groups, placed.queries, placed.keys) == (2, 3, 3)
     np.testing.assert_array_equal(placed.query_slots, [3, 4, 5, 0, 1, 2])
     np.testing.assert_array_equal(placed.key_slots, [3, 4, 5, 0, 1, 2])
@@ -136,57 +135,34 @@ def test_placement_of_windows():
 
 def test_placement_of_reduced_keys():
     keys = side(2, (2, 3), [0, 0, 1, 0, 0, 1])
-    placed = placement_of(place(PATCHES, keys, kind="reduced keys"), Tokens(0, (2, 3), 0))
+    placed = placement_of(place(PATCHES, keys, kind="reduced keys"), TokenLayout(0, (2, 3)))
     assert (placed.queries, placed.keys) == (6, 2)
     np.testing.assert_array_equal(placed.query_slots, range(6))
     np.testing.assert_array_equal(placed.key_slots, [0, 0, 1, 0, 0, 1])
 
 
 @pytest.mark.parametrize(
-    ("keys", "tokens", "expected"),
+    ("keys", "layout", "expected"),
     [
-        (BEHIND_CLASS, Tokens(1, (2, 3), 0), [0, -1, -1, -1, -1, -1, -1]),
-        (BEFORE_CLASS, Tokens(0, (2, 3), 1), [-1, -1, -1, -1, -1, -1, 0]),
+        (BEHIND_CLASS, TokenLayout(1, (2, 3)), [0, -1, -1, -1, -1, -1, -1]),
+        (BEFORE_CLASS, TokenLayout(0, (2, 3), suffix=1), [-1, -1, -1, -1, -1, -1, 0]),
     ],
 )
 def test_class_attention_asks_for_the_token_that_its_keys_have_beside_the_patches(
-    keys, tokens, expected
+    keys, layout, expected
 ):
-    placed = placement_of(place(NOWHERE, keys, kind="class attention"), tokens)
+    placed = placement_of(place(NOWHERE, keys, kind="class attention"), layout)
     assert (placed.queries, placed.keys) == (1, 7)
     np.testing.assert_array_equal(placed.query_slots, expected)
-    np.testing.assert_array_equal(placed.key_slots, keys_in_order(keys, tokens))
+    np.testing.assert_array_equal(placed.key_slots, keys_in_order(keys, layout))
 
 
-def keys_in_order(keys, tokens):
+def keys_in_order(keys, layout):
     extra = np.setdiff1d(np.arange(keys.slots), keys.owners)
-    return [*extra[: tokens.prefix], *keys.owners, *extra[tokens.prefix :]]
+    return [*extra[: layout.prefix], *keys.owners, *extra[layout.prefix :]]
 
 
 def test_pooling_queries_have_no_tokens():
-    placed = placement_of(place(NOWHERE, PATCHES, kind="pooling"), Tokens(1, (2, 3), 0))
+    placed = placement_of(place(NOWHERE, PATCHES, kind="pooling"), TokenLayout(1, (2, 3)))
     assert placed.is_pooling
     np.testing.assert_array_equal(placed.key_slots, [-1, 0, 1, 2, 3, 4, 5])
-
-
-@pytest.mark.parametrize(
-    ("below", "expected"),
-    [
-        # One stack.
-        ({0: [], 1: [0], 2: [0, 1]}, [[0, 1, 2]]),
-        # Two towers, one after the other or in turns.
-        ({0: [], 1: [0], 2: [], 3: [2]}, [[0, 1], [2, 3]]),
-        ({0: [], 1: [], 2: [0], 3: [1]}, [[0, 2], [1, 3]]),
-        # What reads both towers is a stack of its own, and so goes on.
-        ({0: [], 1: [], 2: [0, 1], 3: [0, 1, 2]}, [[0], [1], [2, 3]]),
-        # Two branches over a shared trunk.
-        ({0: [], 1: [0], 2: [0]}, [[0, 1], [2]]),
-        # What is not among the places, 7, doesn't count.
-        ({0: [7], 1: [0, 7]}, [[0, 1]]),
-        ({0: [], 1: [0, 7]}, [[0, 1]]),
-    ],
-)
-def test_stacks_of_layers(below, expected):
-    places = [place(PATCHES, index=index) for index in below]
-    found = stacks(places, below.__getitem__)
-    assert [[each.index for each in stack] for stack in found] == expected
