@@ -14,7 +14,7 @@ class AttentionMap:
         tower: number of the stack of layers that it belongs to, from 0.
         kind: `"self-attention"`, all tokens of an image or video among one another; `"windows"` or
             `"groups"`, the tokens of each window or group among one another; `"temporal"`, those
-            at one place in all frames of a video; `"spatial"`, those of each frame of a video;
+            at one position in all frames of a video; `"spatial"`, those of each frame of a video;
             `"reduced keys"`, where keys were pooled; `"class attention"` of further tokens to the
             patches; `"pooling"` by learned queries.
         groups: number of groups of tokens (windows) of an image.
@@ -44,51 +44,51 @@ class AttentionMap:
     trainable: bool = True
 
 
-def describe(places, towers, trace, *, frames=None):
-    """Returns an `AttentionMap` for each `Place`.
+def describe(geometries, towers, trace, *, frames=None):
+    """Returns an `AttentionMap` for each `MapGeometry`.
 
     Args:
-        places: sequence of `Place`.
-        towers: lists of `Place`, the stacks of layers that these belong to.
+        geometries: sequence of `MapGeometry`.
+        towers: lists of `MapGeometry`, the stacks of layers that these belong to.
         trace: the model's `Trace`.
         frames: number of frames of a video, None for images.
     """
-    found = (_described(place, _tower_of(place, towers), trace) for place in places)
+    found = (_described(geometry, _tower_of(geometry, towers), trace) for geometry in geometries)
     if frames is None:
         return tuple(found)
-    return tuple(_over_frames(*pair, frames) for pair in zip(found, places, strict=True))
+    return tuple(_over_frames(*pair, frames) for pair in zip(found, geometries, strict=True))
 
 
-def _tower_of(place, towers):
-    return next(number for number, tower in enumerate(towers) if place in tower)
+def _tower_of(geometry, towers):
+    return next(number for number, tower in enumerate(towers) if geometry in tower)
 
 
-def _described(place, tower, trace):
-    side = place.queries if place.queries.grid else place.keys
-    groups = place.axes.groups
-    is_known = place.keys.has_extras(groups) and side.grid is not None
-    prefix, suffix = place.keys.extras(groups) if is_known else (0, 0)
+def _described(geometry, tower, trace):
+    side = geometry.queries if geometry.queries.grid else geometry.keys
+    groups = geometry.axes.groups
+    is_known = geometry.keys.has_extras(groups) and side.grid is not None
+    prefix, suffix = geometry.keys.extras(groups) if is_known else (0, 0)
     return AttentionMap(
-        layer=trace.sites[place.index].layer,
+        layer=trace.sites[geometry.index].layer,
         tower=tower,
-        kind=place.kind,
-        groups=place.axes.groups,
-        heads=place.axes.heads,
-        queries=place.queries.slots,
-        keys=place.keys.slots,
+        kind=geometry.kind,
+        groups=geometry.axes.groups,
+        heads=geometry.axes.heads,
+        queries=geometry.queries.slots,
+        keys=geometry.keys.slots,
         grid=side.grid,
         prefix=prefix,
         suffix=suffix,
-        trainable=trace.is_trained(trace.sites[place.index].weights),
+        trainable=trace.is_trained(trace.sites[geometry.index].weights),
     )
 
 
-def _over_frames(found, place, frames):
+def _over_frames(found, geometry, frames):
     """Returns an `AttentionMap` of a tall image as that of a video."""
     grid = found.grid
     if grid is not None and grid[0] % frames == 0:
         grid = (frames, grid[0] // frames, grid[1])
-    return dataclasses.replace(found, kind=kind_over_frames(place, frames), grid=grid)
+    return dataclasses.replace(found, kind=kind_over_frames(geometry, frames), grid=grid)
 
 
 def summary_lines(maps, left_out, layout, *, gates=()):

@@ -106,7 +106,7 @@ class AttentionModel:
         self.layout = self.stack and self.stack.layout
         self.frames = (self.stack and self.stack.frames) or _frames_of(self.gates)
         self.activation = last_activation(trace.predictions)
-        self._evidence = EvidenceSource(trace, found.places, gates)
+        self._evidence = EvidenceSource(trace, found.geometries, gates)
         self._explainers = {}
         if self_check:
             check_capture(

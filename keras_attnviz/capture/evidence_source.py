@@ -20,19 +20,19 @@ class EvidenceSource:
 
     Args:
         trace: a `Trace`.
-        places: sequence of `Place`, bottom first.
+        geometries: sequence of `MapGeometry`, bottom first.
         gates: the `GateSource` of the same model.
     """
 
-    def __init__(self, trace, places, gates):
-        self._trace, self._places, self._gates = trace, tuple(places), gates
+    def __init__(self, trace, geometries, gates):
+        self._trace, self._geometries, self._gates = trace, tuple(geometries), gates
         self._functions = {}
-        self._sites = [trace.sites[place.index] for place in self._places]
+        self._sites = [trace.sites[geometry.index] for geometry in self._geometries]
 
     @property
     def indices(self):
-        """The numbers of the places' maps in the graph, a tuple."""
-        return tuple(place.index for place in self._places)
+        """The numbers of the maps in the graph, a tuple."""
+        return tuple(geometry.index for geometry in self._geometries)
 
     @property
     def classes(self):
@@ -120,7 +120,7 @@ class EvidenceSource:
 
     def _by_group(self, tensors):
         """Returns one tensor a layer, each in the form that `Evidence` gives maps."""
-        return [symbolic_by_group(*pair) for pair in zip(tensors, self._places, strict=True)]
+        return [symbolic_by_group(*pair) for pair in zip(tensors, self._geometries, strict=True)]
 
     def fixed_pass(self, model, compute, batches, *, needs):
         """Returns a `FixedPass` of what is computed from the evidence of some batches.
@@ -155,7 +155,9 @@ class EvidenceSource:
         found = {}
         by_layer = None
         if LAYER_GRADIENTS in needs:
-            by_layer = logits_by_layer(self._trace, [place.index for place in self._places])
+            by_layer = logits_by_layer(
+                self._trace, [geometry.index for geometry in self._geometries]
+            )
         if by_layer is not None:
             scores = [_scores(_of_two_classes(each), classes) for each in by_layer[0]]
             found[LAYER_GRADIENTS] = gradients_by_layer(scores, by_layer[1], self._sites)

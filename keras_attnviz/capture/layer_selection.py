@@ -11,20 +11,21 @@ from keras_attnviz._checks import is_integer, message
 _MOST_LISTED = 3
 
 
-def choose(places, paths, layers=None):
-    """Returns the places that `layers` names, in their order.
+def choose(geometries, paths, layers=None):
+    """Returns the maps that `layers` names, in their order.
 
     Args:
-        places: sequence of `Place`.
+        geometries: sequence of `MapGeometry`.
         paths: the layer path of each.
-        layers: sequence of indices into `places` and of parts of layer paths; all unless given.
+        layers: sequence of indices into `geometries` and of parts of layer paths; all of them
+            unless given.
 
     Raises:
         TypeError: `layers` is no sequence, or holds something else.
         ValueError: a layer that is not there, or none at all.
     """
     if layers is None:
-        return places
+        return geometries
     must = "a list of indices of attention maps or of parts of their layer paths"
     if isinstance(layers, (str, dict)) or not np.iterable(layers):
         is_one = isinstance(layers, str) or is_integer(layers)
@@ -41,22 +42,22 @@ def choose(places, paths, layers=None):
         indices.update(matches)
     if not indices:
         raise ValueError(message("layers", "None or at least one layer", layers))
-    return [places[index] for index in sorted(indices)]
+    return [geometries[index] for index in sorted(indices)]
 
 
-def check_one_stack(chosen, places, towers, trace):
-    """Raises a `ValueError` unless each chosen place is computed from the one below.
+def check_one_stack(chosen, geometries, towers, trace):
+    """Raises a `ValueError` unless each chosen map is computed from the one below.
 
     Args:
-        chosen: sequence of `Place`, bottom first.
-        places: sequence of `Place`, all of the model.
-        towers: lists of `Place`, all stacks of the model.
+        chosen: sequence of `MapGeometry`, bottom first.
+        geometries: sequence of `MapGeometry`, all of the model.
+        towers: lists of `MapGeometry`, all stacks of the model.
         trace: the model's `Trace`.
     """
     for below, above in itertools.pairwise(chosen):
         if below.index not in trace.sites_below(above.index):
-            listed = "; ".join(_tower_text(trace, tower, places) for tower in towers)
-            indices = [places.index(place) for place in towers[0]]
+            listed = "; ".join(_tower_text(trace, tower, geometries) for tower in towers)
+            indices = [geometries.index(geometry) for geometry in towers[0]]
             raise ValueError(
                 "The attention maps must belong to one stack of layers, each reading the one "
                 f"below. Received: {trace.sites[above.index].layer} doesn't read "
@@ -66,10 +67,10 @@ def check_one_stack(chosen, places, towers, trace):
 
 
 def warn_of_gaps(chosen, left_out, trace, *, stacklevel):
-    """Warns of attention below, between or above the chosen places that was left out.
+    """Warns of attention below, between or above the chosen maps that was left out.
 
     Args:
-        chosen: sequence of `Place`.
+        chosen: sequence of `MapGeometry`.
         left_out: sequence of `LeftOut`.
         trace: the model's `Trace`.
         stacklevel: as in `warnings.warn`, of the function that calls this one.
@@ -99,9 +100,9 @@ def _matches(layer, paths):
     return [layer % len(paths)] if -len(paths) <= layer < len(paths) else []
 
 
-def _tower_text(trace, tower, places):
-    indices = [places.index(place) for place in tower]
-    first, last = (trace.sites[place.index].layer for place in (tower[0], tower[-1]))
+def _tower_text(trace, tower, geometries):
+    indices = [geometries.index(geometry) for geometry in tower]
+    first, last = (trace.sites[geometry.index].layer for geometry in (tower[0], tower[-1]))
     if len(tower) == 1:
         return f"map {indices[0]}: {first}"
     is_run = indices == list(range(indices[0], indices[-1] + 1))
@@ -109,7 +110,7 @@ def _tower_text(trace, tower, places):
     return f"maps {numbers}: {first}" + (f" to {last}" if last != first else "")
 
 
-def _are_connected(item, place, trace):
-    return item.index in trace.sites_below(place.index) or (
-        place.index in trace.sites_below(item.index)
+def _are_connected(item, geometry, trace):
+    return item.index in trace.sites_below(geometry.index) or (
+        geometry.index in trace.sites_below(item.index)
     )

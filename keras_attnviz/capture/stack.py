@@ -12,7 +12,7 @@ from keras_attnviz._checks import message
 from keras_attnviz.capture.attention_map import describe
 from keras_attnviz.capture.layer_selection import check_one_stack, choose, warn_of_gaps
 from keras_attnviz.capture.tokens.class_tokens import with_shared_tokens
-from keras_attnviz.capture.tokens.locate import place_all
+from keras_attnviz.capture.tokens.locate import locate_maps
 from keras_attnviz.capture.tokens.readout import find_readout
 from keras_attnviz.capture.tokens.token_slots import placement_of, shared_layout
 from keras_attnviz.methods.layer_stack import LayerStack
@@ -25,13 +25,13 @@ class CapturedStack:
 
     Args:
         layers: the `LayerStack`; None where the model has gates alone.
-        places: tuple of `Place`, one a layer, bottom first.
+        geometries: tuple of `MapGeometry`, one a layer, bottom first.
         maps: tuple of `AttentionMap`, the description of each layer's map.
         left_out: tuple of `LeftOut`, the softmaxes that were seen and not taken.
     """
 
     layers: LayerStack | None = None
-    places: tuple = ()
+    geometries: tuple = ()
     maps: tuple = ()
     left_out: tuple = ()
 
@@ -48,7 +48,7 @@ def find_stack(trace, inputs, *, layers, layout, self_check, has_gates=False):
         has_gates: whether the model has gates, and may have no maps.
 
     Raises:
-        ValueError: no attention; no map that can be placed, two towers and no `layers`, a token
+        ValueError: no attention; no map that can be located, two towers and no `layers`, a token
             layout that can't be inferred or doesn't fit.
     """
     if not trace.sites:
@@ -57,23 +57,25 @@ def find_stack(trace, inputs, *, layers, layout, self_check, has_gates=False):
         raise trace.nothing_found()
     trace = trace.observed(inputs)
     tokens = layout and layout.tokens
-    places, left_out = place_all(trace, inputs, tokens=tokens, measure=self_check)
-    places = with_shared_tokens(trace, inputs, places)
-    if not places and has_gates:
+    geometries, left_out = locate_maps(trace, inputs, tokens=tokens, measure=self_check)
+    geometries = with_shared_tokens(trace, inputs, geometries)
+    if not geometries and has_gates:
         return CapturedStack(left_out=left_out)
-    if not places:
-        raise ValueError(_none_placed(left_out))
-    chosen = choose(places, [trace.sites[place.index].layer for place in places], layers)
-    towers = stacks(places, trace.sites_below)
+    if not geometries:
+        raise ValueError(_none_located(left_out))
+    chosen = choose(
+        geometries, [trace.sites[geometry.index].layer for geometry in geometries], layers
+    )
+    towers = stacks(geometries, trace.sites_below)
     frames = trace.frames_of(trace.sites[chosen[-1].index])
     maps = describe(chosen, towers, trace, frames=frames)
-    check_one_stack(chosen, places, towers, trace)
+    check_one_stack(chosen, geometries, towers, trace)
     if layers is None:
         warn_of_gaps(chosen, left_out, trace, stacklevel=3)
     is_given = layout is not None
     layout = _layout(chosen, layout, self_check=self_check)
     _check_frames(layout, frames, is_given=is_given)
-    placements = [placement_of(place, layout) for place in chosen]
+    placements = [placement_of(geometry, layout) for geometry in chosen]
     layout, query = find_readout(
         trace, chosen, placements, inputs, layout=layout, is_given=is_given, check=self_check
     )
@@ -114,7 +116,7 @@ def _check_frames(layout, frames, *, is_given):
     )
 
 
-def _none_placed(left_out):
+def _none_located(left_out):
     listed = "; ".join(f"{item.layer} {item.shape}: {item.reason}" for item in left_out)
     sizes = [item.shape[-1] for item in left_out if len(item.shape) == 4]
     remedy = advice(candidate_layouts(sizes[-1])) if sizes else ""
@@ -124,25 +126,25 @@ def _none_placed(left_out):
     ).rstrip()
 
 
-def stacks(places, sites_below):
-    """Returns the places in stacks of layers, each computed from all the ones below.
+def stacks(geometries, sites_below):
+    """Returns the maps in stacks of layers, each computed from all the ones below.
 
     Args:
-        places: list of `Place`, in the graph's order.
+        geometries: list of `MapGeometry`, in the graph's order.
         sites_below: function from a site's index to the indices of those it is computed from.
 
     Returns:
         list of lists: two towers are two stacks, and so is what reads both.
     """
-    placed = {place.index for place in places}
+    located = {geometry.index for geometry in geometries}
     found = []
-    for place in places:
-        below = set(sites_below(place.index)) & placed
+    for geometry in geometries:
+        below = set(sites_below(geometry.index)) & located
         stack = next((members for members, known in found if members and known == below), None)
         if stack is None or not below:
-            found.append(([place], below | {place.index}))
+            found.append(([geometry], below | {geometry.index}))
         else:
             known = next(known for members, known in found if members is stack)
-            stack.append(place)
-            known.add(place.index)
+            stack.append(geometry)
+            known.add(geometry.index)
     return [members for members, _ in found]

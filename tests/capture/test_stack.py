@@ -1,7 +1,7 @@
 import pytest
 
 from keras_attnviz.capture.stack import stacks
-from keras_attnviz.capture.tokens.geometry import plain_place
+from keras_attnviz.capture.tokens.geometry import plain_geometry
 
 pytestmark = pytest.mark.one_stack
 
@@ -18,12 +18,12 @@ pytestmark = pytest.mark.one_stack
         ({0: [], 1: [], 2: [0, 1], 3: [0, 1, 2]}, [[0], [1], [2, 3]]),
         # Two branches over a shared trunk.
         ({0: [], 1: [0], 2: [0]}, [[0, 1], [2]]),
-        # What is not among the places, 7, doesn't count.
+        # What is not among the maps, 7, doesn't count.
         ({0: [7], 1: [0, 7]}, [[0, 1]]),
         ({0: [], 1: [0, 7]}, [[0, 1]]),
     ],
 )
 def test_stacks_of_layers(below, expected):
-    places = [plain_place(index, (1, 2, 6, 6), 0, (2, 3)) for index in below]
-    found = stacks(places, below.__getitem__)
+    geometries = [plain_geometry(index, (1, 2, 6, 6), 0, (2, 3)) for index in below]
+    found = stacks(geometries, below.__getitem__)
     assert [[each.index for each in stack] for stack in found] == expected

@@ -1,7 +1,7 @@
 """Anchors: tensors whose positions on the image are known, close below an attention map.
 
 The tokens of the lowest map are found on a feature map, or on the image. Above each map that was
-placed, the next tensor through which every path goes (the residual stream) becomes the anchor for
+located, the next tensor through which every path goes (the residual stream) becomes the anchor for
 the maps above. So no path is longer than a block.
 """
 

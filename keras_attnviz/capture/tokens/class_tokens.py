@@ -1,4 +1,4 @@
-"""Class tokens: those that stand in every group of an attention map, and those that ask."""
+"""Class tokens: those that stand in every group of an attention map, and those that are queries."""
 
 import dataclasses
 
@@ -16,8 +16,8 @@ _NEGLIGIBLE = 1e-6
 _TOLERANCE = 0.01
 
 
-def with_shared_tokens(trace, inputs, places):
-    """Returns places in which tokens that stand in every group are known as such.
+def with_shared_tokens(trace, inputs, geometries):
+    """Returns geometries in which tokens that stand in every group are marked as shared.
 
     In divided space-time attention a class token is repeated for each frame, and its outputs are
     averaged. The scores of such a token with itself show it: they are the same in every group, and
@@ -27,35 +27,36 @@ def with_shared_tokens(trace, inputs, places):
     Args:
         trace: a `Trace`.
         inputs: flat list of the model's inputs, one random image.
-        places: tuple of `Place`.
+        geometries: tuple of `MapGeometry`.
     """
-    candidates = [index for index, place in enumerate(places) if _has_alike(place)]
+    candidates = [index for index, geometry in enumerate(geometries) if _has_alike(geometry)]
     if not candidates:
-        return places
-    scores = [trace.sites[places[index].index].scores for index in candidates]
+        return geometries
+    scores = [trace.sites[geometries[index].index].scores for index in candidates]
     run = trace.experiment(scores)
     found = [
-        [_own_scores(values.numpy(), places[index]) for index, values in pairs]
+        [_own_scores(values.numpy(), geometries[index]) for index, values in pairs]
         for pairs in (
             zip(candidates, run(*each), strict=True)
             for each in (inputs, trace.signature.random(1, seed=1))
         )
     ]
     if not all(_are_close(own, own[:1]) for each in found for own in each):
-        return places
+        return geometries
     if all(_are_close(*pair) for pair in zip(*found, strict=True)):
-        return places
+        return geometries
     return tuple(
-        _shared(place) if index in candidates else place for index, place in enumerate(places)
+        _shared(geometry) if index in candidates else geometry
+        for index, geometry in enumerate(geometries)
     )
 
 
-def _has_alike(place):
+def _has_alike(geometry):
     """Tells whether each of several groups has further tokens in the same slots on both sides."""
-    groups = place.axes.groups
-    if groups == 1 or place.queries.grid is None or place.keys.grid is None:
+    groups = geometry.axes.groups
+    if groups == 1 or geometry.queries.grid is None or geometry.keys.grid is None:
         return False
-    free = [_free(side, groups) for side in (place.queries, place.keys)]
+    free = [_free(side, groups) for side in (geometry.queries, geometry.keys)]
     return all(slots is not None and len(slots) for slots in free)
 
 
@@ -67,17 +68,19 @@ def _free(side, groups):
     return by_group[0] if is_alike else None
 
 
-def _own_scores(scores, place):
+def _own_scores(scores, geometry):
     """Returns the scores of the further tokens with one another, `[groups, heads, ...]`."""
-    groups = place.axes.groups
-    scores = scores.astype(float).transpose(place.order)
-    queries, keys = (_free(side, groups) for side in (place.queries, place.keys))
-    return by_group(scores, place.axes, place.queries.slots)[:, :, queries][..., keys]
+    groups = geometry.axes.groups
+    scores = scores.astype(float).transpose(geometry.order)
+    queries, keys = (_free(side, groups) for side in (geometry.queries, geometry.keys))
+    return by_group(scores, geometry.axes, geometry.queries.slots)[:, :, queries][..., keys]
 
 
-def _shared(place):
-    sides = (dataclasses.replace(side, is_shared=True) for side in (place.queries, place.keys))
-    return dataclasses.replace(place, **dict(zip(("queries", "keys"), sides, strict=True)))
+def _shared(geometry):
+    sides = (
+        dataclasses.replace(side, is_shared=True) for side in (geometry.queries, geometry.keys)
+    )
+    return dataclasses.replace(geometry, **dict(zip(("queries", "keys"), sides, strict=True)))
 
 
 def _are_close(found, expected):
@@ -85,13 +88,13 @@ def _are_close(found, expected):
     return bool(np.abs(found - expected).max() <= _TOLERANCE * scale)
 
 
-def asking_keys(trace, inputs, queries, keys, slots):
+def querying_keys(trace, inputs, queries, keys, slots):
     """Returns those of some keys that are computed from a token that a query comes from too.
 
-    This tells a class token that asks from a learned query beside registers.
+    This tells a class token that is a query from a learned query beside registers.
 
     Args:
-        trace: a `Trace` that has observed one image.
+        trace: an `ObservedTrace`.
         inputs: flat list of the model's inputs, one image.
         queries: `SideGradients` of the map's queries.
         keys: `SideGradients` of its keys, at the same feature map.
@@ -112,12 +115,12 @@ def asking_keys(trace, inputs, queries, keys, slots):
     feeds = [operand.tensor for operand in operands] + [operand.fed for operand in operands]
     function = trace.experiment(pairs, feeds=feeds)
 
-    def is_asking(slot):
+    def is_querying(slot):
         flowing = [queries.scores, keys.scores_of(slot)]
         fed = [tf.constant(scores, tf.float32) for scores in flowing]
         return any(map(_meet, function(*inputs, *values, *fed)))
 
-    return list(filter(is_asking, slots))
+    return list(filter(is_querying, slots))
 
 
 def _common_ancestors(first, second):

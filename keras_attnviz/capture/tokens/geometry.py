@@ -11,11 +11,11 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz.capture.tokens.gradient_codes import Axes, plain_axes
+from keras_attnviz.capture.tokens.gradient_codes import LeadingAxes, plain_axes
 
 
 @dataclasses.dataclass(frozen=True)
-class Side:
+class TokenSide:
     """The queries or the keys of an attention map: which position each one stands for.
 
     Args:
@@ -52,22 +52,22 @@ class Side:
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class MapGeometry:
     """What the axes of an attention map are, and which patches its rows and columns stand for.
 
     Args:
         index: the map's number among the trace's sites.
-        axes: its leading axes, `Axes`.
-        queries: `Side`.
-        keys: `Side`.
+        axes: its leading axes, `LeadingAxes`.
+        queries: `TokenSide`.
+        keys: `TokenSide`.
         kind: its kind, see `AttentionMap`.
         order: the map's axes in the order `[batch, ..., *queries, *keys]`.
     """
 
     index: int
-    axes: Axes
-    queries: Side
-    keys: Side
+    axes: LeadingAxes
+    queries: TokenSide
+    keys: TokenSide
     kind: str
     order: tuple
 
@@ -89,49 +89,50 @@ class LeftOut:
     index: int
 
 
-class NotPlacedError(Exception):
-    """Says why an attention map can't be placed: the `reason` of its `LeftOut`."""
+class NotLocatedError(Exception):
+    """Says why an attention map can't be located: the `reason` of its `LeftOut`."""
 
 
-def plain_place(index, shape, prefix, grid):
-    """Returns the place of a map whose patches stand row by row after `prefix` tokens."""
+def plain_geometry(index, shape, prefix, grid):
+    """Returns the geometry of a map whose patches stand row by row after `prefix` tokens."""
     owners = None if grid is None else np.arange(prefix, shape[-1])
-    side = Side(shape[-1], grid, owners)
-    return Place(index, plain_axes(shape[:2]), side, side, "self-attention", (0, 1, 2, 3))
+    side = TokenSide(shape[-1], grid, owners)
+    return MapGeometry(index, plain_axes(shape[:2]), side, side, "self-attention", (0, 1, 2, 3))
 
 
-def kind_of(axes, queries, keys, *, asking=()):
+def kind_of(axes, queries, keys, *, querying=()):
     """Returns the kind of a map, see `AttentionMap`.
 
     Args:
-        axes: the map's `Axes`.
-        queries: `Side`.
-        keys: `Side`.
-        asking: numbers of the keys whose tokens ask, where the queries stand for no patches.
+        axes: the map's `LeadingAxes`.
+        queries: `TokenSide`.
+        keys: `TokenSide`.
+        querying: numbers of the keys whose tokens are queries too, where the queries stand for
+            no patches.
     """
     if queries.grid is None:
-        return "class attention" if len(asking) else "pooling"
+        return "class attention" if len(querying) else "pooling"
     if axes.groups > 1:
         return "windows" if _are_windows(queries, axes.groups) else "groups"
     return "self-attention" if queries.slots == keys.slots else "reduced keys"
 
 
-def kind_over_frames(place, frames):
+def kind_over_frames(geometry, frames):
     """Returns the kind of a map in a model of videos, see `AttentionMap`.
 
     Args:
-        place: `Place` on the grid of tall images.
+        geometry: `MapGeometry` on the grid of tall images.
         frames: number of frames that stand below one another.
     """
-    queries, groups = place.queries, place.axes.groups
+    queries, groups = geometry.queries, geometry.axes.groups
     if queries.grid is None or frames == 1 or queries.grid[0] % frames:
-        return place.kind
+        return geometry.kind
     group = (queries.owners // queries.slots).reshape(frames, -1)
     if groups == group.shape[1] and (group == group[:1]).all():
         return "temporal"
     if groups == frames and (group == group[:, :1]).all():
         return "spatial"
-    return place.kind
+    return geometry.kind
 
 
 def _are_windows(side, groups):
@@ -179,13 +180,13 @@ def by_group(values, axes, queries):
     return values.reshape(axes.groups, axes.heads, queries, -1)
 
 
-def symbolic_by_group(weights, place):
+def symbolic_by_group(weights, geometry):
     """Returns an attention map as `[batch, heads, queries, keys]`, symbolic.
 
     Where an image has several groups: `[batch, groups, heads, queries, keys]`.
     """
-    axes, queries, keys = place.axes, place.queries.slots, place.keys.slots
-    weights = tf.transpose(weights, place.order)
+    axes, queries, keys = geometry.axes, geometry.queries.slots, geometry.keys.slots
+    weights = tf.transpose(weights, geometry.order)
     if axes.groups == 1 and weights.shape.rank == 4 and axes.sizes[1] == 1:
         return weights
     split = tf.reshape(weights, [-1, *axes.sizes, queries, keys])

@@ -27,7 +27,7 @@ _BASE = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class Axes:
+class LeadingAxes:
     """The leading axes of an attention map of one image, split into groups and heads.
 
     Args:
@@ -55,12 +55,12 @@ class Axes:
 
 
 def plain_axes(leading):
-    """Returns `Axes` for leading axes `(merged with batch, *others)` that all count heads."""
-    return Axes((1, *leading), (True, *[False] * len(leading)))
+    """Returns the `LeadingAxes` of sizes `(merged with batch, *others)` that all count heads."""
+    return LeadingAxes((1, *leading), (True, *[False] * len(leading)))
 
 
 def split_axes(gradient, leading, random):
-    """Returns the `Axes` of an attention map: which of its leading axes count groups, which heads.
+    """Returns the `LeadingAxes` of an attention map: which axes count groups, and which heads.
 
     All heads of a group read the same positions; another group reads others.
 
@@ -92,7 +92,7 @@ def split_axes(gradient, leading, random):
         else:
             sizes.append(size)
             is_group.append(heads == 1)
-    return Axes(tuple(sizes), tuple(is_group))
+    return LeadingAxes(tuple(sizes), tuple(is_group))
 
 
 def slot_owners(gradient, slots):

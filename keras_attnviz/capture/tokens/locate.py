@@ -10,8 +10,8 @@ Maps are taken from the bottom of the graph to the top, each in these steps:
    key. `token_sides` does so for one anchor after the other, until one fits.
 4. `class_tokens` finds out whether queries that are no patches are class tokens.
 
-Each map becomes a `Place`, see `geometry`. After that, `token_slots` brings the maps of a stack to
-the same tokens, and `readout` finds the queries that the head reads.
+Each map becomes a `MapGeometry`, see `geometry`. After that, `token_slots` brings the maps of a
+stack to the same tokens, and `readout` finds the queries that the head reads.
 """
 
 import contextlib
@@ -22,13 +22,13 @@ import tensorflow as tf
 
 from keras_attnviz.capture.graph.positions import spatial_axes
 from keras_attnviz.capture.tokens.anchors import Anchors
-from keras_attnviz.capture.tokens.class_tokens import asking_keys
+from keras_attnviz.capture.tokens.class_tokens import querying_keys
 from keras_attnviz.capture.tokens.geometry import (
     LeftOut,
-    NotPlacedError,
-    Place,
+    MapGeometry,
+    NotLocatedError,
     kind_of,
-    plain_place,
+    plain_geometry,
 )
 from keras_attnviz.capture.tokens.repeated_blocks import alike, followers
 from keras_attnviz.capture.tokens.score_gradients import ScoreGradients
@@ -37,57 +37,57 @@ from keras_attnviz.capture.tokens.token_sides import locate_side
 _ROW_SUM_TOLERANCE = 0.02
 
 
-def place_all(trace, inputs, *, tokens=None, measure=True):
+def locate_maps(trace, inputs, *, tokens=None, measure=True):
     """Returns the attention maps whose tokens are patches of an image, and the other softmaxes.
 
     Args:
         trace: an `ObservedTrace`.
         inputs: flat list of the model's inputs, one image; random, so that patches differ.
-        tokens: number of tokens where the layout is given: square maps of that size may stay
-            unplaced, `grid` None.
-        measure: whether maps of that size are placed all the same, where that is possible.
+        tokens: number of tokens where the layout is given: square maps of that size may have
+            no known patches, `grid` None.
+        measure: whether the patches of such maps are measured all the same, where possible.
 
     Returns:
-        `(places, left_out)`, tuples of `Place` and `LeftOut`, in the graph's order.
+        `(geometries, left_out)`, tuples of `MapGeometry` and `LeftOut`, in the graph's order.
     """
-    placer = _Placer(trace, inputs)
-    places, left_out = [], []
+    locator = _Locator(trace, inputs)
+    geometries, left_out = [], []
     shapes = trace.maps
     for index, site in enumerate(trace.sites):
         shape, deviations = shapes[index]
         try:
             key_axes = _key_axes(trace, site, deviations)
-            place = placer.followed(index)
-            if place is None and tokens and _is_plain(shape, tokens):
-                place = placer.given(index, shape, key_axes, measure=measure)
-            if place is None:
-                place = placer.placed(index, shape, key_axes)
-                placer.follow(place, [shape for shape, _ in shapes])
-            places.append(place)
-        except NotPlacedError as reason:
+            geometry = locator.followed(index)
+            if geometry is None and tokens and _is_plain(shape, tokens):
+                geometry = locator.given(index, shape, key_axes, measure=measure)
+            if geometry is None:
+                geometry = locator.located(index, shape, key_axes)
+                locator.follow(geometry, [shape for shape, _ in shapes])
+            geometries.append(geometry)
+        except NotLocatedError as reason:
             left_out.append(LeftOut(site.layer, shape, str(reason), index))
-    read = [p for p in places if p.kind == "pooling" and _is_read(trace, p, places)]
+    read = [p for p in geometries if p.kind == "pooling" and _is_read(trace, p, geometries)]
     left_out += [_left_out(trace, p, shapes, "another attention map reads it") for p in read]
-    return tuple(p for p in places if p not in read), tuple(left_out)
+    return tuple(p for p in geometries if p not in read), tuple(left_out)
 
 
-def _is_read(trace, place, places):
+def _is_read(trace, geometry, geometries):
     """Tells whether another attention map is computed from a map."""
-    return any(place.index in trace.sites_below(other.index) for other in places)
+    return any(geometry.index in trace.sites_below(other.index) for other in geometries)
 
 
-def _left_out(trace, place, shapes, reason):
-    shape, _ = shapes[place.index]
-    return LeftOut(trace.sites[place.index].layer, shape, reason, place.index)
+def _left_out(trace, geometry, shapes, reason):
+    shape, _ = shapes[geometry.index]
+    return LeftOut(trace.sites[geometry.index].layer, shape, reason, geometry.index)
 
 
 def _key_axes(trace, site, deviations):
     """Returns the number of key axes, or raises for what is no attention over image tokens."""
     if not trace.images_of(site):
-        raise NotPlacedError("it is not computed from the images")
+        raise NotLocatedError("it is not computed from the images")
     sums = [deviation <= _ROW_SUM_TOLERANCE for deviation in deviations]
     if True not in sums:
-        raise NotPlacedError("its rows don't sum to 1")
+        raise NotLocatedError("its rows don't sum to 1")
     return sums.index(True) + 1
 
 
@@ -96,11 +96,11 @@ def _is_plain(shape, tokens=None):
     return len(shape) == 4 and shape[0] == 1 and shape[2] == shape[3] == (tokens or shape[3])
 
 
-class _Placer:
-    """Places one attention map after the other, each on an anchor above the one before.
+class _Locator:
+    """Locates one attention map after the other, each on an anchor above the one before.
 
     Args:
-        trace: a `Trace` that has observed one image.
+        trace: an `ObservedTrace`.
         inputs: flat list of the model's inputs, one image.
     """
 
@@ -109,49 +109,51 @@ class _Placer:
         self._anchors, self._followed = Anchors(trace, inputs), {}
 
     def followed(self, index):
-        """Returns the place of a map that was found to have the tokens of one below, or None."""
+        """Returns the geometry of a map that was found to have the tokens of one below, or None."""
         return self._followed.get(index)
 
-    def follow(self, place, shapes):
+    def follow(self, geometry, shapes):
         """Finds the maps above that have the tokens of a map, for `followed`.
 
         Only where one group holds all tokens, because windows may be shifted from block to block.
 
         Args:
-            place: `Place` of the map below.
+            geometry: `MapGeometry` of the map below.
             shapes: the shapes of all maps for one image.
         """
-        trace, anchor = self._trace, self._anchors.of(place.index)
-        if place.axes.groups > 1 or place.queries.grid is None or anchor is None:
+        trace, anchor = self._trace, self._anchors.of(geometry.index)
+        if geometry.axes.groups > 1 or geometry.queries.grid is None or anchor is None:
             return
-        candidates = alike(trace, place.index, shapes)
+        candidates = alike(trace, geometry.index, shapes)
         if candidates:
-            found = followers(trace, place, candidates, anchor=anchor.tensor, inputs=self._inputs)
+            found = followers(
+                trace, geometry, candidates, anchor=anchor.tensor, inputs=self._inputs
+            )
             self._followed.update(
-                {index: dataclasses.replace(place, index=index) for index in found}
+                {index: dataclasses.replace(geometry, index=index) for index in found}
             )
 
     def given(self, index, shape, key_axes, *, measure):
-        """Returns the place of a map whose tokens' layout is given, measured where asked for."""
+        """Returns the geometry of a map whose tokens' layout is given, measured if `measure`."""
         if measure:
-            with contextlib.suppress(NotPlacedError):
-                return self.placed(index, shape, key_axes)
-        return plain_place(index, shape, 0, None)
+            with contextlib.suppress(NotLocatedError):
+                return self.located(index, shape, key_axes)
+        return plain_geometry(index, shape, 0, None)
 
-    def placed(self, index, shape, key_axes):
-        """Returns the place of a map, whose heads may stand before or after the queries."""
+    def located(self, index, shape, key_axes):
+        """Returns the geometry of a map, whose heads may stand before or after the queries."""
         order = tuple(range(len(shape)))
         try:
-            return self._placed(index, shape, key_axes, order)
-        except NotPlacedError:
+            return self._located(index, shape, key_axes, order)
+        except NotLocatedError:
             if len(shape) != 4 or key_axes != 1 or shape[1] != shape[3]:
                 raise
-            with contextlib.suppress(NotPlacedError):
-                return self._placed(index, shape, key_axes, (0, 2, 1, 3))
+            with contextlib.suppress(NotLocatedError):
+                return self._located(index, shape, key_axes, (0, 2, 1, 3))
             raise
 
-    def _placed(self, index, shape, key_axes, order):
-        """Returns the place of a map whose axes are taken in an order, or raises."""
+    def _located(self, index, shape, key_axes, order):
+        """Returns the geometry of a map whose axes are taken in an order, or raises."""
         trace, site = self._trace, self._trace.sites[index]
         shape = tuple(shape[axis] for axis in order)
         gradients = ScoreGradients(
@@ -164,36 +166,36 @@ class _Placer:
         queries = locate_side(gradients, anchors, "queries", axes=keys.axes)
         if queries.anchor is not None:
             if queries.anchor.images != keys.anchor.images:
-                raise NotPlacedError("its queries are patches of one image, its keys of another")
+                raise NotLocatedError("its queries are patches of one image, its keys of another")
             self._anchors.keep(index, queries.anchor)
         kind = self._kind(gradients, queries, keys)
-        return Place(index, keys.axes, queries.side, keys.side, kind, order)
+        return MapGeometry(index, keys.axes, queries.side, keys.side, kind, order)
 
     def _kind(self, gradients, queries, keys):
         """Returns what a map is called, see `kind_of`; raises for queries of a decoder."""
-        asking = []
+        querying = []
         further = keys.side.free(keys.axes.groups)
         if queries.anchor is None and keys.axes.groups == 1 and len(further):
             sides = [gradients.at(keys.anchor.tensor, name) for name in ("queries", "keys")]
-            asking = asking_keys(self._trace, self._inputs, *sides, further)
+            querying = querying_keys(self._trace, self._inputs, *sides, further)
         slots = queries.side.slots
-        if asking and asking != list(further[:slots]):
-            raise NotPlacedError("its queries are not the first of the tokens beside the patches")
-        kind = kind_of(keys.axes, queries.side, keys.side, asking=asking)
+        if querying and querying != list(further[:slots]):
+            raise NotLocatedError("its queries are not the first of the tokens beside the patches")
+        kind = kind_of(keys.axes, queries.side, keys.side, querying=querying)
         if kind == "pooling" and slots > 1:
-            raise NotPlacedError(
+            raise NotLocatedError(
                 f"its {slots} queries stand for no patches (a decoder's, for example)"
             )
         return kind
 
 
 def _by_size(trace, index, shape, inputs):
-    """Returns the place of a map without gradients where it has as many tokens as a feature map.
+    """Returns the geometry of a map without gradients where it has as many tokens as a feature map.
 
     Of more tokens it can't be known which are the patches.
     """
     if not _is_plain(shape):
-        raise NotPlacedError("it has no gradients that would tell where its tokens stand")
+        raise NotLocatedError("it has no gradients that would tell where its tokens stand")
     site = trace.sites[index]
     with trace.as_default():
         sizes = [tf.gather(tf.shape(f), spatial_axes(f)) for f in trace.feature_maps(site)]
@@ -201,9 +203,9 @@ def _by_size(trace, index, shape, inputs):
     grids = [(math.prod(size[:-1]), size[-1]) for size in sizes]
     fitting = [grid for grid in grids if grid[0] * grid[1] == shape[-1]]
     if not fitting:
-        raise NotPlacedError(
+        raise NotLocatedError(
             f"no product of queries and keys was found that would tell which of its {shape[-1]} "
             f"tokens stand for patches (feature maps: {list(dict.fromkeys(grids)) or 'none'}); "
             "`layout` can tell it"
         )
-    return plain_place(index, shape, 0, fitting[-1])
+    return plain_geometry(index, shape, 0, fitting[-1])

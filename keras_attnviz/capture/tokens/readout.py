@@ -18,7 +18,7 @@ def find_readout(trace, chosen, placements, inputs, *, layout, is_given, check):
 
     Args:
         trace: a `Trace`.
-        chosen: sequence of `Place`, bottom first.
+        chosen: sequence of `MapGeometry`, bottom first.
         placements: the `Placement` of each.
         inputs: flat list of the model's inputs, one random image.
         layout: the `TokenLayout` that the placements are among. A read-out that it doesn't name
@@ -56,13 +56,13 @@ def find_readout(trace, chosen, placements, inputs, *, layout, is_given, check):
     return layout, (rows / rows.sum()).tolist()
 
 
-def _check_given(layout, slots, read, found, trace, place):
+def _check_given(layout, slots, read, found, trace, geometry):
     """Raises if the output doesn't depend on a token that the layout's read-out names."""
     wrong = [token for token in layout.readout if slots[token] >= 0 and not read[slots[token]]]
     if not wrong:
         return
     other = [tf.constant(values) for values in trace.signature.random(1, seed=1)]
-    if (rows_read(trace, place, other) != read).any():
+    if (rows_read(trace, geometry, other) != read).any():
         return  # Each image has its own, as where the head takes the largest of all patches.
     measured = layout.with_readout(found)
     must = f"one whose read-out the model's output depends on, as on {measured.readout_text()}"
@@ -89,8 +89,9 @@ def _no_readout(layout, chosen):
 
 def _likely_reason(chosen):
     has_own = any(
-        not place.keys.has_extras(place.axes.groups) and len(place.keys.free(place.axes.groups))
-        for place in chosen
+        not geometry.keys.has_extras(geometry.axes.groups)
+        and len(geometry.keys.free(geometry.axes.groups))
+        for geometry in chosen
     )
     if has_own:
         return (
@@ -100,7 +101,7 @@ def _likely_reason(chosen):
     return "What comes out of that map may be multiplied by a constant of zero."
 
 
-def rows_read(trace, place, inputs):
+def rows_read(trace, geometry, inputs):
     """Returns which rows of an attention map the predictions depend on.
 
     These are the rows at which a gradient of the predictions, before their activation, arrives.
@@ -111,22 +112,24 @@ def rows_read(trace, place, inputs):
 
     Args:
         trace: a `Trace`.
-        place: `Place` of the map.
+        geometry: `MapGeometry` of the map.
         inputs: flat list of the model's inputs, one image; random, so that patches differ.
 
     Returns:
         bool array `[groups * queries]`.
     """
-    site = trace.sites[place.index]
+    site = trace.sites[geometry.index]
     feeds, values = _stand_ins(trace.zero_weights(site, inputs))
     with trace.as_default():
         gradient = _gradient(before_activation(trace.predictions), site.weights)
     if gradient is None:
-        return _rows_that_matter(trace, place, inputs, feeds, values)
+        return _rows_that_matter(trace, geometry, inputs, feeds, values)
     (found,) = trace.experiment([gradient], feeds=feeds)(*inputs, *values)
     found = np.nan_to_num(found.numpy().astype(float), posinf=0, neginf=0)
-    found = found.transpose(place.order)
-    strength = np.abs(by_group(found, place.axes, place.queries.slots)).max(axis=(1, 3)).ravel()
+    found = found.transpose(geometry.order)
+    strength = (
+        np.abs(by_group(found, geometry.axes, geometry.queries.slots)).max(axis=(1, 3)).ravel()
+    )
     # Less is the rounding of a normalization.
     return strength > _NEGLIGIBLE * strength.max()
 
@@ -149,12 +152,12 @@ def _stand_ins(weights):
     return tensors, [tf.constant(v, t.dtype) for t, v in zip(tensors, values, strict=True)]
 
 
-def _rows_that_matter(trace, place, inputs, feeds, values):
+def _rows_that_matter(trace, geometry, inputs, feeds, values):
     """Returns the rows whose change moves the output, patches together."""
-    site = trace.sites[place.index]
-    queries = place.queries
-    matters = np.zeros(place.axes.groups * queries.slots, bool)
-    if site.weights.shape.rank != 4 or place.axes.groups > 1:
+    site = trace.sites[geometry.index]
+    queries = geometry.queries
+    matters = np.zeros(geometry.axes.groups * queries.slots, bool)
+    if site.weights.shape.rank != 4 or geometry.axes.groups > 1:
         return matters
     weights = trace.experiment([site.weights])(*inputs)[0].numpy()
     logits = before_activation(trace.predictions)

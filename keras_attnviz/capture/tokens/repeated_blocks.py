@@ -43,27 +43,27 @@ def _pattern(path):
     return re.sub(r"_?\d+", "", path)
 
 
-def followers(trace, place, candidates, *, anchor, inputs):
-    """Returns those of some maps whose rows and columns stand where a placed map's do.
+def followers(trace, geometry, candidates, *, anchor, inputs):
+    """Returns those of some maps whose rows and columns stand where another map's do.
 
     Args:
         trace: an `ObservedTrace`.
-        place: `Place` of the map below, all tokens in one group.
+        geometry: `MapGeometry` of the map below, all tokens in one group.
         candidates: indices of maps of the same shape above it.
         anchor: symbolic tensor below that map, that its queries are computed from.
         inputs: flat list of the model's inputs, one image.
 
     Returns:
-        set of indices; without those of `place` itself, which is tested too.
+        set of indices; without the map of `geometry`, which is tested too.
     """
-    indices = [place.index, *candidates]
-    stream = _stream(trace, anchor, indices, place.queries.slots)
+    indices = [geometry.index, *candidates]
+    stream = _stream(trace, anchor, indices, geometry.queries.slots)
     if stream is None:
         return set()
     experiment = _Experiment(trace, [trace.sites[index] for index in indices], stream, inputs)
     agreeing = set(range(len(indices)))
-    for tokens, queries, keys in _changes(place):
-        agreeing &= experiment.agreeing(tokens, queries, keys, place.order)
+    for tokens, queries, keys in _changes(geometry):
+        agreeing &= experiment.agreeing(tokens, queries, keys, geometry.order)
     return {indices[number] for number in agreeing - {0}} if 0 in agreeing else set()
 
 
@@ -85,13 +85,13 @@ def _count(trace, tensor):
     return None if None in sizes else math.prod(sizes)
 
 
-def _changes(place):
+def _changes(geometry):
     """Yields which tokens are changed, and which queries and keys must change with them.
 
     First some keys' tokens, then tokens that may share a key with others that stay.
     """
     random = np.random.default_rng(3)
-    queries, keys = place.queries, place.keys
+    queries, keys = geometry.queries, geometry.keys
     for by_key in (True, False):
         if queries.slots == keys.slots and np.array_equal(queries.owners, keys.owners):
             tokens = random.permutation(queries.slots) < max(1, queries.slots // 2)

@@ -9,8 +9,8 @@ import dataclasses
 import numpy as np
 
 from keras_attnviz.capture.tokens.anchors import Anchor
-from keras_attnviz.capture.tokens.geometry import NotPlacedError, Side, patch_grid
-from keras_attnviz.capture.tokens.gradient_codes import Axes, slot_owners, split_axes
+from keras_attnviz.capture.tokens.geometry import NotLocatedError, TokenSide, patch_grid
+from keras_attnviz.capture.tokens.gradient_codes import LeadingAxes, slot_owners, split_axes
 from keras_attnviz.methods.token_layout import MAX_PREFIX
 
 # What is mixed on so many feature maps in a row is mixed on those below too.
@@ -22,13 +22,13 @@ class LocatedSide:
     """The queries or the keys of an attention map, and where they were found.
 
     Args:
-        side: `Side`.
-        axes: the map's `Axes`.
+        side: `TokenSide`.
+        axes: the map's `LeadingAxes`.
         anchor: the `Anchor` that they were found on; None for queries that stand for no patches.
     """
 
-    side: Side
-    axes: Axes
+    side: TokenSide
+    axes: LeadingAxes
     anchor: Anchor | None
 
 
@@ -37,14 +37,14 @@ class _Finding:
     """What one anchor shows of the queries or the keys.
 
     Args:
-        axes: the map's `Axes`, None where no gradient arrives.
+        axes: the map's `LeadingAxes`, None where no gradient arrives.
         grid: `(height, width)` of the anchor's feature map, `(tokens,)`, or `()` where no gradient
             arrives.
         owners: integer array `[positions]`, for each position the number of its slot, -1 without
             one; None where slots mix several positions.
     """
 
-    axes: Axes | None
+    axes: LeadingAxes | None
     grid: tuple
     owners: np.ndarray | None
 
@@ -71,25 +71,25 @@ def locate_side(gradients, anchors, name, *, axes=None):
         gradients: the map's `ScoreGradients`.
         anchors: iterable of `Anchor`, the nearest first.
         name: `"queries"` or `"keys"`.
-        axes: the map's `Axes`, measured unless given.
+        axes: the map's `LeadingAxes`, measured unless given.
 
     Raises:
-        NotPlacedError: they stand for no patches of the image; a few queries may, because they
+        NotLocatedError: they stand for no patches of the image; a few queries may, because they
             can be class tokens or learned.
     """
     slots, findings = gradients.slots(name), []
     for anchor in anchors:
         finding = _found_on(anchor, gradients, name, axes)
         if finding.is_complete:
-            side = Side(slots, *patch_grid(finding.grid, finding.owners))
+            side = TokenSide(slots, *patch_grid(finding.grid, finding.owners))
             return LocatedSide(side, finding.axes, anchor)
         findings.append(finding)
         if sum(each.is_mixed for each in findings) == _MOST_MIXED:
             break
     reason = _why_not(findings, name, slots)
     if reason:
-        raise NotPlacedError(reason)
-    return LocatedSide(Side(slots, None, None), axes, None)
+        raise NotLocatedError(reason)
+    return LocatedSide(TokenSide(slots, None, None), axes, None)
 
 
 def _found_on(anchor, gradients, name, axes):

@@ -12,20 +12,20 @@ from keras_attnviz.methods.placement import Placement
 from keras_attnviz.methods.token_layout import MAX_PREFIX, TokenLayout
 
 
-def shared_layout(places, *, stacklevel=4):
-    """Returns the `TokenLayout` of a stack of `Place`s: the finest grid, the most further tokens.
+def shared_layout(geometries, *, stacklevel=4):
+    """Returns the `TokenLayout` of a stack of maps: the finest grid, the most further tokens.
 
-    Its read-out isn't known. None where no map is placed, because the layout is given. Warns where
+    Its read-out isn't known. None where no map is located, because the layout is given. Warns where
     there are more further tokens than class tokens and registers.
 
     Args:
-        places: sequence of `Place`, bottom first.
+        geometries: sequence of `MapGeometry`, bottom first.
         stacklevel: as in `warnings.warn`, of the function that calls this one.
 
     Raises:
         ValueError: further tokens that are added, taken away or moved from one map to the next.
     """
-    sides = [(side, p.axes.groups) for p in places for side in (p.queries, p.keys) if side.grid]
+    sides = [(side, p.axes.groups) for p in geometries for side in (p.queries, p.keys) if side.grid]
     if not sides:
         return None
     grid = max((side.grid for side, _ in sides), key=lambda grid: grid[0] * grid[1])
@@ -58,22 +58,22 @@ def _check_same_extras(extras):
         )
 
 
-def placement_of(place, layout):
-    """Returns the `Placement` of a `Place` among the tokens of a stack's `TokenLayout`."""
-    groups = place.axes.groups
-    queries = keys = token_slots(layout, place.keys, groups)
-    if place.kind != "pooling":
-        queries = token_slots(layout, place.queries, groups, place.keys)
-    further = layout.further_tokens() if place.keys.is_shared else np.array([], int)
+def placement_of(geometry, layout):
+    """Returns the `Placement` of a `MapGeometry` among the tokens of a stack's `TokenLayout`."""
+    groups = geometry.axes.groups
+    queries = keys = token_slots(layout, geometry.keys, groups)
+    if geometry.kind != "pooling":
+        queries = token_slots(layout, geometry.queries, groups, geometry.keys)
+    further = layout.further_tokens() if geometry.keys.is_shared else np.array([], int)
     repeated = [
         np.append(slots, np.add.outer(np.arange(1, groups) * count, slots[further]).ravel())
-        for slots, count in ((queries, place.queries.slots), (keys, place.keys.slots))
+        for slots, count in ((queries, geometry.queries.slots), (keys, geometry.keys.slots))
     ]
     return Placement(
         groups=groups,
-        queries=place.queries.slots,
-        keys=place.keys.slots,
-        query_slots=None if place.kind == "pooling" else repeated[0],
+        queries=geometry.queries.slots,
+        keys=geometry.keys.slots,
+        query_slots=None if geometry.kind == "pooling" else repeated[0],
         key_slots=repeated[1],
         copies=np.tile(further, groups - 1),
     )
@@ -84,7 +84,7 @@ def token_slots(layout, side, groups, others=None):
 
     Args:
         layout: the `TokenLayout` of the stack.
-        side: `Side`, the queries or the keys of a map.
+        side: `TokenSide`, the queries or the keys of a map.
         groups: number of groups of the map.
         others: the map's other side, where this one stands for no patches: its tokens are those
             that the other side has beside the patches.

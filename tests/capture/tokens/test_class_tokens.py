@@ -1,11 +1,11 @@
-"""Which keys belong to a token that asks, told from a learned query beside them."""
+"""Which keys belong to a token that a query comes from, and not to registers beside it."""
 
 import pytest
 import tensorflow as tf
 from support.traces import HEIGHT, PLAIN, WIDE, WIDTH, Attention, traced
 from tensorflow import keras
 
-from keras_attnviz.capture.tokens.class_tokens import asking_keys
+from keras_attnviz.capture.tokens.class_tokens import querying_keys
 from keras_attnviz.capture.tokens.score_gradients import ScoreGradients
 
 REGISTERS = 2
@@ -23,7 +23,7 @@ def learned(tokens):
 
 
 @pytest.mark.parametrize(
-    ("queries", "asking"),
+    ("queries", "querying"),
     [
         (lambda tokens: tokens[:, :1], [0]),
         (lambda tokens: tokens[:, 1:2], [1]),
@@ -32,7 +32,7 @@ def learned(tokens):
     ],
     ids=["the first", "the second", "both", "none"],
 )
-def test_keys_of_tokens_that_queries_come_from(queries, asking):
+def test_keys_of_tokens_that_queries_come_from(queries, querying):
     trace, inputs = traced(keras.layers.Lambda(behind_registers), Attention(queries=queries))
     gradients = ScoreGradients(
         trace, trace.sites[0], (1, 2, 1, KEYS), order=PLAIN, key_axes=1, inputs=inputs
@@ -40,4 +40,4 @@ def test_keys_of_tokens_that_queries_come_from(queries, asking):
     (feature_map,) = trace.feature_maps(trace.sites[0])
     sides = [gradients.at(feature_map, side) for side in ("queries", "keys")]
     assert None not in sides
-    assert asking_keys(trace, inputs, *sides, range(REGISTERS)) == asking
+    assert querying_keys(trace, inputs, *sides, range(REGISTERS)) == querying

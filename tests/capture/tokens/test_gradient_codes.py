@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from keras_attnviz.capture.tokens.gradient_codes import Axes, plain_axes, slot_owners, split_axes
+from keras_attnviz.capture.tokens.gradient_codes import (
+    LeadingAxes,
+    plain_axes,
+    slot_owners,
+    split_axes,
+)
 
 CHANNELS = 16
 
@@ -157,22 +162,26 @@ def positions_of(groups, heads, *, count=3):
 
 
 LEADING = {
-    "heads": ((1, 4), positions_of(1, 4), Axes((1, 1, 4), (True, False, False))),
-    "one head": ((1, 1), positions_of(1, 1), Axes((1, 1, 1), (True, False, False))),
-    "windows, then heads": ((6, 2), positions_of(6, 2), Axes((6, 1, 2), (True, False, False))),
-    "windows of one head": ((6,), positions_of(6, 1), Axes((6, 1), (True, False))),
-    "heads merged with the batch": ((4,), positions_of(1, 4), Axes((1, 4), (True, False))),
-    "windows and heads merged": ((12,), positions_of(4, 3), Axes((4, 3), (True, False))),
-    "more heads than windows": ((12,), positions_of(2, 6), Axes((2, 6), (True, False))),
+    "heads": ((1, 4), positions_of(1, 4), LeadingAxes((1, 1, 4), (True, False, False))),
+    "one head": ((1, 1), positions_of(1, 1), LeadingAxes((1, 1, 1), (True, False, False))),
+    "windows, then heads": (
+        (6, 2),
+        positions_of(6, 2),
+        LeadingAxes((6, 1, 2), (True, False, False)),
+    ),
+    "windows of one head": ((6,), positions_of(6, 1), LeadingAxes((6, 1), (True, False))),
+    "heads merged with the batch": ((4,), positions_of(1, 4), LeadingAxes((1, 4), (True, False))),
+    "windows and heads merged": ((12,), positions_of(4, 3), LeadingAxes((4, 3), (True, False))),
+    "more heads than windows": ((12,), positions_of(2, 6), LeadingAxes((2, 6), (True, False))),
     "groups on an axis of their own": (
         (1, 5, 3),
         positions_of(5, 3),
-        Axes((1, 1, 5, 3), (True, False, True, False)),
+        LeadingAxes((1, 1, 5, 3), (True, False, True, False)),
     ),
     "heads before the groups": (
         (1, 3, 5),
         np.repeat(np.arange(15).reshape(3, 5).T, 2, axis=0),
-        Axes((1, 1, 3, 5), (True, False, False, True)),
+        LeadingAxes((1, 1, 3, 5), (True, False, False, True)),
     ),
 }
 
@@ -190,7 +199,7 @@ def test_leading_axes_are_groups_or_heads(form, noise):
 
 
 def test_axes_by_hand():
-    axes = Axes((2, 3, 2), (True, False, True))
+    axes = LeadingAxes((2, 3, 2), (True, False, True))
     assert (axes.groups, axes.heads) == (4, 3)
     expected = [[[0, 1]] * 3, [[2, 3]] * 3]
     np.testing.assert_array_equal(axes.group_numbers(), expected)
@@ -198,6 +207,6 @@ def test_axes_by_hand():
 
 def test_plain_axes_are_all_heads():
     axes = plain_axes((1, 8))
-    assert axes == Axes((1, 1, 8), (True, False, False))
+    assert axes == LeadingAxes((1, 1, 8), (True, False, False))
     assert (axes.groups, axes.heads) == (1, 8)
     np.testing.assert_array_equal(axes.group_numbers(), np.zeros((1, 1, 8)))

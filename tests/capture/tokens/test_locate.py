@@ -1,4 +1,4 @@
-"""Maps of models made so that a guess from names and sizes would place them wrongly."""
+"""Maps of models made so that a guess from names and sizes would locate them wrongly."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from zoo.several import Objects
 from zoo.weights import randomize
 
 from keras_attnviz import AttentionModel, TokenLayout
-from keras_attnviz.capture.tokens.locate import place_all
+from keras_attnviz.capture.tokens.locate import locate_maps
 from keras_attnviz.capture.tokens.repeated_blocks import followers
 from keras_attnviz.capture.trace import trace_model
 from keras_attnviz.model_io.signature import InputSignature
@@ -80,17 +80,17 @@ def pooled(images, tokens):
     return randomize(classifier(images, features))
 
 
-def placed(model):
-    """Returns a model's trace, its places, what was left out, and one image."""
+def located(model):
+    """Returns a model's trace, its maps' geometries, what was left out, and one image."""
     signature = InputSignature.of(model)
     inputs = [tf.constant(values) for values in signature.random(1)]
     trace = trace_model(model, signature).observed(inputs)
-    return trace, *place_all(trace, inputs), inputs
+    return trace, *locate_maps(trace, inputs), inputs
 
 
-def owners(place):
-    assert place.queries.grid == place.keys.grid == (ROWS, COLUMNS)
-    return place.queries.owners.tolist(), place.keys.owners.tolist()
+def owners(geometry):
+    assert geometry.queries.grid == geometry.keys.grid == (ROWS, COLUMNS)
+    return geometry.queries.owners.tolist(), geometry.keys.owners.tolist()
 
 
 def test_tokens_that_are_reversed_between_two_blocks():
@@ -98,7 +98,7 @@ def test_tokens_that_are_reversed_between_two_blocks():
     for index in range(2):
         tokens = encoder_block(tokens, name=f"attention_{index}")
         tokens = Rearranged(lambda tensor: tensor[:, ::-1])(tokens)
-    _, (below, above), left_out, _ = placed(pooled(images, tokens))
+    _, (below, above), left_out, _ = located(pooled(images, tokens))
     assert left_out == ()
     assert owners(below) == (PATCHES.tolist(), PATCHES.tolist())
     assert owners(above) == (PATCHES[::-1].tolist(), PATCHES[::-1].tolist())
@@ -108,21 +108,21 @@ def test_a_single_window_that_is_shifted_in_every_other_block():
     images, tokens = images_and_tokens()
     for index in range(4):
         tokens = perceptron(Rolled(index % 2, name=f"block_{index}")(tokens))
-    _, places, _, _ = placed(pooled(images, tokens))
+    _, geometries, _, _ = located(pooled(images, tokens))
     grid = PATCHES.reshape(ROWS, COLUMNS)
     # Patch (0, 0) stands last after a shift by (-1, -1).
     rolled = np.roll(grid, (1, 1), (0, 1)).ravel().tolist()
     assert rolled[0] == ROWS * COLUMNS - 1
-    for place, expected in zip(places, [PATCHES.tolist(), rolled] * 2, strict=True):
-        assert owners(place) == (expected, expected)
+    for geometry, expected in zip(geometries, [PATCHES.tolist(), rolled] * 2, strict=True):
+        assert owners(geometry) == (expected, expected)
 
 
 def test_as_many_learned_tokens_as_patches():
     images, tokens = images_and_tokens()
     tokens = encoder_block(tokens, name="attention_0")
     tokens = encoder_block(Learner()(tokens), name="attention_1")
-    _, places, left_out, _ = placed(pooled(images, tokens))
-    assert [place.index for place in places] == [0]
+    _, geometries, left_out, _ = located(pooled(images, tokens))
+    assert [geometry.index for geometry in geometries] == [0]
     (above,) = left_out
     assert above.index == 1
     assert "stand for no single patches" in above.reason
@@ -137,17 +137,17 @@ def test_a_decoder_of_as_many_queries_as_patches():
         objects = encoder_block(objects, name=f"attention_{index}")
         cross = layers.MultiHeadAttention(2, WIDTH // 2, name=f"attention_{index + 1}")
         objects = perceptron(objects + cross(norm(objects), memory))
-    _, places, left_out, _ = placed(pooled(images, objects))
-    assert [place.index for place in places] == [0, 1]
+    _, geometries, left_out, _ = located(pooled(images, objects))
+    assert [geometry.index for geometry in geometries] == [0, 1]
     assert [item.index for item in left_out] == [2, 3, 4, 5]
 
 
 def found_to_follow(model):
     """Returns which maps are found to have the tokens of the lowest one, without measuring."""
-    trace, places, _, inputs = placed(model)
+    trace, geometries, _, inputs = located(model)
     (anchor,) = trace.feature_maps(trace.sites[0])
     others = range(1, len(trace.sites))
-    return followers(trace, places[0], list(others), anchor=anchor, inputs=inputs)
+    return followers(trace, geometries[0], list(others), anchor=anchor, inputs=inputs)
 
 
 @pytest.mark.parametrize("last", [False, True])
@@ -213,16 +213,16 @@ def test_a_class_token_that_is_only_learned_asks_for_itself():
     tokens = encoder_block(tokens, name="attention_0")
     together = norm(LearnedTokens()(tokens))
     attention = layers.MultiHeadAttention(2, WIDTH // 2, name="class_attention")
-    _, places, _, _ = placed(pooled(images, attention(together[:, :1], together)))
-    assert [place.kind for place in places] == ["self-attention", "class attention"]
+    _, geometries, _, _ = located(pooled(images, attention(together[:, :1], together)))
+    assert [geometry.kind for geometry in geometries] == ["self-attention", "class attention"]
 
 
 def test_a_class_token_that_stands_behind_registers_is_not_taken_for_one_of_them():
     images, tokens = images_and_tokens()
     together = norm(LearnedTokens(2)(encoder_block(tokens, name="attention_0")))
     attention = layers.MultiHeadAttention(2, WIDTH // 2, name="class_attention")
-    _, places, left_out, _ = placed(pooled(images, attention(together[:, 1:2], together)))
-    assert [place.kind for place in places] == ["self-attention"]
+    _, geometries, left_out, _ = located(pooled(images, attention(together[:, 1:2], together)))
+    assert [geometry.kind for geometry in geometries] == ["self-attention"]
     assert "not the first of the tokens beside the patches" in left_out[0].reason
 
 
@@ -246,8 +246,8 @@ def test_further_tokens_without_a_product_of_queries_and_keys_are_not_guessed():
 
 def test_as_many_tokens_as_patches_without_a_product_are_taken_for_them():
     images, tokens = images_and_tokens()
-    _, (place,), _, _ = placed(pooled(images, Additive(name="additive")(tokens)))
-    assert owners(place) == (PATCHES.tolist(), PATCHES.tolist())
+    _, (geometry,), _, _ = located(pooled(images, Additive(name="additive")(tokens)))
+    assert owners(geometry) == (PATCHES.tolist(), PATCHES.tolist())
 
 
 @pytest.mark.parametrize("depth", [0, 1])
@@ -259,8 +259,8 @@ def test_attention_of_one_image_to_another_is_left_out(depth):
         others = encoder_block(others, name=f"second_{index}")
     cross = layers.MultiHeadAttention(2, WIDTH // 2, name="cross")
     tokens = tokens + cross(norm(tokens), norm(others))
-    _, places, left_out, _ = placed(pooled([first, second], tokens))
-    assert [place.index for place in places] == list(range(2 * depth))
+    _, geometries, left_out, _ = located(pooled([first, second], tokens))
+    assert [geometry.index for geometry in geometries] == list(range(2 * depth))
     (item,) = left_out
     assert item.reason == "its queries are patches of one image, its keys of another"
 
@@ -299,9 +299,9 @@ def test_patches_of_a_stem(name):
     stem, dtype = STEMS[name]
     images = keras.Input((8 * ROWS, 8 * COLUMNS, 3), dtype=dtype)
     tokens = encoder_block(layers.Dense(WIDTH)(stem(images)), name="attention_0")
-    _, (place,), left_out, _ = placed(pooled(images, tokens))
+    _, (geometry,), left_out, _ = located(pooled(images, tokens))
     assert left_out == ()
-    assert owners(place) == (PATCHES.tolist(), PATCHES.tolist())
+    assert owners(geometry) == (PATCHES.tolist(), PATCHES.tolist())
 
 
 EVERY = np.ones((12, 12), bool)
@@ -323,8 +323,8 @@ def test_masked_attention(name):
     turned = Rearranged(lambda tensor: tensor[:, ::-1])(norm(tokens))
     mask = tf.constant(MASKS[name][np.newaxis])
     tokens = tokens + attention(norm(tokens), turned, attention_mask=mask)
-    _, (place,), _, _ = placed(pooled(images, tokens))
-    assert owners(place) == (PATCHES.tolist(), PATCHES[::-1].tolist())
+    _, (geometry,), _, _ = located(pooled(images, tokens))
+    assert owners(geometry) == (PATCHES.tolist(), PATCHES[::-1].tolist())
 
 
 def test_kernels_of_zeros_are_named_as_a_reason():

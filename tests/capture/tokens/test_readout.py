@@ -6,8 +6,13 @@ from zoo import plain
 from zoo.blocks import LearnedTokens, classifier, encoder, patches
 
 from keras_attnviz import AttentionModel, TokenLayout
-from keras_attnviz.capture.tokens.geometry import Place, Side, by_group, symbolic_by_group
-from keras_attnviz.capture.tokens.gradient_codes import Axes, plain_axes
+from keras_attnviz.capture.tokens.geometry import (
+    MapGeometry,
+    TokenSide,
+    by_group,
+    symbolic_by_group,
+)
+from keras_attnviz.capture.tokens.gradient_codes import LeadingAxes, plain_axes
 from keras_attnviz.capture.tokens.readout import rows_read
 from keras_attnviz.capture.trace import trace_model
 from keras_attnviz.model_io.signature import InputSignature
@@ -21,30 +26,35 @@ PLAIN = (0, 1, 2, 3)
 def test_values_by_group_by_hand():
     # Two windows on the first axis, two heads on the second, one query, two keys.
     values = np.arange(8).reshape(2, 2, 1, 2)
-    found = by_group(values, Axes((2, 1, 2), (True, False, False)), 1)
+    found = by_group(values, LeadingAxes((2, 1, 2), (True, False, False)), 1)
     np.testing.assert_array_equal(found, values)
     # The same with heads before groups.
-    found = by_group(values, Axes((1, 2, 2), (True, False, True)), 1)
+    found = by_group(values, LeadingAxes((1, 2, 2), (True, False, True)), 1)
     np.testing.assert_array_equal(found, [[[[0, 1]], [[4, 5]]], [[[2, 3]], [[6, 7]]]])
     # Groups and heads merged with the batch.
-    found = by_group(values.reshape(4, 1, 2), Axes((2, 2), (True, False)), 1)
+    found = by_group(values.reshape(4, 1, 2), LeadingAxes((2, 2), (True, False)), 1)
     np.testing.assert_array_equal(found, values)
 
 
-def place_of(axes, queries, keys, *, order=PLAIN, owners=None):
+def geometry_of(axes, queries, keys, *, order=PLAIN, owners=None):
     owners = np.arange(queries) if owners is None else np.array(owners)
-    return Place(
-        0, axes, Side(queries, (1, len(owners)), owners), Side(keys, None, None), "groups", order
+    return MapGeometry(
+        0,
+        axes,
+        TokenSide(queries, (1, len(owners)), owners),
+        TokenSide(keys, None, None),
+        "groups",
+        order,
     )
 
 
 AXES = {
-    "heads": ((1, 4), Axes((1, 1, 4), (True, False, False))),
-    "windows": ((6, 2), Axes((6, 1, 2), (True, False, False))),
-    "windows and heads merged": ((6,), Axes((3, 2), (True, False))),
-    "heads merged with the batch": ((6,), Axes((1, 6), (True, False))),
-    "groups before heads": ((1, 3, 2), Axes((1, 1, 3, 2), (True, False, True, False))),
-    "heads before groups": ((1, 3, 2), Axes((1, 1, 3, 2), (True, False, False, True))),
+    "heads": ((1, 4), LeadingAxes((1, 1, 4), (True, False, False))),
+    "windows": ((6, 2), LeadingAxes((6, 1, 2), (True, False, False))),
+    "windows and heads merged": ((6,), LeadingAxes((3, 2), (True, False))),
+    "heads merged with the batch": ((6,), LeadingAxes((1, 6), (True, False))),
+    "groups before heads": ((1, 3, 2), LeadingAxes((1, 1, 3, 2), (True, False, True, False))),
+    "heads before groups": ((1, 3, 2), LeadingAxes((1, 1, 3, 2), (True, False, False, True))),
 }
 
 
@@ -54,8 +64,8 @@ def test_symbolic_maps_of_two_images_are_split_as_those_of_one(name):
     random = np.random.default_rng(0)
     images = [random.normal(size=(*leading, 3, 5)).astype("float32") for _ in range(2)]
     order = tuple(range(len(leading) + 2))
-    place = place_of(axes, 3, 5, order=order)
-    split = tf.function(lambda weights: symbolic_by_group(weights, place))
+    geometry = geometry_of(axes, 3, 5, order=order)
+    split = tf.function(lambda weights: symbolic_by_group(weights, geometry))
     found = split(tf.concat(images, axis=0)).numpy()
     groups = [axes.groups] if axes.groups > 1 else []
     assert found.shape == (2, *groups, axes.heads, 3, 5)
@@ -64,9 +74,11 @@ def test_symbolic_maps_of_two_images_are_split_as_those_of_one(name):
 
 
 def test_axes_are_put_in_order():
-    place = place_of(plain_axes((1, 2)), 3, 3, order=(0, 2, 1, 3))
+    geometry = geometry_of(plain_axes((1, 2)), 3, 3, order=(0, 2, 1, 3))
     weights = np.arange(18, dtype="float32").reshape(1, 3, 2, 3)
-    np.testing.assert_array_equal(symbolic_by_group(weights, place), weights.transpose(0, 2, 1, 3))
+    np.testing.assert_array_equal(
+        symbolic_by_group(weights, geometry), weights.transpose(0, 2, 1, 3)
+    )
 
 
 class Attention(keras.layers.Layer):
@@ -112,8 +124,8 @@ def model_with_head(head, *, attention=Attention):
 def rows_of(model, *, heads=1, order=PLAIN):
     signature = InputSignature.of(model)
     trace, inputs = trace_model(model, signature), [tf.constant(v) for v in signature.random(1)]
-    place = place_of(plain_axes((1, heads)), 7, 7, owners=range(1, 7), order=order)
-    return rows_read(trace, place, inputs).tolist()
+    geometry = geometry_of(plain_axes((1, heads)), 7, 7, owners=range(1, 7), order=order)
+    return rows_read(trace, geometry, inputs).tolist()
 
 
 READS = {

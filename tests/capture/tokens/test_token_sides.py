@@ -6,7 +6,7 @@ import tensorflow as tf
 from support.traces import HEIGHT, PLAIN, WIDE, WIDTH, Attention, columns_first, traced
 
 from keras_attnviz.capture.tokens.anchors import Anchors
-from keras_attnviz.capture.tokens.geometry import NotPlacedError
+from keras_attnviz.capture.tokens.geometry import NotLocatedError
 from keras_attnviz.capture.tokens.score_gradients import ScoreGradients
 from keras_attnviz.capture.tokens.token_sides import locate_side
 
@@ -48,7 +48,7 @@ def test_a_few_queries_may_stand_for_no_patches():
     ],
 )
 def test_other_sides_must_stand_for_patches(side, count, reason):
-    with pytest.raises(NotPlacedError, match=reason):
+    with pytest.raises(NotLocatedError, match=reason):
         located(Attention(**{side: learned(count)}), side, **{side: count})
 
 
@@ -56,5 +56,5 @@ def test_sides_that_mix_patches_are_refused():
     def mixed(tokens):
         return tf.cumsum(tokens, axis=1)
 
-    with pytest.raises(NotPlacedError, match="its keys stand for no single patches"):
+    with pytest.raises(NotLocatedError, match="its keys stand for no single patches"):
         located(Attention(keys=mixed), "keys")

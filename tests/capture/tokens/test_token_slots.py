@@ -2,22 +2,22 @@ import numpy as np
 import pytest
 
 from keras_attnviz import TokenLayout
-from keras_attnviz.capture.tokens.geometry import Place, Side
-from keras_attnviz.capture.tokens.gradient_codes import Axes
+from keras_attnviz.capture.tokens.geometry import MapGeometry, TokenSide
+from keras_attnviz.capture.tokens.gradient_codes import LeadingAxes
 from keras_attnviz.capture.tokens.token_slots import placement_of, shared_layout, token_slots
 
 pytestmark = pytest.mark.one_stack
 
-NOWHERE = Side(1, None, None)
+NOWHERE = TokenSide(1, None, None)
 
 
 def side(slots, grid, owners):
-    return Side(slots, grid, np.array(owners))
+    return TokenSide(slots, grid, np.array(owners))
 
 
-def place(queries, keys=None, *, groups=1, kind="self-attention"):
-    axes = Axes((groups, 1, 2), (True, False, False))
-    return Place(0, axes, queries, keys or queries, kind, (0, 1, 2, 3))
+def geometry(queries, keys=None, *, groups=1, kind="self-attention"):
+    axes = LeadingAxes((groups, 1, 2), (True, False, False))
+    return MapGeometry(0, axes, queries, keys or queries, kind, (0, 1, 2, 3))
 
 
 PATCHES = side(6, (2, 3), range(6))
@@ -46,7 +46,7 @@ PADDED = side(4, (2, 3), [1, 2, 3, 5, 6, 7])
     ],
 )
 def test_shared_layout(sides, expected):
-    assert shared_layout([place(each) for each in sides]) == expected
+    assert shared_layout([geometry(each) for each in sides]) == expected
 
 
 @pytest.mark.parametrize(
@@ -61,31 +61,31 @@ def test_shared_layout(sides, expected):
 )
 def test_further_tokens_that_can_not_be_told_apart(sides, counts):
     with pytest.raises(ValueError, match=f"Received: {counts}.* with `layers`"):
-        shared_layout([place(each) for each in sides])
+        shared_layout([geometry(each) for each in sides])
 
 
 def test_a_key_that_no_query_asks_for_can_not_be_told_from_the_class_token():
     with pytest.raises(ValueError, match="1 before and 0 after and 2 before and 0 after"):
-        shared_layout([place(BEHIND_CLASS, side(8, (2, 3), range(2, 8)))])
+        shared_layout([geometry(BEHIND_CLASS, side(8, (2, 3), range(2, 8)))])
 
 
 def test_tokens_of_another_image_are_not_passed_by_in_silence():
     second = side(16, (2, 3), range(6))
     with pytest.warns(UserWarning, match="2 x 3 patches .* 10 further tokens, 0 before and 10"):
-        assert shared_layout([place(second)]) == TokenLayout(0, (2, 3), suffix=10)
+        assert shared_layout([geometry(second)]) == TokenLayout(0, (2, 3), suffix=10)
 
 
 def test_free_slots_of_windows_are_padding_and_no_tokens():
-    assert shared_layout([place(PADDED, groups=2)]) == TokenLayout(0, (2, 3))
+    assert shared_layout([geometry(PADDED, groups=2)]) == TokenLayout(0, (2, 3))
 
 
 def test_the_grid_may_be_the_keys_alone():
     keys = side(7, (2, 3), range(1, 7))
-    assert shared_layout([place(NOWHERE, keys)]) == TokenLayout(1, (2, 3))
+    assert shared_layout([geometry(NOWHERE, keys)]) == TokenLayout(1, (2, 3))
 
 
 def test_maps_without_a_grid_share_nothing():
-    assert shared_layout([place(NOWHERE)]) is None
+    assert shared_layout([geometry(NOWHERE)]) is None
 
 
 SHARED = TokenLayout(2, (2, 3), suffix=1)
@@ -127,7 +127,7 @@ def test_fewer_further_tokens_are_the_first_ones():
 
 
 def test_placement_of_windows():
-    placed = placement_of(place(WINDOWS, groups=2, kind="windows"), TokenLayout(0, (2, 3)))
+    placed = placement_of(geometry(WINDOWS, groups=2, kind="windows"), TokenLayout(0, (2, 3)))
     assert (placed.groups, placed.queries, placed.keys) == (2, 3, 3)
     np.testing.assert_array_equal(placed.query_slots, [3, 4, 5, 0, 1, 2])
     np.testing.assert_array_equal(placed.key_slots, [3, 4, 5, 0, 1, 2])
@@ -135,7 +135,7 @@ def test_placement_of_windows():
 
 def test_placement_of_reduced_keys():
     keys = side(2, (2, 3), [0, 0, 1, 0, 0, 1])
-    placed = placement_of(place(PATCHES, keys, kind="reduced keys"), TokenLayout(0, (2, 3)))
+    placed = placement_of(geometry(PATCHES, keys, kind="reduced keys"), TokenLayout(0, (2, 3)))
     assert (placed.queries, placed.keys) == (6, 2)
     np.testing.assert_array_equal(placed.query_slots, range(6))
     np.testing.assert_array_equal(placed.key_slots, [0, 0, 1, 0, 0, 1])
@@ -151,7 +151,7 @@ def test_placement_of_reduced_keys():
 def test_class_attention_asks_for_the_token_that_its_keys_have_beside_the_patches(
     keys, layout, expected
 ):
-    placed = placement_of(place(NOWHERE, keys, kind="class attention"), layout)
+    placed = placement_of(geometry(NOWHERE, keys, kind="class attention"), layout)
     assert (placed.queries, placed.keys) == (1, 7)
     np.testing.assert_array_equal(placed.query_slots, expected)
     np.testing.assert_array_equal(placed.key_slots, keys_in_order(keys, layout))
@@ -163,6 +163,6 @@ def keys_in_order(keys, layout):
 
 
 def test_pooling_queries_have_no_tokens():
-    placed = placement_of(place(NOWHERE, PATCHES, kind="pooling"), TokenLayout(1, (2, 3)))
+    placed = placement_of(geometry(NOWHERE, PATCHES, kind="pooling"), TokenLayout(1, (2, 3)))
     assert placed.is_pooling
     np.testing.assert_array_equal(placed.key_slots, [-1, 0, 1, 2, 3, 4, 5])
