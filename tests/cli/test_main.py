@@ -21,8 +21,9 @@ from support.small_models import HAS_VIT_KERAS
 from zoo.small_vits import SMALL, write_published_weights, write_weights
 
 import keras_attnviz
+from keras_attnviz.cli import arguments
 from keras_attnviz.cli.board import DEFAULT_PORT
-from keras_attnviz.cli.main import arguments, main
+from keras_attnviz.cli.main import main
 from keras_attnviz.explain.tables import FORMATS
 from keras_attnviz.methods.registry import METHODS
 from keras_attnviz.methods.rollout import FUSIONS
