@@ -1,6 +1,5 @@
 """The package as a whole: its wheel, its version, what imports what."""
 
-import ast
 import importlib
 import re
 import shutil
@@ -121,71 +120,3 @@ def test_the_version_is_that_of_the_newest_entry_in_the_changelog():
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     newest = re.search(r"^## \[?(\d+\.\d+\.\d+)", changelog, re.MULTILINE)
     assert newest[1] == keras_attnviz.__version__
-
-
-def floors():
-    """Returns the floor of every module, from the table in the documentation."""
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    return {
-        name: int(floor) for floor, name in re.findall(r"^\| (\d+) \| `([\w.]+)` \|", text, re.M)
-    }
-
-
-# Below the package, in dotted form.
-MODULES = sorted(
-    ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-    for path in PACKAGE.rglob("*.py")
-    if path.stem != "__init__"
-)
-PLUGIN = [module for module in MODULES if module.startswith("tb_plugin.")]
-
-
-def source_of(module):
-    return PACKAGE / f"{module.replace('.', '/')}.py"
-
-
-def imported_names(path):
-    """Returns the full names that a file imports, also inside its functions."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name} imports relatively"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
-
-
-def imported_modules(path):
-    """Returns the modules of this package that a file imports."""
-    own = [name for name in imported_names(path) if name.startswith("keras_attnviz.")]
-    return {_module_of(name.removeprefix("keras_attnviz.")) for name in own}
-
-
-def _module_of(name):
-    """Returns the module that a name below the package is, or stands in."""
-    parts = name.split(".")
-    heads = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
-    return next((head for head in heads if head in MODULES), name)
-
-
-def test_every_module_has_a_floor():
-    assert sorted(floors()) == MODULES
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_run_downward_only(module):
-    floor = floors()
-    below = {name for name in MODULES if floor[name] < floor[module]}
-    assert imported_modules(source_of(module)) <= below
-
-
-@pytest.mark.parametrize("module", PLUGIN)
-def test_what_tensorboard_imports_is_neither_tensorflow_nor_keras(module):
-    packages = {name.split(".")[0] for name in imported_names(source_of(module))}
-    assert not packages & {"tensorflow", "keras", "tf_keras"}
-    assert imported_modules(source_of(module)) <= {*PLUGIN, "_checks"}
-
-
-def test_the_package_itself_imports_its_version_alone():
-    assert imported_modules(PACKAGE / "__init__.py") == {"_version"}
