@@ -1,4 +1,4 @@
-"""Writes the color maps of the Attention tab, static/colormaps.js, from matplotlib's.
+"""Writes the color maps of the Attention tab, static/lib/colormaps.js, from matplotlib's.
 
 Run it with `make colormaps`; tests/test_colormaps.py holds the file equal to matplotlib's maps.
 """
@@ -8,7 +8,8 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-FILE = Path(__file__).parents[1] / "keras_attnviz" / "tb_plugin" / "static" / "colormaps.js"
+STATIC = Path(__file__).parents[1] / "keras_attnviz" / "tb_plugin" / "static"
+FILE = STATIC / "lib" / "colormaps.js"
 # Of even lightness steps; coolwarm, from blue over light gray to red, is for differences.
 NAMES = ("inferno", "viridis", "magma", "cividis", "gray", "coolwarm")
 COLORS_A_LINE = 14

@@ -1,8 +1,8 @@
 // What the tests call on the page: the modules, with what JSON can't hold made here.
 
-import * as charts from "./static/charts.js";
-import { COLOR_MAPS } from "./static/colormaps.js";
-import * as film from "./static/film.js";
+import * as charts from "./static/charts/charts.js";
+import { COLOR_MAPS } from "./static/lib/colormaps.js";
+import * as film from "./static/export/film.js";
 
 function typed({ steps, groups, ...rest }) {
   const values = (line) => Float32Array.from(line.values, (value) => value ?? NaN);

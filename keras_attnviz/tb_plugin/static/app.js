@@ -1,23 +1,23 @@
 /** The page's state and data: what changes it, what is loaded for it, when it is drawn. */
 
-import { keysAhead } from "./ahead.js";
-import { fetchRuns } from "./api.js";
-import { Banner } from "./banner.js";
-import { Unreadable } from "./blobs.js";
-import { copyText } from "./clipboard.js";
-import { FilmDialog } from "./filmdialog.js";
-import { Frames } from "./frames.js";
-import { asksPatches } from "./gates.js";
-import { address, followAddress, followReloads, followTheme, writeAddress } from "./host.js";
-import { listenToKeys } from "./keyboard.js";
-import { layout } from "./layout.js";
-import { Pictures } from "./pictures.js";
-import { Player } from "./player.js";
-import { moved, resolve } from "./resolve.js";
-import { Run } from "./run.js";
-import { filmOf, saveScreen } from "./saving.js";
+import { keysAhead } from "./state/prefetch.js";
+import { fetchRuns } from "./log/api.js";
+import { Banner } from "./page/banner.js";
+import { Unreadable } from "./log/blobs.js";
+import { copyText } from "./export/clipboard.js";
+import { FilmDialog } from "./export/film_dialog.js";
+import { Frames } from "./lib/frames.js";
+import { asksPatches } from "./log/gates.js";
+import { address, followAddress, followReloads, followTheme, writeAddress } from "./state/host.js";
+import { listenToKeys } from "./page/keyboard.js";
+import { layout } from "./page/layout.js";
+import { Pictures } from "./page/gray_pictures.js";
+import { Player } from "./page/player.js";
+import { moved, resolve } from "./state/resolve.js";
+import { Run } from "./log/run.js";
+import { filmOf, saveScreen } from "./export/save.js";
 import { Screen } from "./screen.js";
-import { fromPairs, toPairs } from "./state.js";
+import { fromPairs, toPairs } from "./state/state.js";
 
 const WRITE_MS = 250;
 

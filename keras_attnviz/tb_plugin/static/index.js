@@ -1,7 +1,7 @@
 /** The Attention tab: TensorBoard calls `render` in a frame of its own. */
 
-import { el } from "./dom.js";
-import { askEarly } from "./early.js";
+import { el } from "./lib/dom.js";
+import { askEarly } from "./state/early.js";
 
 export async function render() {
   const early = askEarly();

@@ -1,18 +1,18 @@
 /** Draws the whole page from what is to be shown. */
 
-import { createCharts } from "./charts.js";
-import { Choosers, Looks } from "./controls.js";
-import { Distributions } from "./distribution.js";
-import { el, setText } from "./dom.js";
-import { hasMaps, hasTokens } from "./gates.js";
-import { smallestGrid } from "./heads_layout.js";
-import { Multiples } from "./multiples.js";
-import { PicturePane, aspectOf } from "./picture.js";
-import { ProbeStrip } from "./probes.js";
-import { chartGroups, chartedMethod } from "./series.js";
-import { Timeline, epochName, epochOf } from "./timeline.js";
-import { Tip } from "./tip.js";
-import { describe, paneViews, readoutOf } from "./views.js";
+import { createCharts } from "./charts/charts.js";
+import { Choosers, Looks } from "./page/choosers.js";
+import { Distributions } from "./page/gate_distribution.js";
+import { el, setText } from "./lib/dom.js";
+import { hasMaps, hasTokens } from "./log/gates.js";
+import { smallestGrid } from "./heads/head_grid_layout.js";
+import { Multiples } from "./heads/head_maps.js";
+import { PicturePane, aspectOf } from "./page/picture_pane.js";
+import { ProbeStrip } from "./page/probe_strip.js";
+import { chartGroups, chartedMethod } from "./log/metrics.js";
+import { Timeline, epochName, epochOf } from "./page/timeline.js";
+import { Tip } from "./page/tip.js";
+import { describe, paneViews, readoutOf } from "./page/panes.js";
 
 const CHARTS = 290; // pixels at least, where the charts stand beside the pictures
 const GAP = 28;

@@ -1,6 +1,6 @@
 /** The clipboard, which browsers don't give to every page, and what is there else. */
 
-import { el } from "./dom.js";
+import { el } from "../lib/dom.js";
 
 /** Copies a text; returns a promise of whether it could be. */
 export async function copyText(text) {

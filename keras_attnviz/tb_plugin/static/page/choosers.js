@@ -1,9 +1,9 @@
 /** The choosers above the pictures: what is shown, and how it is drawn. */
 
-import { el, fillSelect, setText } from "./dom.js";
-import { areAllGates, capitalized, hasTokens, isAbsolute, isGate } from "./gates.js";
-import { MAP_NAMES } from "./paint.js";
-import { runTitle } from "./run.js";
+import { el, fillSelect, setText } from "../lib/dom.js";
+import { areAllGates, capitalized, hasTokens, isAbsolute, isGate } from "../log/gates.js";
+import { MAP_NAMES } from "../lib/paint.js";
+import { runTitle } from "../log/run.js";
 
 const SCALES = [
   { value: "fixed", label: "fixed over epochs" },

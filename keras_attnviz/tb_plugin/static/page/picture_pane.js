@@ -1,8 +1,8 @@
 /** A pane: a probe's picture in gray, the heatmap over it, and the patch under the pointer. */
 
-import { ColorBar } from "./colorbar.js";
-import { el, keepFocus, setText } from "./dom.js";
-import { inUnit, paintMap } from "./paint.js";
+import { ColorBar } from "./color_bar.js";
+import { el, keepFocus, setText } from "../lib/dom.js";
+import { inUnit, paintMap } from "../lib/paint.js";
 
 const SMALLEST = 220;
 

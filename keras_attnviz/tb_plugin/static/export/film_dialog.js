@@ -1,6 +1,6 @@
 /** The dialog that makes a film of the epochs: GIF or WebM. */
 
-import { el } from "./dom.js";
+import { el } from "../lib/dom.js";
 import { encodeGif, encodeWebm, saveBlob, webmSupport } from "./film.js";
 
 export class FilmDialog {

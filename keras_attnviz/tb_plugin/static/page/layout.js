@@ -1,6 +1,6 @@
 /** The page's frame: its sections, empty. */
 
-import { el } from "./dom.js";
+import { el } from "../lib/dom.js";
 import { KEYS } from "./keyboard.js";
 
 const LINES = [

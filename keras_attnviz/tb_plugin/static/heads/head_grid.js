@@ -1,10 +1,10 @@
 /** All layers, heads and gates as small multiples: a row a layer, first the mean of its heads. */
 
-import { el, keepFocus, setText } from "./dom.js";
-import { areAllGates, capitalized, isGate, layerName } from "./gates.js";
-import { HeadsLayout, headsOf } from "./heads_layout.js";
-import { drawHeads, headsPicture, mapsOf, markOf } from "./heads_paint.js";
-import { inUnit, short } from "./paint.js";
+import { el, keepFocus, setText } from "../lib/dom.js";
+import { areAllGates, capitalized, isGate, layerName } from "../log/gates.js";
+import { HeadsLayout, headsOf } from "./head_grid_layout.js";
+import { drawHeads, headsPicture, mapsOf, markOf } from "./head_grid_paint.js";
+import { inUnit, short } from "../lib/paint.js";
 
 const LINE = 14; // pixels
 

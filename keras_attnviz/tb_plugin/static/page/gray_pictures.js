@@ -1,7 +1,7 @@
 /** The probes' pictures in gray, each made once. */
 
-import { el } from "./dom.js";
-import { grayPicture } from "./picture.js";
+import { el } from "../lib/dom.js";
+import { grayPicture } from "./picture_pane.js";
 
 export class Pictures {
   /** @param {function} onCome called when a picture is there. */

@@ -1,7 +1,7 @@
 /** Which map is asked for, and its values: from a series, a read-out's heads, or a token's row. */
 
 import { dequantizeMean, dequantizeRow } from "./format.js";
-import { keptAt, recordAt, sourceOf } from "./whole.js";
+import { keptAt, recordAt, sourceOf } from "./references.js";
 
 /** Returns the method whose map is shown: where a patch asks, one that tells of every patch. */
 export function methodFor({ methods, token_methods: ofTokens = methods }, { method, layer, patch }) {

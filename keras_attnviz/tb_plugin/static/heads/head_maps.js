@@ -1,14 +1,14 @@
 /** The small multiples of what is shown, what is marked in them, and the words around them. */
 
-import { el, fillSelect, setText } from "./dom.js";
-import { areAllGates, isGate, layerName } from "./gates.js";
-import { HeadsGrid } from "./heads.js";
-import { DIFFERENCE_MAP, short } from "./paint.js";
-import { aspectOf } from "./picture.js";
-import { hasDrift, measureAt, measures, mostChanged } from "./series.js";
-import { epochName } from "./timeline.js";
-import { readoutOf, selectionFor } from "./views.js";
-import { recordAt } from "./whole.js";
+import { el, fillSelect, setText } from "../lib/dom.js";
+import { areAllGates, isGate, layerName } from "../log/gates.js";
+import { HeadsGrid } from "./head_grid.js";
+import { DIFFERENCE_MAP, short } from "../lib/paint.js";
+import { aspectOf } from "../page/picture_pane.js";
+import { hasDrift, measureAt, measures, mostChanged } from "../log/metrics.js";
+import { epochName } from "../page/timeline.js";
+import { readoutOf, selectionFor } from "../page/panes.js";
+import { recordAt } from "../log/references.js";
 
 const REST = 2; // the small multiples rest this many times as long as they took,
 const REST_MS = 45; // but not longer

@@ -1,7 +1,7 @@
 /** The state as it holds for the runs at hand: nothing left open, nothing out of range. */
 
-import { areAllGates, asksPatches, hasMaps, isAbsolute, isGate } from "./gates.js";
-import { methodFor } from "./maps.js";
+import { areAllGates, asksPatches, hasMaps, isAbsolute, isGate } from "../log/gates.js";
+import { methodFor } from "../log/maps.js";
 
 /**
  * @param {Object} state see state.js.

@@ -1,7 +1,7 @@
 /** Which blobs are worth having before a person asks for them. */
 
-import { keysOf } from "./maps.js";
-import { selectionFor } from "./views.js";
+import { keysOf } from "../log/maps.js";
+import { selectionFor } from "../page/panes.js";
 
 const AHEAD = 24;
 const BEHIND = 8;

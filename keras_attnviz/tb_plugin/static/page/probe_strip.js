@@ -1,6 +1,6 @@
 /** The strip of probe images, with marks for right and wrong predictions at the chosen epoch. */
 
-import { el, keepFocus, setText } from "./dom.js";
+import { el, keepFocus, setText } from "../lib/dom.js";
 
 export class ProbeStrip {
   constructor(container, { onPick, onWrong, tip }) {

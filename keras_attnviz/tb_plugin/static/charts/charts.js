@@ -77,7 +77,7 @@ function checksum(values) {
 
 // Style sheets of their own files, because a page's security policy may forbid inline styles.
 function addStyles() {
-  for (const name of ["vendor/uPlot.min.css", "charts.css"]) {
+  for (const name of ["../vendor/uPlot.min.css", "charts.css"]) {
     const address = new URL(name, import.meta.url).href;
     if ([...document.styleSheets].some(({ href }) => href === address)) continue;
     if ([...document.querySelectorAll("link")].some(({ href }) => href === address)) continue;

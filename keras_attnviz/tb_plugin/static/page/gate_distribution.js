@@ -1,6 +1,6 @@
 /** How the values of gates are spread at the chosen epoch: a row a gate, a column an interval. */
 
-import { el, setText } from "./dom.js";
+import { el, setText } from "../lib/dom.js";
 
 const SERIES = "gate_distribution";
 const GAP = 1;

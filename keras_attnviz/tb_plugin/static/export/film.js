@@ -5,7 +5,7 @@
 // first. `delay` is milliseconds a frame, a number or a function of i. `onProgress(done, count)` is
 // called after each frame, `signal` is an AbortSignal. What is transparent becomes `background`.
 
-import { GIFEncoder, applyPalette, quantize } from "./vendor/gifenc.esm.js";
+import { GIFEncoder, applyPalette, quantize } from "../vendor/gifenc.esm.js";
 import { webm } from "./webm.js";
 
 // Browsers show a GIF's frame of less than 20 ms for 100 ms.

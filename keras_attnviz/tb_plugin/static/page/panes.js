@@ -1,11 +1,11 @@
 /** What each pane shows: the map, its colors, and the words around it. */
 
-import { el } from "./dom.js";
-import { difference, findMap, methodFor, nearestLogged } from "./maps.js";
-import { layersText, methodName } from "./controls.js";
-import { asksPatches, capitalized, hasMaps, isAbsolute, isGate, layerName } from "./gates.js";
-import { DIFFERENCE_MAP, highest } from "./paint.js";
-import { percent } from "./probes.js";
+import { el } from "../lib/dom.js";
+import { difference, findMap, methodFor, nearestLogged } from "../log/maps.js";
+import { layersText, methodName } from "./choosers.js";
+import { asksPatches, capitalized, hasMaps, isAbsolute, isGate, layerName } from "../log/gates.js";
+import { DIFFERENCE_MAP, highest } from "../lib/paint.js";
+import { percent } from "./probe_strip.js";
 import { epochName } from "./timeline.js";
 
 const UNIT = "times uniform attention";

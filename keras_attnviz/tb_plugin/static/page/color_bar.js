@@ -1,7 +1,7 @@
 /** The color bar: colors from the lowest to the highest value, and numbers that mean something. */
 
-import { el } from "./dom.js";
-import { colorTable, short, ticks } from "./paint.js";
+import { el } from "../lib/dom.js";
+import { colorTable, short, ticks } from "../lib/paint.js";
 
 export class ColorBar {
   constructor(container) {

@@ -1,6 +1,6 @@
 // One line chart: lines over epochs, the current one marked, the nearest line under the pointer.
 
-import uPlot from "./vendor/uPlot.esm.js";
+import uPlot from "../vendor/uPlot.esm.js";
 import {
   alignedLines,
   decimals,

@@ -3,7 +3,7 @@
  * row of a gate is its map alone.
  */
 
-import { areAllGates, isGate } from "./gates.js";
+import { areAllGates, isGate } from "../log/gates.js";
 
 export const BAR = 5;
 const LABEL = 34;

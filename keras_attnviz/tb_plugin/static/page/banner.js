@@ -1,7 +1,7 @@
 /** The line at the top that tells what is wrong, and tries again. */
 
-import { ApiError } from "./api.js";
-import { el } from "./dom.js";
+import { ApiError } from "../log/api.js";
+import { el } from "../lib/dom.js";
 
 const RETRY_MS = 5000;
 

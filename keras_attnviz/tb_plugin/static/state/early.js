@@ -1,9 +1,9 @@
 /** What the first picture needs, asked for while the rest of the page is still on its way. */
 
-import { fetchRuns } from "./api.js";
-import { Blobs } from "./blobs.js";
+import { fetchRuns } from "../log/api.js";
+import { Blobs } from "../log/blobs.js";
 import { readAddress } from "./host.js";
-import { Run } from "./run.js";
+import { Run } from "../log/run.js";
 import { fromPairs } from "./state.js";
 
 /** Returns `{state, blobs, runs, opened}`, the last two promises: of the list, of a Run or null. */

@@ -1,9 +1,9 @@
 /** What is on screen as one picture, for PNG files and films. */
 
-import { scaleTicks } from "./colorbar.js";
-import { el } from "./dom.js";
-import { colorTable, paintMap } from "./paint.js";
-import { drawPicture } from "./picture.js";
+import { scaleTicks } from "../page/color_bar.js";
+import { el } from "../lib/dom.js";
+import { colorTable, paintMap } from "../lib/paint.js";
+import { drawPicture } from "../page/picture_pane.js";
 
 const MARGIN = 24;
 const FONT = "system-ui, 'Segoe UI', Roboto, sans-serif";

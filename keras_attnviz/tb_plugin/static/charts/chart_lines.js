@@ -1,6 +1,6 @@
 // The numbers, colors and words of line charts; nothing here touches the page.
 
-import { COLOR_MAPS } from "./colormaps.js";
+import { COLOR_MAPS } from "../lib/colormaps.js";
 
 // The part of viridis that stands out from the background, and the color of what is emphasized.
 const THEMES = {

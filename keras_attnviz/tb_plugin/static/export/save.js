@@ -1,10 +1,10 @@
 /** Files of what is on screen: one picture, or a film of all epochs. */
 
-import { Unreadable } from "./blobs.js";
+import { Unreadable } from "../log/blobs.js";
 import { savePng } from "./film.js";
-import { moved } from "./resolve.js";
-import { composePage, fileName } from "./save.js";
-import { describe, paneViews } from "./views.js";
+import { moved } from "../state/resolve.js";
+import { composePage, fileName } from "./compose_page.js";
+import { describe, paneViews } from "../page/panes.js";
 
 const FILM_WIDTH = 420;
 const PICTURE_WIDTH = 640;

@@ -1,9 +1,9 @@
 /** The small multiples on a canvas: what they show, their bars, and for files their numbers. */
 
-import { isGate } from "./gates.js";
-import { BAR, headsOf as countOf } from "./heads_layout.js";
-import { headsOf } from "./maps.js";
-import { colorize } from "./paint.js";
+import { isGate } from "../log/gates.js";
+import { BAR, headsOf as countOf } from "./head_grid_layout.js";
+import { headsOf } from "../log/maps.js";
+import { colorize } from "../lib/paint.js";
 
 const atlas = document.createElement("canvas");
 

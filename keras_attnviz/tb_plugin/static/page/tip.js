@@ -1,6 +1,6 @@
 /** One small text beside what the pointer is on or the keyboard has focused. */
 
-import { el } from "./dom.js";
+import { el } from "../lib/dom.js";
 
 export class Tip {
   constructor() {

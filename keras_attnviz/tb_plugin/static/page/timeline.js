@@ -1,6 +1,6 @@
 /** The epochs: a slider, a film player, and in comparisons a second slider. */
 
-import { el, fillSelect, icon, ICONS, keepFocus, setText } from "./dom.js";
+import { el, fillSelect, icon, ICONS, keepFocus, setText } from "../lib/dom.js";
 
 export const SPEEDS = [1, 2, 4, 8, 16, 32];
 
