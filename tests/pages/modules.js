@@ -1,8 +1,8 @@
 // What the tests call on the page: the modules, with what JSON can't hold made here.
 
 import * as charts from "./static/charts/charts.js";
-import { COLOR_MAPS } from "./static/lib/colormaps.js";
 import * as film from "./static/export/film.js";
+import { COLOR_MAPS } from "./static/lib/colormaps.js";
 
 function typed({ steps, groups, ...rest }) {
   const values = (line) => Float32Array.from(line.values, (value) => value ?? NaN);
@@ -27,6 +27,8 @@ function draw({ compare = null, ...data }) {
   window.shown.update({ ...typed(data), compare: compare && typed(compare) });
 }
 
+const encoders = { encodeGif: film.encodeGif, encodeWebm: film.encodeWebm };
+
 // Makes a film: frame i is of color i above, and a ramp of the color map viridis below.
 async function shoot(kind, { count, width, height, colors, delays, abortAt = null, sizes = null }) {
   const canvas = document.createElement("canvas");
@@ -39,7 +41,7 @@ async function shoot(kind, { count, width, height, colors, delays, abortAt = nul
     paint(canvas.getContext("2d"), colors[i % colors.length]);
     return canvas;
   };
-  const blob = await film[kind]({
+  const blob = await encoders[kind]({
     count,
     frame,
     delay: (i) => delays[i % delays.length],

@@ -1,3 +1,4 @@
+// @ts-check
 /** The Attention tab: TensorBoard calls `render` in a frame of its own. */
 
 import { el } from "./lib/dom.js";

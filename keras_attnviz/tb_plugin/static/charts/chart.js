@@ -1,6 +1,7 @@
-// One line chart: lines over epochs, the current one marked, the nearest line under the pointer.
+// @ts-check
+/** One line chart: lines over epochs, the current one marked, the nearest line under the pointer. */
 
-import uPlot from "../vendor/uPlot.esm.js";
+import uPlotModule from "../vendor/uPlot.esm.js";
 import {
   alignedLines,
   decimals,
@@ -13,42 +14,120 @@ import {
   yRange,
 } from "./chart_lines.js";
 
+// The vendored module has no types; those are in its package.
+const Plot = /** @type {typeof uPlot} */ (/** @type {unknown} */ (uPlotModule));
 const WHOLE_STEPS = [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4].map((power) => n * 10 ** power));
 WHOLE_STEPS.sort((a, b) => a - b);
 const Y_AXIS_WIDTH = 44;
 
-// Returns `{element, setStep(step, comparedStep), resize(), destroy()}`.
-// `view` is `{steps, compare, dark, nameStep, nameTick, onStep}`; `compare` is null or
-// `{steps, group, label}`.
+/** @import uPlot from "uplot" */
+/** @import { AlignedLine, Group } from "./chart_lines.js" */
+
+/**
+ * How a chart is shown: the steps of its own run, another run, and how steps are called.
+ * @typedef {Object} ChartView
+ * @property {number[]} steps
+ * @property {{steps: number[], group: Group, label: string} | null} compare
+ * @property {boolean} dark
+ * @property {(step: number) => string} nameStep
+ * @property {(step: number) => string} nameTick
+ * @property {(step: number) => void} onStep
+ */
+
+/**
+ * @typedef {Object} Chart
+ * @property {HTMLElement} element
+ * @property {(step: number, comparedStep?: number | null) => void} setStep
+ * @property {() => void} resize
+ * @property {() => void} destroy
+ */
+
+/**
+ * The plot, and what lies on it.
+ * @typedef {Object} Plot
+ * @property {uPlot} uplot
+ * @property {HTMLElement} comparedMarker
+ * @property {HTMLElement} marker
+ * @property {HTMLElement} dot
+ */
+
+/** @typedef {{line: AlignedLine | undefined, index: number | undefined}} Point */
+
+/**
+ * @typedef {Object} State
+ * @property {Group} group
+ * @property {ChartView} view
+ * @property {number[]} steps of both runs.
+ * @property {AlignedLine[]} lines
+ * @property {ReturnType<typeof figure>} parts
+ * @property {Map<number, number>} at index of each step.
+ * @property {[number, number]} ends of the y axis.
+ * @property {number} digits decimals.
+ * @property {number} step
+ * @property {number | null} comparedStep
+ * @property {{line: AlignedLine, index: number} | null} hovered
+ * @property {Plot | null} plot null until its width is known.
+ */
+
+/**
+ * Returns a chart.
+ *
+ * @param {Group} group
+ * @param {ChartView} view
+ * @returns {Chart}
+ */
 export function createChart(group, view) {
-  const { steps, lines } = alignedLines(
-    group,
-    view.steps,
-    view.compare?.group,
-    view.compare?.steps,
-  );
+  const { steps, lines } = alignedLines(group, view.steps, view.compare);
   const parts = figure(group);
-  const chart = { group, view, steps, lines, parts, at: new Map(steps.map((s, i) => [s, i])) };
-  chart.ends = yRange(group.range, lines);
-  chart.digits = decimals((chart.ends[1] - chart.ends[0]) / 50);
-  chart.step = view.steps[0];
-  chart.hovered = null;
+  const ends = yRange(group.range, lines);
+  /** @type {State} */
+  const chart = {
+    group,
+    view,
+    steps,
+    lines,
+    parts,
+    at: new Map(steps.map((step, index) => [step, index])),
+    ends,
+    digits: decimals((ends[1] - ends[0]) / 50),
+    step: view.steps[0],
+    comparedStep: null,
+    hovered: null,
+    plot: null,
+  };
   return {
     element: parts.figure,
-    setStep: (step, comparedStep) => setStep(chart, step, comparedStep),
+    setStep: (step, comparedStep = null) => {
+      Object.assign(chart, { step, comparedStep });
+      show(chart);
+    },
     resize: () => resize(chart),
-    destroy: () => chart.plot?.destroy(),
+    destroy: () => chart.plot?.uplot.destroy(),
   };
 }
 
+/**
+ * Appends an element.
+ *
+ * @param {Element} parent
+ * @param {string} name
+ * @param {string} className
+ * @param {string} [text]
+ */
+function add(parent, name, className, text = "") {
+  const element = document.createElement(name);
+  element.className = className;
+  element.textContent = text;
+  parent.append(element);
+  return element;
+}
+
+/**
+ * Returns a chart's elements.
+ *
+ * @param {Group} group
+ */
 function figure({ title, unit, description }) {
-  const add = (parent, name, className, text = "") => {
-    const element = document.createElement(name);
-    element.className = className;
-    element.textContent = text;
-    parent.append(element);
-    return element;
-  };
   const root = document.createElement("figure");
   root.className = "attention-chart";
   const caption = add(root, "figcaption", "");
@@ -61,36 +140,49 @@ function figure({ title, unit, description }) {
   const hovered = add(caption, "span", "attention-chart-hovered");
   const plot = add(root, "div", "attention-chart-plot");
   plot.setAttribute("role", "img");
-  return { figure: root, current, about, hovered, plot, add };
+  return { figure: root, current, about, hovered, plot };
 }
 
-// The plot is made only when its width is known.
+/**
+ * Fits the plot into its box; makes it when its width is known.
+ *
+ * @param {State} chart
+ */
 function resize(chart) {
   const { clientWidth: width, clientHeight: height } = chart.parts.plot;
   if (width === 0 || height === 0) return;
   if (chart.plot) {
-    if (chart.plot.width !== width || chart.plot.height !== height) {
-      chart.plot.setSize({ width, height });
-    }
+    const { uplot } = chart.plot;
+    if (uplot.width !== width || uplot.height !== height) uplot.setSize({ width, height });
     return;
   }
-  chart.plot = new uPlot(
+  const uplot = new Plot(
     { ...options(chart), width, height },
     [chart.steps, ...chart.lines.map((line) => line.values)],
     chart.parts.plot,
   );
-  const { add } = chart.parts;
-  chart.comparedMarker = add(chart.plot.over, "div", "attention-chart-marker compared");
-  chart.marker = add(chart.plot.over, "div", "attention-chart-marker");
-  chart.dot = add(chart.plot.over, "div", "attention-chart-dot");
-  followPointer(chart);
+  chart.plot = {
+    uplot,
+    comparedMarker: add(uplot.over, "div", "attention-chart-marker compared"),
+    marker: add(uplot.over, "div", "attention-chart-marker"),
+    dot: add(uplot.over, "div", "attention-chart-dot"),
+  };
+  followPointer(chart, uplot);
   show(chart);
 }
 
+/**
+ * Returns uPlot's options.
+ *
+ * @param {State} chart
+ * @returns {Omit<uPlot.Options, "width" | "height">}
+ */
 function options(chart) {
   const { lines, view, steps } = chart;
   const { text, grid } = theme(view.dark);
-  const ends = steps.length > 1 ? [steps[0], steps.at(-1)] : [steps[0] - 0.5, steps[0] + 0.5];
+  const last = steps[steps.length - 1];
+  /** @type {[number, number]} */
+  const ends = steps.length > 1 ? [steps[0], last] : [steps[0] - 0.5, steps[0] + 0.5];
   const axis = { stroke: text, font: "11px system-ui, sans-serif", ticks: { show: false } };
   return {
     legend: { show: false },
@@ -113,7 +205,7 @@ function options(chart) {
         gap: 4,
         space: 44,
         incrs: WHOLE_STEPS,
-        splits: (_, axisIndex, low, high, distance) => roundTicks(chart, low, high, distance),
+        splits: (_plot, _axis, low, high, distance) => roundTicks(chart, low, high, distance),
         grid: { show: false },
         values: (_, ticks) => ticks.map((tick) => (steps.length > 1 ? view.nameTick(tick) : "")),
       },
@@ -123,7 +215,7 @@ function options(chart) {
         gap: 6,
         space: 28,
         grid: { stroke: grid, width: 1 },
-        values: (_, ticks, axis, space, distance) =>
+        values: (_plot, ticks, _axis, _space, distance) =>
           ticks.map((tick) => formatValue(tick, decimalsOfTicks(distance))),
       },
     ],
@@ -132,14 +224,30 @@ function options(chart) {
   };
 }
 
-// Returns the steps whose names are multiples of `distance`, for names that count from 1, say.
+/**
+ * Returns the steps whose names are multiples of `distance`, for names that count from 1, say.
+ *
+ * @param {State} chart
+ * @param {number} low
+ * @param {number} high
+ * @param {number} distance
+ */
 function roundTicks({ steps, view }, low, high, distance) {
-  const offset = Number(view.nameTick(steps.at(-1))) - steps.at(-1) || 0;
+  const last = steps[steps.length - 1];
+  const offset = Number(view.nameTick(last)) - last || 0;
   const first = Math.ceil((low + offset) / distance) * distance - offset;
   const count = Math.max(0, Math.floor((high - first) / distance) + 1);
   return Array.from({ length: count }, (_, i) => first + i * distance);
 }
 
+/**
+ * Returns uPlot's settings of a line.
+ *
+ * @param {AlignedLine} line
+ * @param {AlignedLine[]} lines
+ * @param {boolean} dark
+ * @returns {uPlot.Series}
+ */
 function series(line, lines, dark) {
   const color = colorOf(line, lines, dark);
   const strong = isStrong(line, lines);
@@ -158,110 +266,166 @@ function series(line, lines, dark) {
   };
 }
 
-// A line alone is as strong as an emphasized one.
+/**
+ * A line alone is as strong as an emphasized one.
+ *
+ * @param {AlignedLine} line
+ * @param {AlignedLine[]} lines
+ */
 function isStrong(line, lines) {
   return line.emphasis || lines.filter(({ compared }) => compared === line.compared).length === 1;
 }
 
+/**
+ * @param {AlignedLine} line
+ * @param {AlignedLine[]} lines
+ * @param {boolean} dark
+ */
 function colorOf(line, lines, dark) {
   if (isStrong(line, lines)) return theme(dark).emphasis;
   return lineColor(line.position, line.of, dark);
 }
 
-function setStep(chart, step, comparedStep = null) {
-  chart.step = step;
-  chart.comparedStep = comparedStep;
-  show(chart);
-}
-
-// Puts markers, readout and text alternative where the current step is; draws no line anew.
+/**
+ * Puts markers, read-out and text alternative where the current step is; draws no line anew.
+ *
+ * @param {State} chart
+ */
 function show(chart) {
   const { plot, parts, lines, view, step } = chart;
   const index = chart.at.get(step);
   const words = inWords(chart.group, lines, index, chart.digits, view.nameStep(step));
   parts.plot.setAttribute("aria-label", words);
   if (plot) {
-    move(chart.marker, plot, step);
-    move(chart.comparedMarker, plot, chart.comparedStep);
+    move(plot.marker, plot.uplot, step);
+    move(plot.comparedMarker, plot.uplot, chart.comparedStep);
   }
   readOut(chart, index);
 }
 
-function move(element, plot, step, value = null) {
-  element.hidden = step == null;
-  if (step == null) return;
-  const top = value === null ? 0 : plot.valToPos(value, "y");
-  element.style.transform = `translate(${plot.valToPos(step, "x")}px, ${top}px)`;
+/**
+ * @param {HTMLElement} element
+ * @param {uPlot} uplot
+ * @param {number | null} step null: nowhere.
+ * @param {number | null} [value] null: at the top.
+ */
+function move(element, uplot, step, value = null) {
+  element.hidden = step === null;
+  if (step === null) return;
+  const top = value === null ? 0 : uplot.valToPos(value, "y");
+  element.style.transform = `translate(${uplot.valToPos(step, "x")}px, ${top}px)`;
 }
 
-// Tells the emphasized line at the current step and, in place of the description, the line under
-// the pointer. The dot stands on the one told last.
+/**
+ * Says the emphasized line at the current step and, in place of the description, the line under
+ * the pointer. The dot stands on the latter or, without a pointer, on the former.
+ *
+ * @param {State} chart
+ * @param {number | undefined} currentIndex
+ */
 function readOut(chart, currentIndex) {
-  const { hovered, parts } = chart;
-  const told = hovered ?? { line: strongLine(chart, false), index: currentIndex };
+  const { hovered, parts, plot } = chart;
+  /** @type {Point} */
+  const point = hovered ?? { line: strongLine(chart, false), index: currentIndex };
   parts.current.textContent = currentValue(chart, currentIndex);
-  parts.current.classList.toggle("emphasis", valueOf(told) != null && !hovered);
+  parts.current.classList.toggle("emphasis", pointValue(point) != null && !hovered);
   parts.about.hidden = hovered !== null;
   parts.hovered.hidden = hovered === null;
-  parts.hovered.textContent = hovered ? hoveredValue(chart) : "";
+  parts.hovered.textContent = hovered ? hoveredValue(chart, hovered) : "";
   parts.hovered.title = parts.hovered.textContent;
-  if (!chart.plot) return;
-  const value = valueOf(told) ?? null;
-  move(chart.dot, chart.plot, value === null ? null : chart.steps[told.index], value);
-  if (told.line) chart.dot.style.background = colorOf(told.line, chart.lines, chart.view.dark);
+  if (!plot) return;
+  const value = pointValue(point) ?? null;
+  const step = value === null || point.index === undefined ? null : chart.steps[point.index];
+  move(plot.dot, plot.uplot, step, value);
+  if (point.line) plot.dot.style.background = colorOf(point.line, chart.lines, chart.view.dark);
 }
 
-function valueOf({ line, index }) {
+/** @param {Point} point */
+function pointValue({ line, index }) {
   return line && index !== undefined ? line.values[index] : undefined;
 }
 
+/**
+ * @param {State} chart
+ * @param {boolean} compared
+ */
 function strongLine({ lines }, compared) {
   return lines.find((line) => line.compared === compared && isStrong(line, lines));
 }
 
-// Returns for example "layer 7: 0.82", and "0.82 vs 0.79" next to another run.
+/**
+ * Returns for example "layer 7: 0.82", and "0.82 vs 0.79" next to another run.
+ *
+ * @param {State} chart
+ * @param {number | undefined} index
+ */
 function currentValue(chart, index) {
   const line = strongLine(chart, false);
   if (!line) return "";
   const other = strongLine(chart, true);
   const otherIndex = chart.at.get(chart.comparedStep ?? chart.step);
   const name = line.of > 1 ? `${line.label}: ` : "";
-  const value = formatValue(valueOf({ line, index }), chart.digits);
-  const otherValue = formatValue(valueOf({ line: other, index: otherIndex }), chart.digits);
+  const value = formatValue(pointValue({ line, index }), chart.digits);
+  const otherValue = formatValue(pointValue({ line: other, index: otherIndex }), chart.digits);
   return other && value !== otherValue ? `${name}${value} vs ${otherValue}` : name + value;
 }
 
-// Returns for example "epoch 5 · layer 7: 0.82".
-function hoveredValue({ hovered, view, steps, digits }) {
-  const { line, index } = hovered;
-  const run = line.compared ? `${view.compare.label} · ` : "";
+/**
+ * Returns for example "epoch 5 · layer 7: 0.82".
+ *
+ * @param {State} chart
+ * @param {{line: AlignedLine, index: number}} point
+ */
+function hoveredValue({ view, steps, digits }, { line, index }) {
+  const run = line.compared && view.compare ? `${view.compare.label} · ` : "";
   const value = formatValue(line.values[index], digits);
   return `${view.nameStep(steps[index])} · ${run}${line.label}: ${value}`;
 }
 
+/** @param {State} chart */
 function hover(chart) {
   const { plot, lines } = chart;
-  const { left, top, idx: index } = plot.cursor;
+  if (!plot) return;
   const before = chart.hovered?.line ?? null;
-  chart.hovered = null;
-  if (left >= 0 && index != null) {
-    const far = (line) => Math.abs(plot.valToPos(line.values[index], "y") - top);
-    const there = lines.filter((line) => line.values[index] != null);
-    const line = there.reduce((a, b) => (a === null || far(b) <= far(a) ? b : a), null);
-    if (line) chart.hovered = { line, index };
-  }
+  chart.hovered = pointNear(plot.uplot, lines);
   const now = chart.hovered?.line ?? null;
   if (now !== before) {
-    plot.setSeries(now ? 1 + lines.indexOf(now) : null, { focus: now !== null });
+    plot.uplot.setSeries(now ? 1 + lines.indexOf(now) : null, { focus: now !== null });
   }
   readOut(chart, chart.at.get(chart.step));
 }
 
-// A click, or dragging, asks for the nearest step of the chart's own run.
-function followPointer(chart) {
-  const { over } = chart.plot;
-  const ask = (event) => {
-    const x = chart.plot.posToVal(event.clientX - over.getBoundingClientRect().left, "x");
+/**
+ * Returns the value next to the pointer, or null; of lines on one another that drawn last.
+ *
+ * @param {uPlot} uplot
+ * @param {AlignedLine[]} lines
+ */
+function pointNear(uplot, lines) {
+  const { left = -1, top = 0, idx: index } = uplot.cursor;
+  if (left < 0 || index == null) return null;
+  /** @type {{line: AlignedLine, index: number} | null} */
+  let nearest = null;
+  let least = Infinity;
+  for (const line of lines) {
+    const value = line.values[index];
+    if (value == null) continue;
+    const far = Math.abs(uplot.valToPos(value, "y") - top);
+    if (far <= least) [nearest, least] = [{ line, index }, far];
+  }
+  return nearest;
+}
+
+/**
+ * A click, or dragging, asks for the nearest step of the chart's own run.
+ *
+ * @param {State} chart
+ * @param {uPlot} uplot
+ */
+function followPointer(chart, uplot) {
+  const { over } = uplot;
+  const ask = (/** @type {PointerEvent} */ event) => {
+    const x = uplot.posToVal(event.clientX - over.getBoundingClientRect().left, "x");
     const step = nearest(chart.view.steps, x);
     if (step !== chart.step) chart.view.onStep(step);
   };
@@ -275,6 +439,10 @@ function followPointer(chart) {
   });
 }
 
+/**
+ * @param {number[]} steps
+ * @param {number} x
+ */
 function nearest(steps, x) {
   return steps.reduce((a, b) => (Math.abs(b - x) < Math.abs(a - x) ? b : a));
 }

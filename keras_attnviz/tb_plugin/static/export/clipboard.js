@@ -1,8 +1,16 @@
+// @ts-check
 /** The clipboard, which browsers don't give to every page, and what is there else. */
 
 import { el } from "../lib/dom.js";
 
-/** Copies a text; returns a promise of whether it could be. */
+/** @typedef {{allowsFeature: (name: string) => boolean}} Policy */
+/** @typedef {Document & {permissionsPolicy?: Policy, featurePolicy?: Policy}} Policies */
+
+/**
+ * Copies a text; returns a promise of whether it could be.
+ *
+ * @param {string} text
+ */
 export async function copyText(text) {
   if (isAllowed()) {
     try {
@@ -23,9 +31,11 @@ export async function copyText(text) {
 
 /**
  * Only https and localhost have a clipboard. A frame in a notebook is often refused it; where it
- * asks all the same, the browser tells of an error on the console.
+ * asks all the same, the browser shows an error on the console.
  */
 function isAllowed() {
-  const policy = document.permissionsPolicy ?? document.featurePolicy;
-  return Boolean(navigator.clipboard) && policy?.allowsFeature?.("clipboard-write") !== false;
+  // Chromium alone has it; the types of the DOM know neither of its names.
+  const { permissionsPolicy, featurePolicy } = /** @type {Policies} */ (document);
+  const policy = permissionsPolicy ?? featurePolicy;
+  return Boolean(navigator.clipboard) && policy?.allowsFeature("clipboard-write") !== false;
 }

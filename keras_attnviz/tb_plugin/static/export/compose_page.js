@@ -1,9 +1,36 @@
+// @ts-check
 /** What is on screen as one picture, for PNG files and films. */
 
-import { scaleTicks } from "../page/color_bar.js";
 import { el } from "../lib/dom.js";
-import { colorTable, paintMap } from "../lib/paint.js";
-import { drawPicture } from "../page/picture_pane.js";
+import { colorTable, contextOf, paintMap } from "../lib/paint.js";
+import { colorTicks } from "../page/color_ticks.js";
+import { drawPicture } from "../page/picture.js";
+
+/** @import { Drawn } from "../page/picture.js" */
+
+/**
+ * A picture's pane: its words, and what is drawn.
+ * @typedef {Drawn & {heading: string, detail: string, unit: string}} Pane
+ */
+
+/**
+ * What is composed.
+ * @typedef {Object} Page
+ * @property {string} title
+ * @property {string} subtitle
+ * @property {Pane[]} panes one at least.
+ * @property {HTMLCanvasElement[]} heads beside one pane or below several.
+ * @property {boolean} dark
+ * @property {number} width of a pane.
+ */
+
+/** @typedef {{paper: string, ink: string, muted: string}} Paint */
+
+/** @type {{light: Paint, dark: Paint}} */
+const PAINTS = {
+  light: { paper: "#ffffff", ink: "#202124", muted: "#5f6368" },
+  dark: { paper: "#303030", ink: "#f1f3f4", muted: "#b4b8bd" },
+};
 
 const MARGIN = 24;
 const FONT = "system-ui, 'Segoe UI', Roboto, sans-serif";
@@ -11,15 +38,15 @@ const FONT = "system-ui, 'Segoe UI', Roboto, sans-serif";
 /**
  * Returns a canvas with the panes side by side, their titles and color bars, and the heads.
  *
- * @param {Object} page `{title, subtitle, panes: [{heading, detail, view}], heads, dark, width}`;
- *     `heads` are canvases, beside one pane or below several; `width` is a pane's.
+ * @param {Page} page
  */
 export function composePage({ title, subtitle, panes, heads, dark, width }) {
-  const paint = dark ? ["#303030", "#f1f3f4", "#b4b8bd"] : ["#ffffff", "#202124", "#5f6368"];
-  const { picture } = panes[0].view;
+  const paint = dark ? PAINTS.dark : PAINTS.light;
+  const { picture } = panes[0];
   const height = Math.round((width * picture.height) / picture.width);
   const isBeside = heads.length === 1;
-  const fit = (each) => (isBeside ? (height + 44) / each.height : width / each.width);
+  const fit = (/** @type {HTMLCanvasElement} */ each) =>
+    isBeside ? (height + 44) / each.height : width / each.width;
   const scale = Math.min(...heads.map(fit));
   const [headsWidth, headsHeight] = heads.length
     ? [heads[0].width * scale, Math.max(...heads.map((each) => each.height)) * scale]
@@ -31,19 +58,26 @@ export function composePage({ title, subtitle, panes, heads, dark, width }) {
     width: even(Math.max(total, 480)),
     height: even(bottom + (heads.length && !isBeside ? headsHeight + MARGIN : 0)),
   });
-  const context = canvas.getContext("2d");
-  context.fillStyle = paint[0];
+  const context = contextOf(canvas);
+  context.fillStyle = paint.paper;
   context.fillRect(0, 0, canvas.width, canvas.height);
-  text(context, title, MARGIN, MARGIN + 14, 20, paint[1], canvas.width - 2 * MARGIN, 600);
-  text(context, subtitle, MARGIN, MARGIN + 38, 14, paint[2], canvas.width - 2 * MARGIN);
-  panes.forEach(({ heading, detail, view }, i) => {
+  const room = canvas.width - 2 * MARGIN;
+  text(context, title, MARGIN, MARGIN + 14, { size: 20, color: paint.ink, room, weight: 600 });
+  text(context, subtitle, MARGIN, MARGIN + 38, { size: 14, color: paint.muted, room });
+  panes.forEach((pane, i) => {
+    const { heading, detail, map, look } = pane;
     const left = MARGIN + i * (width + MARGIN);
-    text(context, heading, left, top + 14, 16, paint[1], width, 600);
-    text(context, detail, left, top + 33, 13, paint[2], width);
+    text(context, heading, left, top + 14, {
+      size: 16,
+      color: paint.ink,
+      room: width,
+      weight: 600,
+    });
+    text(context, detail, left, top + 33, { size: 13, color: paint.muted, room: width });
     const heat = document.createElement("canvas");
-    if (view.map) paintMap(heat, view.map, view.look);
-    drawPicture(context, left, top + 44, width, height, view, heat);
-    if (view.map) bar(context, view, left, top + 44 + height + 12, width, paint);
+    if (map) paintMap(heat, map, look);
+    drawPicture(context, left, top + 44, width, height, pane, heat);
+    if (map) bar(context, pane, left, top + 44 + height + 12, width, paint.muted);
   });
   context.imageSmoothingQuality = "high";
   heads.forEach((each, i) => {
@@ -53,21 +87,41 @@ export function composePage({ title, subtitle, panes, heads, dark, width }) {
   return canvas;
 }
 
-function bar(context, { look, unit }, left, top, width, paint) {
+/**
+ * Draws a color bar with its numbers.
+ *
+ * @param {CanvasRenderingContext2D} context
+ * @param {Pane} pane
+ * @param {number} left
+ * @param {number} top
+ * @param {number} width
+ * @param {string} color of the numbers.
+ */
+function bar(context, { look, unit }, left, top, width, color) {
   const strip = el("canvas", { width: 256, height: 1 });
-  const image = strip.getContext("2d").createImageData(256, 1);
+  const painter = contextOf(strip);
+  const image = painter.createImageData(256, 1);
   new Uint32Array(image.data.buffer).set(colorTable(look.colors));
-  strip.getContext("2d").putImageData(image, 0, 0);
+  painter.putImageData(image, 0, 0);
   context.drawImage(strip, left, top, width, 10);
-  for (const { share, text: words } of scaleTicks(look)) {
+  for (const { share, text: words } of colorTicks(look)) {
     context.textAlign = share < 0.05 ? "left" : share > 0.95 ? "right" : "center";
-    text(context, words, left + share * width, top + 25, 12, paint[2]);
+    text(context, words, left + share * width, top + 25, { size: 12, color });
   }
   context.textAlign = "left";
-  text(context, unit, left, top + 41, 12, paint[2], width);
+  text(context, unit, left, top + 41, { size: 12, color, room: width });
 }
 
-function text(context, words, x, y, size, color, room, weight = 400) {
+/**
+ * Draws a text, cut off where it has no room.
+ *
+ * @param {CanvasRenderingContext2D} context
+ * @param {string} words
+ * @param {number} x
+ * @param {number} y
+ * @param {{size: number, color: string, room?: number, weight?: number}} style
+ */
+function text(context, words, x, y, { size, color, room, weight = 400 }) {
   context.font = `${weight} ${size}px ${FONT}`;
   context.fillStyle = color;
   let shown = words;
@@ -77,9 +131,13 @@ function text(context, words, x, y, size, color, room, weight = 400) {
   context.fillText(shown, x, y);
 }
 
-const even = (size) => 2 * Math.ceil(size / 2);
+const even = (/** @type {number} */ size) => 2 * Math.ceil(size / 2);
 
-/** Returns a name for a file, of letters that every file system takes. */
+/**
+ * Returns a name for a file, of letters that every file system takes.
+ *
+ * @param {string[]} parts
+ */
 export function fileName(...parts) {
   return parts
     .join(" ")

@@ -1,12 +1,28 @@
+// @ts-check
 /** The dialog that makes a film of the epochs: GIF or WebM. */
 
 import { el } from "../lib/dom.js";
+import { messageOf } from "../log/blobs.js";
+import { plural } from "../page/words.js";
 import { encodeGif, encodeWebm, saveBlob, webmSupport } from "./film.js";
 
+/**
+ * A film of epochs: so many a second, and the name of its file.
+ * @typedef {Object} EpochFilm
+ * @property {number} count
+ * @property {(index: number) => Promise<HTMLCanvasElement>} frame
+ * @property {number} speed
+ * @property {string} name
+ */
+
 export class FilmDialog {
-  /** @param {function} onOpen returns `{count, frame, speed, name}` of the film. */
+  /** @param {() => EpochFilm | null} onOpen */
   constructor(onOpen) {
     this.onOpen = onOpen;
+    /** @type {EpochFilm | null} */
+    this.film = null;
+    /** @type {AbortController | null} */
+    this.controller = null;
     this.format = ["gif", "webm"].map((value) =>
       el("input", { type: "radio", name: "film-format", id: `film-${value}`, value }),
     );
@@ -51,10 +67,11 @@ export class FilmDialog {
 
   async open() {
     this.film = this.onOpen();
+    if (!this.film) return;
     const { count, speed } = this.film;
-    const epochs = `${count} ${count === 1 ? "epoch" : "epochs"}`;
     const seconds = Math.round((10 * count) / speed) / 10;
-    this.text.textContent = `${epochs} at ${speed} a second: ${seconds} s, the panes as they are.`;
+    const rate = `${plural(count, "epoch")} at ${speed} a second: ${seconds} s`;
+    this.text.textContent = `${rate}, the panes as they are.`;
     this._busy(false);
     this.status.textContent = "";
     this.root.showModal();
@@ -67,6 +84,7 @@ export class FilmDialog {
         : "Here a WebM video takes as long to make as it lasts.";
   }
 
+  /** @param {boolean} isBusy */
   _busy(isBusy) {
     this.progress.hidden = !isBusy;
     this.save.disabled = isBusy;
@@ -74,21 +92,24 @@ export class FilmDialog {
   }
 
   async _make() {
-    const format = this.format.find(({ checked }) => checked).value;
+    if (!this.film) return;
     const { count, frame, speed, name } = this.film;
+    const isGif = this.format[0].checked;
     this.controller = new AbortController();
     const { signal } = this.controller;
     this._busy(true);
     this.status.textContent = "";
     try {
-      const encode = format === "gif" ? encodeGif : encodeWebm;
-      const onProgress = (done) => Object.assign(this.progress, { value: done / count });
+      const encode = isGif ? encodeGif : encodeWebm;
+      const onProgress = (/** @type {number} */ done) => {
+        this.progress.value = done / count;
+      };
       const blob = await encode({ count, frame, delay: 1000 / speed, onProgress, signal });
-      saveBlob(blob, `${name}.${format}`);
+      saveBlob(blob, `${name}.${isGif ? "gif" : "webm"}`);
       this.status.textContent = `Saved, ${(blob.size / 1e6).toFixed(1)} MB.`;
-      this.root.dataset.saved = blob.size;
+      this.root.dataset.saved = String(blob.size);
     } catch (error) {
-      if (!signal.aborted) this.status.textContent = error.message;
+      if (!signal.aborted) this.status.textContent = messageOf(error);
     }
     this._busy(false);
   }

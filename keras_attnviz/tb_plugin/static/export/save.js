@@ -1,23 +1,42 @@
+// @ts-check
 /** Files of what is on screen: one picture, or a film of all epochs. */
 
 import { Unreadable } from "../log/blobs.js";
-import { savePng } from "./film.js";
+import { paneViews } from "../page/panes.js";
+import { runTitle, selectionName } from "../page/words.js";
 import { moved } from "../state/resolve.js";
 import { composePage, fileName } from "./compose_page.js";
-import { describe, paneViews } from "../page/panes.js";
+import { savePng } from "./film.js";
+
+/** @import { View } from "../page/picture_pane.js" */
+/** @import { Shown } from "../state/resolve.js" */
+/** @import { EpochFilm } from "./film_dialog.js" */
+
+/** @typedef {{heads: HTMLCanvasElement[], width: number}} Settings */
 
 const FILM_WIDTH = 420;
 const PICTURE_WIDTH = 640;
 const TRIES = 3;
 
-/** Saves the panes and the pictures of the heads as PNG. */
+/**
+ * Saves the panes and the pictures of the heads as PNG.
+ *
+ * @param {Shown} shown
+ * @param {View[]} views
+ * @param {HTMLCanvasElement[]} heads
+ */
 export function saveScreen(shown, views, heads) {
   const { run, probe, step } = shown.a;
   const name = fileName("attention", run.setup.probes[probe].name, `step ${step}`);
   return savePng(compose(shown, views, { heads, width: PICTURE_WIDTH }), `${name}.png`);
 }
 
-/** Returns `{count, frame, speed, name}` of a film: every epoch of A, the panes as they are now. */
+/**
+ * Returns a film: every epoch of A, the panes as they are now.
+ *
+ * @param {Shown} shown
+ * @returns {EpochFilm}
+ */
 export function filmOf(shown) {
   const { run, probe } = shown.a;
   return {
@@ -31,30 +50,45 @@ export function filmOf(shown) {
   };
 }
 
+/**
+ * @param {Shown} shown
+ * @param {number} step
+ * @returns {Shown}
+ */
 function atStep(shown, step) {
   const { step2 } = moved(shown, step, false);
-  const b = shown.b && step2 !== undefined ? { ...shown.b, step: step2 } : shown.b;
+  const b = shown.b && step2 != null ? { ...shown.b, step: step2 } : shown.b;
   return { ...shown, a: { ...shown.a, step }, b };
 }
 
-/** The blobs come after their keys, so this asks more than once; what can't be read is left out. */
+/**
+ * The blobs come after their keys, so this asks more than once; what can't be read is left out.
+ *
+ * @param {Shown} shown
+ */
 async function viewsOf(shown) {
-  let found = paneViews(shown, {});
+  let found = paneViews(shown);
   for (let i = 0; found.promise && i < TRIES; i += 1) {
     await found.promise.catch((error) => {
       if (!(error instanceof Unreadable)) throw error;
     });
-    found = paneViews(shown, {});
+    found = paneViews(shown);
   }
   return found.views;
 }
 
+/**
+ * @param {Shown} shown
+ * @param {View[]} views
+ * @param {Settings} settings
+ */
 function compose(shown, views, { heads, width }) {
   const { run, probe } = shown.a;
+  const name = selectionName(run, shown.selection);
   return composePage({
     title: run.setup.probes[probe].name,
-    subtitle: [describe(run, shown.selection), run.title].filter(Boolean).join(" · "),
-    panes: views.map((view) => ({ heading: view.heading, detail: view.detail, view })),
+    subtitle: [name, runTitle(run.name)].filter(Boolean).join(" · "),
+    panes: views.flatMap((view) => (view.picture ? { ...view, picture: view.picture } : [])),
     heads,
     dark: document.documentElement.dataset.theme === "dark",
     width,

@@ -1,5 +1,15 @@
-// The container of a WebM video: frames that are encoded already, each with its time.
-// https://www.webmproject.org/docs/container/, https://www.rfc-editor.org/rfc/rfc9559
+// @ts-check
+/**
+ * The container of a WebM video: frames that are encoded already, each with its time.
+ * https://www.webmproject.org/docs/container/, https://www.rfc-editor.org/rfc/rfc9559
+ */
+
+/** @typedef {Uint8Array<ArrayBuffer>} Bytes */
+
+/**
+ * An encoded frame; its time and duration are whole milliseconds.
+ * @typedef {{data: Bytes, time: number, duration: number, key: boolean}} EncodedFrame
+ */
 
 const ID = {
   ebml: 0x1a45dfa3,
@@ -40,10 +50,17 @@ const ID = {
   cueClusterPosition: 0xf1,
 };
 
-// Returns a Blob. `frames` is [{data: Uint8Array, time, duration, key}], times in whole
-// milliseconds from 0 on, the first one a key frame; `codec` is "V_VP8" or "V_VP9".
+/**
+ * Returns a video.
+ *
+ * @param {Object} video
+ * @param {string} video.codec `V_VP8` or `V_VP9`.
+ * @param {number} video.width
+ * @param {number} video.height
+ * @param {EncodedFrame[]} video.frames one at least, from time 0 on, the first one a key frame.
+ */
 export function webm({ codec, width, height, frames }) {
-  const last = frames.at(-1);
+  const last = frames[frames.length - 1];
   const info = element(ID.info, [
     number(ID.timestampScale, 1_000_000),
     float(ID.duration, last.time + last.duration),
@@ -61,12 +78,16 @@ export function webm({ codec, width, height, frames }) {
   const head = [info, element(ID.tracks, [track])];
   const groups = clustered(frames);
   const clusters = groups.map(cluster);
+  /** @type {number[]} */
   const positions = [];
   clusters.reduce((position, { length }) => {
     positions.push(position);
     return position + length;
   }, head[0].length + head[1].length);
-  const cues = element(ID.cues, groups.map(([first], index) => cue(first.time, positions[index])));
+  const cues = element(
+    ID.cues,
+    groups.map(([first], index) => cue(first.time, positions[index])),
+  );
   return new Blob([header(), element(ID.segment, [...head, ...clusters, cues])], {
     type: "video/webm",
   });
@@ -84,16 +105,26 @@ function header() {
   ]);
 }
 
-// A cluster begins at every key frame, and where a block's time would not fit into 16 bits.
+/**
+ * A cluster begins at every key frame, and where a block's time would not fit into 16 bits.
+ *
+ * @param {EncodedFrame[]} frames
+ */
 function clustered(frames) {
+  /** @type {EncodedFrame[]} */
+  let group = [];
   const groups = [];
   for (const frame of frames) {
-    if (frame.key || frame.time - groups.at(-1)[0].time > 32767) groups.push([]);
-    groups.at(-1).push(frame);
+    if (!group.length || frame.key || frame.time - group[0].time > 32767) {
+      group = [];
+      groups.push(group);
+    }
+    group.push(frame);
   }
   return groups;
 }
 
+/** @param {EncodedFrame[]} frames */
 function cluster(frames) {
   const start = frames[0].time;
   const blocks = frames.map((frame, index) => {
@@ -108,7 +139,12 @@ function cluster(frames) {
   return element(ID.cluster, [number(ID.timestamp, start), ...blocks]);
 }
 
-// How long before this frame the one is that it is predicted from: the previous one.
+/**
+ * Returns how long before this frame the one is that it is predicted from: the previous one.
+ *
+ * @param {EncodedFrame[]} frames
+ * @param {number} index
+ */
 function reference(frames, index) {
   const before = index > 0 ? frames[index - 1].time - frames[index].time : -1;
   const bytes = new Uint8Array(4);
@@ -116,31 +152,55 @@ function reference(frames, index) {
   return bytes;
 }
 
+/**
+ * @param {number} time
+ * @param {number} position of the cluster.
+ */
 function cue(time, position) {
   const positions = [number(ID.cueTrack, 1), number(ID.cueClusterPosition, position)];
   return element(ID.cuePoint, [number(ID.cueTime, time), element(ID.cueTrackPositions, positions)]);
 }
 
+/**
+ * @param {number} id
+ * @param {Bytes[]} parts
+ */
 function element(id, parts) {
   const content = joined(parts);
   return joined([bigEndian(id), size(content.length), content]);
 }
 
+/**
+ * @param {number} id
+ * @param {number} value
+ */
 function number(id, value) {
   return element(id, [bigEndian(value)]);
 }
 
+/**
+ * @param {number} id
+ * @param {number} value
+ */
 function float(id, value) {
   const bytes = new Uint8Array(8);
   new DataView(bytes.buffer).setFloat64(0, value);
   return element(id, [bytes]);
 }
 
+/**
+ * @param {number} id
+ * @param {string} value
+ */
 function text(id, value) {
   return element(id, [new TextEncoder().encode(value)]);
 }
 
-// A size of eight bytes: the marker bit, then 56 bits of which 32 are used.
+/**
+ * Returns a size in eight bytes: the marker bit, then 56 bits of which 32 are used.
+ *
+ * @param {number} length
+ */
 function size(length) {
   const bytes = new Uint8Array(8);
   bytes[0] = 1;
@@ -148,6 +208,7 @@ function size(length) {
   return bytes;
 }
 
+/** @param {number} value */
 function bigEndian(value) {
   const bytes = [];
   for (let rest = value; rest > 0 || bytes.length === 0; rest = Math.floor(rest / 256)) {
@@ -156,6 +217,7 @@ function bigEndian(value) {
   return new Uint8Array(bytes);
 }
 
+/** @param {Bytes[]} parts */
 function joined(parts) {
   const bytes = new Uint8Array(parts.reduce((total, { length }) => total + length, 0));
   parts.reduce((at, part) => {

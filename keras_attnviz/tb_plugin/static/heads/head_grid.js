@@ -1,18 +1,70 @@
+// @ts-check
 /** All layers, heads and gates as small multiples: a row a layer, first the mean of its heads. */
 
 import { el, keepFocus, setText } from "../lib/dom.js";
-import { areAllGates, capitalized, isGate, layerName } from "../log/gates.js";
+import { contextOf } from "../lib/paint.js";
+import { gateOf, isGate } from "../log/gates.js";
+import { capitalized, headName, inUnit, layersTitle, percent, short } from "../page/words.js";
 import { HeadsLayout, headsOf } from "./head_grid_layout.js";
 import { drawHeads, headsPicture, mapsOf, markOf } from "./head_grid_paint.js";
-import { inUnit, short } from "../lib/paint.js";
 
+/** @import { Layer } from "../log/api.js" */
+/** @import { Best } from "../log/metrics.js" */
+/** @import { WholeRecord } from "../log/references.js" */
+/** @import { Run } from "../log/run.js" */
+/** @import { Tip } from "../page/tip.js" */
+/** @import { HeadMap, Maps } from "./head_grid_paint.js" */
+
+/**
+ * What is shown, and marked.
+ * @typedef {Object} Marks
+ * @property {string} id
+ * @property {WholeRecord | null} record
+ * @property {boolean} isDifference
+ * @property {number} aspect a map's height over its width.
+ * @property {{layer: number | null, head: number | null}} selection
+ * @property {(string | null)[]} unchanged for each layer since when it is, in words.
+ * @property {number | null} changed the layer that changed most.
+ * @property {Best | null} best
+ * @property {boolean} hasBars
+ * @property {number} height pixels
+ * @property {number} room pixels across
+ * @property {boolean} isLoading
+ * @property {string} message
+ */
+
+/** @typedef {Omit<Maps, "maps"> & Marks} HeadsView */
+
+/**
+ * A layer's row, and its cells, first that of the mean.
+ * @typedef {{root: HTMLElement, name: HTMLElement, cells: HTMLButtonElement[]}} Row
+ */
+
+/** @type {Object<string, [number, number]>} key to rows and columns */
+const MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 const LINE = 14; // pixels
 
 export class HeadsGrid {
-  /** @param {{onPick, tip}} handlers `onPick(layer, head)`; head null is the mean. */
+  /**
+   * @param {HTMLElement} container
+   * @param {string} name `a`, `b` or `difference`.
+   * @param {{onPick: (layer: number, head: number | null) => void, tip: Tip}} handlers a head of
+   *     null is the mean.
+   */
   constructor(container, name, { onPick, tip }) {
     this.onPick = onPick;
     this.tip = tip;
+    /** @type {HeadsView | null} */
+    this.view = null;
+    /** @type {HeadMap[][] | null} */
+    this.maps = null;
+    /** @type {HeadsLayout | null} */
+    this.layout = null;
+    /** @type {Row[]} */
+    this.rows = [];
+    this.width = 0;
+    this.signature = "";
+    this.marked = "";
     this.canvas = el("canvas", {
       class: "heads-canvas",
       "aria-hidden": "true",
@@ -31,36 +83,41 @@ export class HeadsGrid {
   }
 
   /**
-   * Draws a view: `{run, record, other, difference, look, aspect, selection, frozen, unchanged,
-   * changed, measure, height, room, isLoading, message}`; until a record comes the old one stays,
-   * dimmed.
+   * Draws a view; until a record comes the old one stays, dimmed.
+   *
+   * @param {HeadsView} view
    */
   show(view) {
-    this.scroller.classList.toggle("is-loading", Boolean(view.isLoading));
-    this.scroller.setAttribute("aria-busy", String(Boolean(view.isLoading)));
-    this._build(view);
+    this.scroller.classList.toggle("is-loading", view.isLoading);
+    this.scroller.setAttribute("aria-busy", String(view.isLoading));
+    const layout = this._build(view);
     if (view.record) {
-      view.maps = mapsOf(view);
-      drawHeads(this.canvas, window.devicePixelRatio || 1, this.layout, view);
+      const maps = mapsOf(view.run, view.record, view.other);
+      this.maps = maps;
+      drawHeads(this.canvas, window.devicePixelRatio || 1, layout, { ...view, maps });
       this.canvas.dataset.drawn = view.id;
-    } else if (view.isLoading) view.maps = this.view?.maps;
-    else this._clear();
+    } else if (!view.isLoading) this._clear();
     setText(this.message, view.message);
     this.message.hidden = !view.message;
-    this._mark(view);
+    this._mark(view, layout);
     this.view = view;
   }
 
-  /** Returns what is said of one cell. */
-  describe(layer, head) {
-    const { run, measure, maps, frozen, unchanged, difference: isDifference } = this.view;
+  /**
+   * Returns one cell in words.
+   *
+   * @param {HeadsView} view
+   * @param {number} layer
+   * @param {number | null} head null: the mean.
+   */
+  _describe({ run, measure, frozen, unchanged, isDifference }, layer, head) {
     const isOfGate = isGate(run.setup.layers[layer]);
-    const parts = [placeName(run, layer, head)];
-    const map = maps?.[layer]?.[head === null ? 0 : head + 1];
-    if (map && !isDifference) parts.push(`highest ${inUnit(map.highest, isOfGate)}`);
-    if (map && !isDifference && isOfGate) parts.push(`mean ${inUnit(mean(map.values), true)}`);
-    else if (map && !isDifference && Number.isFinite(map.others)) {
-      parts.push(`${Math.round(100 * map.others)} % not on patches`);
+    const parts = [capitalized(headName(run, layer, head))];
+    const map = isDifference ? null : this.maps?.[layer]?.[head === null ? 0 : head + 1];
+    if (map) {
+      parts.push(`highest ${inUnit(map.highest, isOfGate)}`);
+      if (isOfGate) parts.push(`mean ${inUnit(mean(map.values), true)}`);
+      else if (Number.isFinite(map.others)) parts.push(`${percent(map.others)} not on patches`);
     }
     if (measure) {
       const value = measure.at(layer, head);
@@ -68,179 +125,206 @@ export class HeadsGrid {
         parts.push(`${measure.title.toLowerCase()} ${short(value)} ${measure.unit}`.trim());
     }
     if (frozen[layer]) parts.push("frozen");
-    if (unchanged[layer]) parts.push(unchanged[layer]);
+    const since = unchanged[layer];
+    if (since) parts.push(since);
     return { title: parts.join(" · "), text: run.setup.layers[layer].path };
   }
 
   _clear() {
     const { canvas } = this;
-    canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+    this.maps = null;
+    contextOf(canvas).clearRect(0, 0, canvas.width, canvas.height);
     canvas.dataset.drawn = "";
   }
 
+  /**
+   * Returns the layout of a view; lays out the cells where it is another one than before.
+   *
+   * @param {HeadsView} view
+   */
   _build({ run, aspect, height, room, hasBars }) {
     const layout = new HeadsLayout(run, { aspect, height, room, hasBars });
     const { names, gaps } = layout;
     const counts = run.setup.layers.map(headsOf);
     const size = [room, height, aspect.toFixed(3), hasBars];
     const signature = JSON.stringify([counts, names, gaps, size]);
-    if (signature === this.signature) return;
+    if (this.layout && signature === this.signature) return this.layout;
     this.signature = signature;
     this.layout = layout;
-    const rows = counts.map((heads, layer) => this._row(run, layer, heads));
-    this.cells.replaceChildren(...(layout.isAlone ? [] : this._columns()), ...rows);
-    this.cells.setAttribute("aria-label", areAllGates(run) ? "Gates" : "Layers and heads");
+    this.rows = counts.map((heads, layer) => rowOf(run, layout, layer, heads));
+    const columns = layout.isAlone ? [] : columnNames(layout);
+    this.cells.replaceChildren(...columns, ...this.rows.map(({ root }) => root));
+    this.cells.setAttribute("aria-label", layersTitle(run));
     const [width, tall] = layout.total;
     this.width = Math.min(room, width);
     const ratio = window.devicePixelRatio || 1;
     Object.assign(this.canvas, { width: width * ratio, height: tall * ratio });
     for (const { style } of [this.body, this.canvas])
       Object.assign(style, { width: `${width}px`, height: `${tall}px` });
+    return layout;
   }
 
-  /** Returns the names above the columns. */
-  _columns() {
-    const { layout } = this;
-    const ofMean = layout.isNarrow ? "all" : "mean";
-    const corner = this._label("layer", "heads-corner", 0, 0, layout.label - 6, layout.top);
-    const labels = Array.from({ length: layout.columns + 1 }, (_, c) =>
-      this._label(c ? String(c) : ofMean, "heads-column", layout.x(c), 0, layout.width, layout.top),
-    );
-    return [corner, ...labels];
-  }
-
-  _label(text, name, left, top, width, height) {
-    const label = el("div", { class: name, text, "aria-hidden": "true" });
-    place(label, left, top, width, height);
-    return label;
-  }
-
-  _row(run, layer, heads) {
-    const { layout } = this;
-    const row = el("div", { role: "row", class: "heads-row", data: { layer } });
-    const { path } = run.setup.layers[layer];
-    const isOfGate = isGate(run.setup.layers[layer]);
-    const mark = this._label("", "heads-layer", 0, layout.y(layer), layout.label - 6, layout.tall);
-    mark.append(el("span", { text: layout.names[layer] }));
-    const { grid } = (isOfGate && run.gates.get(path)) || {};
-    if (grid && layout.tall >= 2 * LINE) {
-      mark.append(el("small", { text: `${grid[0]} × ${grid[1]}` }));
-    }
-    row.append(mark);
-    for (let column = 0; column <= heads; column += 1) {
-      const head = column ? column - 1 : null;
-      const cell = el("button", {
-        type: "button",
-        role: "gridcell",
-        class: "heads-cell",
-        tabindex: -1,
-        data: { layer, head: column ? head : "mean" },
-      });
-      place(cell, layout.x(column), layout.y(layer), layout.width, layout.tall + layout.bar);
-      row.append(cell);
-    }
-    return row;
-  }
-
-  /** Returns a canvas of what is shown with its numbers, drawn `scale` times as fine. */
+  /**
+   * Returns a canvas of what is shown with its numbers, drawn `scale` times as fine.
+   *
+   * @param {number} scale
+   * @param {string} color of the numbers.
+   */
   picture(scale, color) {
-    return headsPicture(scale, color, this.layout, this.view);
+    const { layout, view, maps } = this;
+    return layout && view ? headsPicture(scale, color, layout, { ...view, maps }) : null;
   }
 
-  _mark(view) {
+  /**
+   * @param {HeadsView} view
+   * @param {HeadsLayout} layout
+   */
+  _mark(view, layout) {
     const { run, selection, frozen, unchanged, changed, best } = view;
-    const { layer: chosen, head: chosenHead } = selection;
-    const signature = JSON.stringify([
-      chosen,
-      chosenHead,
-      frozen,
-      unchanged,
-      changed,
-      best?.layer,
-      best?.head,
-      this.signature,
-    ]);
+    const places = [selection.layer, selection.head, best?.layer, best?.head];
+    const signature = JSON.stringify([places, frozen, unchanged, changed, this.signature]);
     if (signature === this.marked) return;
     this.marked = signature;
-    const focus = this.cells.contains(document.activeElement) ? document.activeElement : null;
-    for (const row of this.cells.querySelectorAll(".heads-row")) {
-      const layer = Number(row.dataset.layer);
-      row.classList.toggle("is-frozen", Boolean(frozen[layer]));
-      row.classList.toggle("is-changed", layer === changed);
-      const name = row.firstChild.firstChild;
-      setText(name, `${markOf(view, layer)}${this.layout.names[layer]}`);
+    const hasFocus = this.cells.contains(document.activeElement);
+    this.rows.forEach(({ root, name, cells }, layer) => {
+      root.classList.toggle("is-frozen", frozen[layer]);
+      root.classList.toggle("is-changed", layer === changed);
+      setText(name, `${markOf(view, layer)}${layout.names[layer]}`);
       name.title = titleOf(run.setup.layers[layer], unchanged[layer]);
-      for (const cell of row.querySelectorAll("button")) {
-        const head = cell.dataset.head === "mean" ? null : Number(cell.dataset.head);
-        const words = [placeName(run, layer, head), unchanged[layer]];
+      cells.forEach((cell, column) => {
+        const head = column ? column - 1 : null;
+        const words = [capitalized(headName(run, layer, head)), unchanged[layer]];
         cell.setAttribute("aria-label", words.filter(Boolean).join(", "));
         const isChosen = layer === selection.layer && head === selection.head;
         cell.setAttribute("aria-selected", String(isChosen));
-        cell.classList.toggle(
-          "is-best",
-          best !== null && best.layer === layer && best.head === head,
-        );
+        cell.classList.toggle("is-best", best?.layer === layer && best.head === head);
         const isFirst = selection.layer === null && layer === 0 && head === null;
-        if (!focus) cell.tabIndex = isChosen || isFirst ? 0 : -1;
-      }
+        if (!hasFocus) cell.tabIndex = isChosen || isFirst ? 0 : -1;
+      });
+    });
+  }
+
+  /**
+   * Returns the layer and the column of the cell that an event is about, or null.
+   *
+   * @param {Event} event
+   */
+  _placeOf({ target }) {
+    for (const [layer, { cells }] of this.rows.entries()) {
+      const column = cells.findIndex((cell) => target instanceof Node && cell.contains(target));
+      if (column >= 0) return { layer, column, head: column ? column - 1 : null };
     }
+    return null;
   }
 
   _listen() {
-    const cellOf = ({ target }) => target.closest?.("button.heads-cell");
-    const placeOf = ({ dataset }) => [
-      Number(dataset.layer),
-      dataset.head === "mean" ? null : Number(dataset.head),
-    ];
     keepFocus(this.cells);
     this.cells.addEventListener("click", (event) => {
-      const cell = cellOf(event);
-      if (cell) this.onPick(...placeOf(cell));
+      const place = this._placeOf(event);
+      if (place) this.onPick(place.layer, place.head);
     });
-    const tell = (event) => {
-      const cell = cellOf(event);
-      if (cell) this.tip.show(cell, this.describe(...placeOf(cell)));
-      else this.tip.hide();
+    const showTip = (/** @type {Event} */ event) => {
+      const place = this._placeOf(event);
+      if (!place || !this.view) return this.tip.hide();
+      const cell = this.rows[place.layer].cells[place.column];
+      return this.tip.show(cell, this._describe(this.view, place.layer, place.head));
     };
-    this.cells.addEventListener("pointerover", tell);
-    this.cells.addEventListener("focusin", tell);
+    this.cells.addEventListener("pointerover", showTip);
+    this.cells.addEventListener("focusin", showTip);
     this.cells.addEventListener("pointerleave", () => this.tip.hide());
     this.cells.addEventListener("focusout", () => this.tip.hide());
-    this.cells.addEventListener("keydown", (event) => this._key(event, cellOf(event)));
+    this.cells.addEventListener("keydown", (event) => this._key(event));
   }
 
-  _key(event, cell) {
-    const moves = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
-    const move = moves[event.key];
-    if (!cell || !move || event.ctrlKey || event.metaKey || event.altKey) return;
+  /** @param {KeyboardEvent} event */
+  _key(event) {
+    const move = MOVES[event.key];
+    const place = this._placeOf(event);
+    if (!place || !move || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     event.stopPropagation();
-    const rows = [...this.cells.querySelectorAll(".heads-row")];
-    const row = rows[Number(cell.dataset.layer) + move[0]];
-    const column = [...cell.parentNode.querySelectorAll("button")].indexOf(cell) + move[1];
-    const next = row?.querySelectorAll("button")[column];
+    const next = this.rows[place.layer + move[0]]?.cells[place.column + move[1]];
     if (!next) return;
-    cell.tabIndex = -1;
+    this.rows[place.layer].cells[place.column].tabIndex = -1;
     next.tabIndex = 0;
     next.focus();
   }
 }
 
-/** Returns what a cell is of, in words. */
-function placeName(run, layer, head) {
-  const name = capitalized(layerName(run, layer));
-  if (isGate(run.setup.layers[layer])) return name;
-  return `${name}, ${head === null ? "mean of heads" : `head ${head + 1}`}`;
+/**
+ * Returns the names above the columns.
+ *
+ * @param {HeadsLayout} layout
+ */
+function columnNames(layout) {
+  const ofMean = layout.isNarrow ? "all" : "mean";
+  const corner = label("layer", "heads-corner", [0, 0, layout.label - 6, layout.top]);
+  const labels = Array.from({ length: layout.columns + 1 }, (_, c) => {
+    const box = [layout.x(c), 0, layout.width, layout.top];
+    return label(c ? String(c) : ofMean, "heads-column", box);
+  });
+  return [corner, ...labels];
 }
 
-/** Returns what the pointer is told of a layer's name. */
+/**
+ * Returns the row of a layer.
+ *
+ * @param {Run} run
+ * @param {HeadsLayout} layout
+ * @param {number} layer
+ * @param {number} heads how many.
+ * @returns {Row}
+ */
+function rowOf(run, layout, layer, heads) {
+  const found = run.setup.layers[layer];
+  const mark = label("", "heads-layer", [0, layout.y(layer), layout.label - 6, layout.tall]);
+  const name = el("span", { text: layout.names[layer] });
+  mark.append(name);
+  const grid = isGate(found) ? gateOf(run, found).grid : null;
+  if (grid && layout.tall >= 2 * LINE) mark.append(el("small", { text: grid.join(" × ") }));
+  const cells = Array.from({ length: heads + 1 }, (_, column) => {
+    const data = { layer, head: column ? column - 1 : "mean" };
+    const settings = { type: "button", role: "gridcell", class: "heads-cell", tabindex: -1 };
+    const cell = el("button", { ...settings, data });
+    const tall = layout.tall + layout.bar;
+    setBox(cell, [layout.x(column), layout.y(layer), layout.width, tall]);
+    return cell;
+  });
+  const root = el("div", { role: "row", class: "heads-row", data: { layer } }, mark, ...cells);
+  return { root, name, cells };
+}
+
+/**
+ * Returns what the pointer shows on a layer's name.
+ *
+ * @param {Layer} layer
+ * @param {string | null | undefined} unchanged
+ */
 function titleOf(layer, unchanged) {
   return [isGate(layer) ? layer.path : null, unchanged].filter(Boolean).join(" · ");
 }
 
+/** @param {Float32Array} values */
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-function place(node, left, top, width, height) {
+/**
+ * @param {string} text
+ * @param {string} className
+ * @param {number[]} box
+ */
+function label(text, className, box) {
+  const node = el("div", { class: className, text, "aria-hidden": "true" });
+  setBox(node, box);
+  return node;
+}
+
+/**
+ * Puts an element into a box.
+ *
+ * @param {HTMLElement} node
+ * @param {number[]} box left, top, width and height in pixels.
+ */
+function setBox(node, [left, top, width, height]) {
   Object.assign(node.style, {
     left: `${left}px`,
     top: `${top}px`,

@@ -1,38 +1,83 @@
+// @ts-check
 /** The small multiples on a canvas: what they show, their bars, and for files their numbers. */
 
+import { colorize, contextOf } from "../lib/paint.js";
 import { isGate } from "../log/gates.js";
-import { BAR, headsOf as countOf } from "./head_grid_layout.js";
 import { headsOf } from "../log/maps.js";
-import { colorize } from "../lib/paint.js";
+import { BAR, headsOf as countOf } from "./head_grid_layout.js";
+
+/** @import { Measure } from "../log/metrics.js" */
+/** @import { WholeRecord } from "../log/references.js" */
+/** @import { Run } from "../log/run.js" */
+/** @import { State } from "../state/state.js" */
+/** @import { HeadsLayout } from "./head_grid_layout.js" */
+
+/**
+ * The colors of small multiples: attention and gates have a limit each.
+ * @typedef {Object} HeadsLook
+ * @property {string} colors
+ * @property {State["scale"]} scale
+ * @property {number} limit
+ * @property {number} gateLimit
+ * @property {boolean} smooth
+ */
+
+/** @typedef {{values: Float32Array, others: number, highest: number}} HeadMap */
+
+/**
+ * What is drawn; with `other`, another record of heads, the maps are a difference.
+ * @typedef {Object} Maps
+ * @property {Run} run
+ * @property {HeadMap[][]} maps of each layer, see `mapsOf`.
+ * @property {WholeRecord | null} other
+ * @property {boolean[]} frozen of each layer.
+ * @property {Measure | null} measure that the bars show.
+ * @property {HeadsLook} look
+ */
 
 const atlas = document.createElement("canvas");
 
-/** Returns each layer's maps, `{values, others, highest}`: the mean of its heads, then they. */
-export function mapsOf({ run, record, other }) {
+/**
+ * Returns each layer's maps: the mean of its heads, then they.
+ *
+ * @param {Run} run
+ * @param {WholeRecord} record of heads.
+ * @param {WholeRecord | null} other what is subtracted.
+ * @returns {HeadMap[][]}
+ */
+export function mapsOf(run, record, other) {
   return run.setup.layers.map((each, layer) =>
     Array.from({ length: countOf(each) + 1 }, (_, column) => {
-      const map = headsOf(run, record, layer, column ? column - 1 : null);
+      const head = column ? column - 1 : null;
+      const { values, others } = headsOf(run, record, layer, head);
       if (other) {
-        const { values } = headsOf(run, other, layer, column ? column - 1 : null);
-        map.values = map.values.map((value, i) => value - values[i]);
+        const subtracted = headsOf(run, other, layer, head).values;
+        for (let i = 0; i < values.length; i += 1) values[i] -= subtracted[i];
       }
-      map.highest = map.values.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-6);
-      return map;
+      const highest = values.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-6);
+      return { values, others, highest };
     }),
   );
 }
 
-/** Draws the maps of a view, `ratio` pixels of the canvas to one of the layout. */
+/**
+ * Draws the maps of a view.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {number} ratio pixels of the canvas to one of the layout.
+ * @param {HeadsLayout} layout
+ * @param {Maps} view
+ */
 export function drawHeads(canvas, ratio, layout, view) {
   const { run, maps, frozen, measure, look } = view;
   const [rows, columns] = run.setup.head_grid;
   colorAtlas(layout, view);
-  const context = canvas.getContext("2d");
+  const context = contextOf(canvas);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, canvas.width, canvas.height);
   context.imageSmoothingEnabled = look.smooth;
-  const style = measure && getComputedStyle(document.body);
-  const [track, bar] = ["--track", "--bar"].map((name) => style?.getPropertyValue(name));
+  const style = measure ? getComputedStyle(document.body) : null;
+  const [track, bar] = ["--track", "--bar"].map((name) => style?.getPropertyValue(name) ?? "");
   maps.forEach((row, layer) =>
     row.forEach((_, column) => {
       const [x, y] = [layout.x(column), layout.y(layer)];
@@ -54,20 +99,23 @@ export function drawHeads(canvas, ratio, layout, view) {
 /**
  * Puts all maps in their colors side by side, a pixel a cell, each in a frame of its own border:
  * what is drawn smoothly takes in the pixels next to it.
+ *
+ * @param {HeadsLayout} layout
+ * @param {Maps} view
  */
 function colorAtlas(layout, { run, maps, other, look, frozen }) {
   const [rows, columns] = run.setup.head_grid;
   const { layers } = run.setup;
   // Of attention and of gates, which have a scale each.
-  const most = new Map([false, true].map((each) => [each, 0]));
+  const most = { attention: 0, gates: 0 };
   maps.forEach((row, layer) => {
-    const each = isGate(layers[layer]);
-    most.set(each, Math.max(most.get(each), ...row.map(({ highest }) => highest)));
+    const kind = isGate(layers[layer]) ? "gates" : "attention";
+    most[kind] = Math.max(most[kind], ...row.map(({ highest }) => highest));
   });
   const [width, height] = [(columns + 2) * (layout.columns + 1), (rows + 2) * maps.length];
   if (atlas.width !== width) atlas.width = width;
   if (atlas.height !== height) atlas.height = height;
-  const painter = atlas.getContext("2d", { willReadFrequently: true });
+  const painter = contextOf(atlas, { willReadFrequently: true });
   const image = painter.createImageData(width, height);
   const all = new Uint32Array(image.data.buffer);
   const pixels = new Uint32Array(rows * columns);
@@ -76,7 +124,8 @@ function colorAtlas(layout, { run, maps, other, look, frozen }) {
       const isOfGates = isGate(layers[layer]);
       const limit = isOfGates ? look.gateLimit : look.limit;
       const fixed = other ? limit / 2 : limit;
-      const high = { fixed, shared: most.get(isOfGates), image: map.highest }[look.scale];
+      const shared = isOfGates ? most.gates : most.attention;
+      const high = { fixed, shared, image: map.highest }[look.scale];
       const colors = frozen[layer] && !other ? "gray" : look.colors;
       colorize(map.values, pixels, { colors, low: other ? -high : 0, high });
       for (let y = -1; y <= rows; y += 1) {
@@ -91,25 +140,44 @@ function colorAtlas(layout, { run, maps, other, look, frozen }) {
   painter.putImageData(image, 0, 0);
 }
 
+/**
+ * Returns how long a value's bar is, null where there is none.
+ *
+ * @param {Measure} measure
+ * @param {number} value
+ */
 function shareOf({ low, high }, value) {
   if (!Number.isFinite(value) || high <= low) return null;
   return Math.min(1, Math.max(0, (value - low) / (high - low)));
 }
 
-/** Returns what stands before a layer's name: whether it changed most, or not at all. */
+/**
+ * Returns what stands before a layer's name: whether it changed most, or not at all.
+ *
+ * @param {{changed: number | null, unchanged: (string | null)[]}} view
+ * @param {number} layer
+ */
 export function markOf({ changed, unchanged }, layer) {
   if (layer === changed) return "◆ ";
   return unchanged[layer] ? "= " : "";
 }
 
-/** Returns a canvas of a view with its numbers, drawn `scale` times as fine. */
+/**
+ * Returns a canvas of a view with its numbers.
+ *
+ * @param {number} scale pixels of the canvas to one of the layout.
+ * @param {string} color of the numbers.
+ * @param {HeadsLayout} layout
+ * @param {Parameters<typeof markOf>[0] & Omit<Maps, "maps"> & {maps: HeadMap[][] | null}} view
+ */
 export function headsPicture(scale, color, layout, view) {
   const canvas = document.createElement("canvas");
   const [width, height] = layout.total;
   Object.assign(canvas, { width: width * scale, height: height * scale });
-  if (!view.maps) return canvas;
-  drawHeads(canvas, scale, layout, view);
-  const context = canvas.getContext("2d");
+  const { maps } = view;
+  if (!maps) return canvas;
+  drawHeads(canvas, scale, layout, { ...view, maps });
+  const context = contextOf(canvas);
   Object.assign(context, {
     font: "11px system-ui, sans-serif",
     fillStyle: color,
@@ -123,7 +191,12 @@ export function headsPicture(scale, color, layout, view) {
   context.textAlign = "right";
   const right = layout.label - 6;
   layout.names.forEach((name, layer) => {
-    context.fillText(`${markOf(view, layer)}${name}`, right, layout.y(layer) + layout.tall / 2, right);
+    context.fillText(
+      `${markOf(view, layer)}${name}`,
+      right,
+      layout.y(layer) + layout.tall / 2,
+      right,
+    );
   });
   return canvas;
 }

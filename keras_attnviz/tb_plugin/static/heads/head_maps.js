@@ -1,44 +1,105 @@
+// @ts-check
 /** The small multiples of what is shown, what is marked in them, and the words around them. */
 
 import { el, fillSelect, setText } from "../lib/dom.js";
-import { areAllGates, isGate, layerName } from "../log/gates.js";
-import { HeadsGrid } from "./head_grid.js";
-import { DIFFERENCE_MAP, short } from "../lib/paint.js";
-import { aspectOf } from "../page/picture_pane.js";
+import { DIFFERENCE_MAP } from "../lib/paint.js";
+import { areAllGates, isGate } from "../log/gates.js";
 import { hasDrift, measureAt, measures, mostChanged } from "../log/metrics.js";
-import { epochName } from "../page/timeline.js";
-import { readoutOf, selectionFor } from "../page/panes.js";
 import { recordAt } from "../log/references.js";
+import { aspectOf } from "../page/picture.js";
+import {
+  headName,
+  layerName,
+  layersTitle,
+  readoutOf,
+  short,
+  unchangedText,
+} from "../page/words.js";
+import { selectionFor } from "../state/resolve.js";
+import { HeadsGrid } from "./head_grid.js";
 
+/** @import { Changed, Measure } from "../log/metrics.js" */
+/** @import { Found, WholeRecord } from "../log/references.js" */
+/** @import { Run } from "../log/run.js" */
+/** @import { Parts } from "../page/layout.js" */
+/** @import { Tip } from "../page/tip.js" */
+/** @import { Shown, Side } from "../state/resolve.js" */
+/** @import { State } from "../state/state.js" */
+
+/** @typedef {{gridHeight: number, grid: number}} Sizes pixels that a grid may take. */
+
+/**
+ * One grid: a side's heads or, with `other`, the difference from those of B.
+ * @typedef {Object} Grid
+ * @property {Side} side
+ * @property {WholeRecord | null} record
+ * @property {WholeRecord | null} other
+ * @property {boolean} isDifference
+ * @property {boolean} isLoading
+ * @property {boolean} isUnreadable
+ * @property {string} letter
+ */
+
+/** @typedef {{changed: Changed | null, measure: Measure | null, promise: Found["promise"]}} Marks */
+
+/**
+ * What a person does: `draw` has all of the page shown soon.
+ * @typedef {Object} Handlers
+ * @property {(changes: Partial<State>) => void} change
+ * @property {(layer: number, head: number | null) => void} pickHead
+ * @property {() => void} draw
+ * @property {Tip} tip
+ */
+
+/** @type {Found} */
+const NONE = { record: null, promise: null };
 const REST = 2; // the small multiples rest this many times as long as they took,
 const REST_MS = 45; // but not longer
 
 export class Multiples {
   /**
-   * @param {Object} parts the sections `grid`, `gridHead`, `legend` and `side` around them.
-   * @param {{change, pickHead, draw, tip}} handlers `change(changes)`, `pickHead(layer, head)`,
-   *     and `draw()`, which has all of the page shown soon.
+   * @param {Pick<Parts, "grid" | "gridHead" | "legend" | "side">} parts the sections around them.
+   * @param {Handlers} handlers
    */
   constructor({ grid, gridHead, legend, side }, { change, pickHead, draw, tip }) {
-    Object.assign(this, { side, change, draw });
+    this.side = side;
+    this.draw = draw;
+    /** @type {Error | null} why something can't be read */
+    this.failure = null;
+    this.isReady = false;
+    this.gridsAfter = 0;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.gridding = undefined;
     this.grids = ["a", "b", "difference"].map((name) => {
       const letter = el("span", { class: "grid-letter" });
       const root = el("div", { class: "grid-part" }, letter);
       grid.append(root);
       return { root, letter, heads: new HeadsGrid(root, name, { onPick: pickHead, tip }) };
     });
-    this._head(gridHead);
-    this._legend(legend);
+    this.head = new Head(gridHead, change);
+    this.legend = new Legend(legend, change);
   }
 
-  /** Returns canvases of those that are shown, see `HeadsGrid.picture`. */
+  /**
+   * Returns canvases of those that are shown, see `HeadsGrid.picture`.
+   *
+   * @param {number} scale
+   * @param {string} color of the numbers.
+   */
   pictures(scale, color) {
     return this.grids
       .filter(({ root }) => !root.hidden && !this.side.hidden)
-      .map(({ heads }) => heads.picture(scale, color));
+      .map(({ heads }) => heads.picture(scale, color))
+      .filter((picture) => picture !== null);
   }
 
-  /** Shows them; where they take long, not at every epoch: the picture goes first. */
+  /**
+   * Shows them; where they take long, not at every epoch: the picture goes first.
+   *
+   * @param {Shown} shown
+   * @param {Sizes} sizes
+   * @returns {(Promise<unknown> | null)[]} of what is still to come.
+   */
   soon(shown, sizes) {
     clearTimeout(this.gridding);
     const begin = performance.now();
@@ -53,109 +114,85 @@ export class Multiples {
     return promises;
   }
 
-  /** Shows those of A, and in a comparison of B and of their difference. */
+  /**
+   * Shows those of A, and in a comparison of B and of their difference.
+   *
+   * @param {Shown} shown
+   * @param {Sizes} sizes
+   */
   _showAll(shown, sizes) {
     const { a, b } = shown;
     const sides = b ? [a, b] : [a];
     const records = sides.map((side) => headsRecord(side.run, side.probe, side.step));
     const isComparable = !b || sameHeads(a.run, b.run);
-    const grids = sides.map((side, i) => ({
-      side,
-      record: records[i].record,
-      isLoading: records[i].promise,
-      isUnreadable: Boolean(records[i].failure),
-      letter: "AB"[i],
-    }));
-    if (b) {
-      grids.push({
-        side: a,
-        record: records[0].record,
-        other: records[1].record,
-        isLoading: records.some(({ promise }) => promise),
-        letter: "A − B",
-      });
-    }
-    const marks = grids.map((grid) => this._marks(shown, grid));
-    this.grids.forEach((grid, i) => {
-      grid.root.hidden = i >= grids.length || !grids[i].side.run.setup.layers.length;
-      const isDifference = i === 2;
-      if (grid.root.hidden || (isDifference && !isComparable)) {
-        grid.root.hidden = true;
-        return;
-      }
-      setText(grid.letter, b ? grids[i].letter : "");
-      this._show(shown, sizes, grid.heads, grids[i], marks[i], isDifference);
+    const grids = gridsOf(sides, records);
+    const marks = grids.map((grid) => marksOf(shown, grid));
+    this.grids.forEach(({ root, letter, heads }, i) => {
+      const grid = grids[i];
+      root.hidden = !grid?.side.run.setup.layers.length || (grid.isDifference && !isComparable);
+      if (root.hidden) return;
+      setText(letter, b ? grid.letter : "");
+      heads.show(viewOf(shown, sizes, grid, marks[i]));
     });
     // What is picked in them is a layer of A.
     this.side.hidden = !a.run.setup.layers.length;
+    this.side.setAttribute("aria-label", layersTitle(a.run));
     const { heads } = this.grids[0];
     if (!b && heads.width) this.side.style.width = `${Math.max(heads.width, 300)}px`;
-    this._tell(shown, marks[0], isComparable, records);
+    this.head.show(shown, marks[0].measure);
+    const isMissing = records.some((record) => record.isMissing);
+    this.legend.show(shown, marks[0], { isComparable, isMissing });
     this.failure = records.find(({ failure }) => failure)?.failure ?? null;
     this.isReady = records.every(({ promise }) => !promise);
     return [...records.map(({ promise }) => promise), ...marks.map(({ promise }) => promise)];
   }
+}
 
-  _marks(shown, { side, record, other }) {
-    const { run, probe, step } = side;
-    const baseline =
-      run.baseline === null || hasDrift(run) ? null : headsRecord(run, probe, run.baseline);
-    return {
-      changed: mostChanged(run, step, record, baseline?.record),
-      measure: other !== undefined ? null : measureAt(run, shown.measure, step),
-      promise: baseline?.promise,
-    };
-  }
-
-  _show(shown, sizes, heads, grid, { changed, measure }, isDifference) {
-    const { side, record, other, isLoading, isUnreadable } = grid;
-    heads.show({
-      id: `${side.run.name}|${side.step}|${side.probe}`,
-      run: side.run,
-      record: isDifference && !other ? null : record,
-      other: isDifference ? other : null,
-      difference: isDifference,
-      look: {
-        colors: isDifference ? DIFFERENCE_MAP : shown.colors,
-        scale: shown.scale,
-        limit: shown.headsLimit,
-        gateLimit: shown.gateLimit,
-        smooth: shown.display === "smooth",
-      },
-      aspect: aspectOf(side),
-      selection: selectionFor(shown.selection, side),
-      frozen: side.run.setup.layers.map(({ trainable }) => trainable === false),
-      unchanged: isDifference ? [] : unchangedTexts(side.run, side.step),
-      changed: changed?.layer ?? null,
-      best: measure?.best ?? null,
-      measure,
-      hasBars: Boolean(shown.measure),
-      height: sizes.gridHeight,
-      room: sizes.grid,
-      isLoading,
-      message: isUnreadable ? "Single heads of this epoch can't be read." : "",
-    });
-  }
-
-  _head(container) {
-    this.gridTitle = el("h2", { text: "Layers and heads" });
+/** The line above them: their title, and which metric the bars show. */
+class Head {
+  /**
+   * @param {HTMLElement} container
+   * @param {Handlers["change"]} change
+   */
+  constructor(container, change) {
+    this.title = el("h2", { text: "Layers and heads" });
     this.measure = el("select", {
       id: "measure",
-      on: { change: () => this.change({ measure: this.measure.value }) },
+      on: { change: () => change({ measure: this.measure.value }) },
     });
-    this.measureField = el(
-      "label",
-      { class: "field", for: "measure" },
-      el("span", { text: "Bars" }),
-      this.measure,
-    );
-    container.append(this.gridTitle, el("span", { class: "space" }), this.measureField);
+    const name = el("span", { text: "Bars" });
+    this.field = el("label", { class: "field", for: "measure" }, name, this.measure);
+    container.append(this.title, el("span", { class: "space" }), this.field);
   }
 
-  _legend(container) {
-    const button = (id) => el("button", { type: "button", class: "plain", id, hidden: true });
-    this.changed = button("most-changed");
-    this.best = button("best-head");
+  /**
+   * @param {Shown} shown
+   * @param {Measure | null} measure
+   */
+  show({ a: { run }, selection }, measure) {
+    const from = selection.patch ? `, from the ${readoutOf(run)}` : "";
+    setText(this.title, `${layersTitle(run)}${from}`);
+    const choices = measures(run);
+    const options = choices.map(({ name, title, description }) => ({
+      value: name,
+      label: title,
+      title: description,
+    }));
+    fillSelect(this.measure, [{ value: "", label: "none" }, ...options], measure?.name ?? "");
+    this.field.hidden = !choices.length;
+  }
+}
+
+/** The line below them: what is marked, as words that lead to it. */
+class Legend {
+  /**
+   * @param {HTMLElement} container
+   * @param {Handlers["change"]} change
+   */
+  constructor(container, change) {
+    const settings = { type: "button", class: "plain", hidden: true };
+    this.changed = el("button", { ...settings, id: "most-changed" });
+    this.best = el("button", { ...settings, id: "best-head" });
     this.frozen = el("span", { class: "muted", id: "frozen-note", text: "gray: frozen" });
     this.unchanged = el("span", {
       class: "muted",
@@ -163,88 +200,179 @@ export class Multiples {
       text: "=: unchanged",
       title: "The same for all probes as at the epoch logged before",
     });
-    this.gridNote = el("span", { class: "muted", id: "grid-note" });
-    this.changed.addEventListener("click", () =>
-      this.change({ layer: this.changedLayer, head: null }),
-    );
-    this.best.addEventListener("click", () => this.change(this.bestPlace));
-    container.append(this.changed, this.best, this.frozen, this.unchanged, this.gridNote);
+    this.note = el("span", { class: "muted", id: "grid-note" });
+    /** @type {Marks | null} */
+    this.marks = null;
+    this.changed.addEventListener("click", () => {
+      const changed = this.marks?.changed;
+      if (changed) change({ layer: changed.layer, head: null });
+    });
+    this.best.addEventListener("click", () => {
+      const best = this.marks?.measure?.best;
+      if (best) change({ layer: best.layer, head: best.head });
+    });
+    container.append(this.changed, this.best, this.frozen, this.unchanged, this.note);
   }
 
-  _tell({ a, b, selection, scale, gateLimit }, { changed, measure }, isComparable, records) {
+  /**
+   * @param {Shown} shown
+   * @param {Marks} marks of A.
+   * @param {{isComparable: boolean, isMissing: boolean}} state
+   */
+  show({ a, b, scale, gateLimit }, marks, { isComparable, isMissing }) {
     const { run } = a;
-    const from = selection.patch ? `, from the ${readoutOf(run)}` : "";
-    setText(this.gridTitle, `${titleOf(run)}${from}`);
-    this.side.setAttribute("aria-label", titleOf(run));
-    const choices = measures(run);
-    fillSelect(
-      this.measure,
-      [
-        { value: "", label: "none" },
-        ...choices.map(({ name, title, description }) => ({
-          value: name,
-          label: title,
-          title: description,
-        })),
-      ],
-      measure?.name ?? "",
-    );
-    this.measureField.hidden = !choices.length;
+    const { changed, measure } = marks;
+    const best = measure?.best;
+    this.marks = marks;
     this.changed.hidden = !changed;
     if (changed) {
-      this.changedLayer = changed.layer;
       setText(this.changed, `◆ ${layerName(run, changed.layer)} changed most since the baseline`);
       this.changed.title = changed.title ? `${changed.title}: ${short(changed.value)}` : "";
     }
-    const best = measure?.best;
     this.best.hidden = !best;
     if (best) {
-      this.bestPlace = { layer: best.layer, head: best.head };
-      const place = `layer ${best.layer + 1}${best.head === null ? "" : `, head ${best.head + 1}`}`;
-      setText(
-        this.best,
-        `○ highest ${measure.title.toLowerCase()}: ${place} (${short(best.value)})`,
-      );
+      const { layer, head, value } = best;
+      const place = head === null ? layerName(run, layer) : headName(run, layer, head);
+      setText(this.best, `○ highest ${measure.title.toLowerCase()}: ${place} (${short(value)})`);
     }
     const sides = b ? [a, b] : [a];
-    const isFrozen = ({ trainable }) => trainable === false;
-    this.frozen.hidden = !sides.some((side) => side.run.setup.layers.some(isFrozen));
+    this.frozen.hidden = !sides.some((side) => frozenLayers(side.run).some(Boolean));
     this.unchanged.hidden = !sides.some(({ run, step }) =>
       run.unchangedSince(step).some((since) => since !== null),
     );
-    let note = "";
     const isHybrid = !areAllGates(run) && run.setup.layers.some(isGate);
+    let note = "";
     if (isHybrid && scale === "fixed") {
       note = `Gates: from 0 to ${short(gateLimit)}, not × uniform.`;
     }
     if (!isComparable) note = "The two runs differ in layers, heads or grid.";
-    else if (records.some(({ isMissing }) => isMissing))
-      note = "Single heads were not logged at this epoch.";
-    setText(this.gridNote, note);
+    else if (isMissing) note = "Single heads were not logged at this epoch.";
+    setText(this.note, note);
   }
 }
 
-/** Returns what the section is called. */
-function titleOf(run) {
-  if (areAllGates(run)) return "Gates";
-  return run.setup.layers.some(isGate) ? "Layers and gates" : "Layers and heads";
+/**
+ * Returns the grids of A or, in a comparison, of A, B and their difference.
+ *
+ * @param {Side[]} sides
+ * @param {Found[]} records of the sides.
+ * @returns {Grid[]}
+ */
+function gridsOf(sides, records) {
+  const grids = sides.map((side, i) => ({
+    side,
+    record: records[i].record,
+    other: null,
+    isDifference: false,
+    isLoading: Boolean(records[i].promise),
+    isUnreadable: Boolean(records[i].failure),
+    letter: "AB"[i],
+  }));
+  if (grids.length < 2) return grids;
+  const [a, b] = grids;
+  const difference = {
+    side: a.side,
+    record: b.record && a.record,
+    other: b.record,
+    isDifference: true,
+    isLoading: a.isLoading || b.isLoading,
+    isUnreadable: false,
+    letter: "A − B",
+  };
+  return [...grids, difference];
 }
 
+/**
+ * Returns what is marked in a grid.
+ *
+ * @param {Shown} shown
+ * @param {Grid} grid
+ * @returns {Marks}
+ */
+function marksOf(shown, { side, record, isDifference }) {
+  const { run, probe, step } = side;
+  const { baseline } = run;
+  const compared = baseline === null || hasDrift(run) ? NONE : headsRecord(run, probe, baseline);
+  return {
+    changed: mostChanged(run, step, record, compared.record),
+    measure: isDifference ? null : measureAt(run, shown.measure, step),
+    promise: compared.promise,
+  };
+}
+
+/**
+ * Returns what a grid shows.
+ *
+ * @param {Shown} shown
+ * @param {Sizes} sizes
+ * @param {Grid} grid
+ * @param {Marks} marks
+ */
+function viewOf(shown, sizes, grid, { changed, measure }) {
+  const { side, record, other, isDifference, isLoading, isUnreadable } = grid;
+  const { run, step, probe } = side;
+  return {
+    id: `${run.name}|${step}|${probe}`,
+    run,
+    record,
+    other,
+    isDifference,
+    look: {
+      colors: isDifference ? DIFFERENCE_MAP : shown.colors,
+      scale: shown.scale,
+      limit: shown.headsLimit,
+      gateLimit: shown.gateLimit,
+      smooth: shown.display === "smooth",
+    },
+    aspect: aspectOf(side),
+    selection: selectionFor(shown.selection, side),
+    frozen: frozenLayers(run),
+    unchanged: isDifference ? [] : unchangedTexts(run, step),
+    changed: changed?.layer ?? null,
+    best: measure?.best ?? null,
+    measure,
+    hasBars: Boolean(shown.measure),
+    height: sizes.gridHeight,
+    room: sizes.grid,
+    isLoading,
+    message: isUnreadable ? "Single heads of this epoch can't be read." : "",
+  };
+}
+
+/** @param {Run} run */
+const frozenLayers = ({ setup }) => setup.layers.map(({ trainable }) => trainable === false);
+
+/**
+ * Returns the record of a probe's heads at a step.
+ *
+ * @param {Run} run
+ * @param {number} probe
+ * @param {number} step
+ */
 function headsRecord(run, probe, step) {
-  if (!run.setup.layers.length) return { record: null, promise: null };
-  return recordAt(run, run.keys("heads", probe), step);
+  return run.setup.layers.length ? recordAt(run, run.keys("heads", probe), step) : NONE;
 }
 
-/** Returns for each layer since when it has not changed, in words, or null. */
+/**
+ * Returns for each layer since when it has not changed, in words, or null.
+ *
+ * @param {Run} run
+ * @param {number} step
+ */
 function unchangedTexts(run, step) {
-  return run.unchangedSince(step).map((since) => {
-    if (since === null) return null;
-    return `unchanged since ${run.isBaseline(since) ? "before training" : epochName(run, since)}`;
-  });
+  return run
+    .unchangedSince(step)
+    .map((since) => (since === null ? null : unchangedText(run, since)));
 }
 
+/**
+ * Whether the heads of two runs can be compared.
+ *
+ * @param {Run} a
+ * @param {Run} b
+ */
 function sameHeads(a, b) {
-  const shape = ({ setup }) =>
+  const shape = (/** @type {Run} */ { setup }) =>
     JSON.stringify([setup.head_grid, setup.layers.map((each) => [each.heads, isGate(each)])]);
   return shape(a) === shape(b);
 }

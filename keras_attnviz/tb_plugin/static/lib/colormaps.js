@@ -1,7 +1,15 @@
-// Matplotlib's color maps, 256 colors each, as red, green and blue of one byte. Made by
-// `make colormaps`; not to be changed by hand.
+// @ts-check
+/**
+ * Matplotlib's color maps, 256 colors each, as red, green and blue of one byte. Made by
+ * `make colormaps`; not to be changed by hand.
+ */
 
+/**
+ * @param {string} hex hexadecimal digits, two a byte.
+ * @returns {Uint8Array}
+ */
 function colors(hex) {
+  /** @type {(_: unknown, i: number) => number} */
   const byte = (_, i) => parseInt(hex.slice(2 * i, 2 * i + 2), 16);
   return Uint8Array.from({ length: hex.length / 2 }, byte);
 }
@@ -9,7 +17,7 @@ function colors(hex) {
 export const DEFAULT_MAP = "inferno";
 export const DIFFERENCE_MAP = "coolwarm";
 
-// {name: Uint8Array [256 * 3]}
+/** @type {Object<string, Uint8Array>} name to `[256 * 3]` */
 export const COLOR_MAPS = {
   inferno: colors(
     "00000300000400000601000701010901010b02010e02021003021204031404031605041806041b07051d" +

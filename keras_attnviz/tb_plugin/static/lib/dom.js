@@ -1,29 +1,49 @@
+// @ts-check
 /** Elements without markup in strings: what comes from a log is only ever set as text. */
+
+/** @typedef {string | number | boolean | null | undefined} Attribute */
+
+/**
+ * An option of a select.
+ * @typedef {Object} Option
+ * @property {string | number} value
+ * @property {string} label
+ * @property {string} [group] title of the group that the option stands in.
+ * @property {string} [title]
+ * @property {boolean} [disabled]
+ */
 
 /**
  * Returns a new element.
  *
- * @param {string} tag
- * @param {Object} settings `text`, `class`, `data` (object), `on` (event to handler); any other
- *     name is an attribute, left out where its value is null or false.
- * @param {...(Node|string|null)} children
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {{text?: string, data?: Object<string, string | number>,
+ *     on?: Object<string, () => void>} & Object<string, Attribute | Object<string, unknown>>}
+ *     settings any other name is an attribute, left out where its value is null or false.
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function el(tag, settings = {}, ...children) {
   const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(settings)) {
-    if (name === "text") node.textContent = value;
-    else if (name === "data") Object.assign(node.dataset, value);
-    else if (name === "on") {
-      for (const [event, handler] of Object.entries(value)) node.addEventListener(event, handler);
-    } else if (value !== null && value !== false && value !== undefined) {
-      node.setAttribute(name, value === true ? "" : value);
-    }
+  const { text, data, on, ...attributes } = settings;
+  if (text !== undefined) node.textContent = text;
+  Object.assign(node.dataset, data);
+  for (const [event, handler] of Object.entries(on ?? {})) node.addEventListener(event, handler);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === false || value === undefined) continue;
+    node.setAttribute(name, value === true ? "" : String(value));
   }
-  node.append(...children.filter((child) => child !== null));
+  node.append(...children);
   return node;
 }
 
-/** Sets an element's text, and touches the page only where it differs. */
+/**
+ * Sets an element's text, and touches the page only where it differs.
+ *
+ * @param {Node} node
+ * @param {string} text
+ */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -31,6 +51,8 @@ export function setText(node, text) {
 /**
  * Lets the mouse leave the focus on the element that has it, so that keys go on moving the epoch;
  * the window itself takes it, which TensorBoard around it has at first.
+ *
+ * @param {HTMLElement} node
  */
 export function keepFocus(node) {
   node.addEventListener("mousedown", (event) => {
@@ -39,30 +61,41 @@ export function keepFocus(node) {
   });
 }
 
-/** Shows a select's options: `[{value, label, group, title, disabled}]`, and chooses `value`. */
+/**
+ * Shows a select's options, and chooses `value`.
+ *
+ * @param {HTMLSelectElement} select
+ * @param {Option[]} options
+ * @param {string | number} value
+ */
 export function fillSelect(select, options, value) {
   const signature = JSON.stringify(options);
   if (select.dataset.signature !== signature) {
     select.dataset.signature = signature;
+    /** @type {Map<string, HTMLOptGroupElement>} */
     const groups = new Map();
     const nodes = [];
     for (const { group, value: each, label, title, disabled } of options) {
       const option = el("option", { value: each, text: label, title: title || null, disabled });
-      if (!group) nodes.push(option);
-      else {
-        if (!groups.has(group)) {
-          groups.set(group, el("optgroup", { label: group }));
-          nodes.push(groups.get(group));
-        }
-        groups.get(group).append(option);
+      const box = group ? (groups.get(group) ?? el("optgroup", { label: group })) : null;
+      if (group && box && !groups.has(group)) {
+        groups.set(group, box);
+        nodes.push(box);
       }
+      if (box) box.append(option);
+      else nodes.push(option);
     }
     select.replaceChildren(...nodes);
   }
-  select.value = value;
+  select.value = String(value);
 }
 
-/** Returns an icon, drawn with a path in a box of 24 x 24. */
+/**
+ * Returns an icon.
+ *
+ * @param {string} path that is filled, in a box of 24 x 24.
+ * @returns {SVGSVGElement}
+ */
 export function icon(path) {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg");

@@ -1,7 +1,8 @@
+// @ts-check
 /** When the page is drawn: at once, or in the browser's next frame; many wishes draw once. */
 
 export class Frames {
-  /** @param {function} draw */
+  /** @param {() => void} draw */
   constructor(draw) {
     this.draw = draw;
     this.isDue = false;

@@ -1,33 +1,63 @@
+// @ts-check
 /** Values to pixels: color tables, heatmaps, color limits and their ticks. */
 
-import { COLOR_MAPS, DIFFERENCE_MAP } from "./colormaps.js";
+import { COLOR_MAPS, DEFAULT_MAP, DIFFERENCE_MAP } from "./colormaps.js";
 
 const SMOOTH_CELLS = 224;
+/** @type {Map<string, Uint32Array>} */
 const tables = new Map();
+
+/**
+ * A map of values, row by row, and its grid `[rows, columns]`.
+ * @typedef {{values: Float32Array, grid: number[]}} Cells
+ */
+
+/**
+ * Which colors values get: those of the map `colors` from `low` to `high`.
+ * @typedef {{colors: string, low: number, high: number}} ColorScale
+ */
 
 /** The names of the color maps for attention; the diverging one is for differences. */
 export const MAP_NAMES = Object.keys(COLOR_MAPS).filter((name) => name !== DIFFERENCE_MAP);
 export { DIFFERENCE_MAP };
 
-/** Returns 256 colors, each as a pixel of an ImageData seen as Uint32Array. */
+/**
+ * Returns 256 colors, each as a pixel of an ImageData seen as Uint32Array.
+ *
+ * @param {string} name of a color map.
+ * @returns {Uint32Array}
+ */
 export function colorTable(name) {
-  if (!tables.has(name)) {
-    const colors = COLOR_MAPS[name] ?? COLOR_MAPS.inferno;
-    const table = new Uint32Array(256);
-    const bytes = new Uint8ClampedArray(table.buffer);
-    for (let i = 0; i < 256; i += 1) bytes.set([...colors.subarray(3 * i, 3 * i + 3), 255], 4 * i);
-    tables.set(name, table);
-  }
-  return tables.get(name);
+  const known = tables.get(name);
+  if (known) return known;
+  const colors = COLOR_MAPS[name] ?? COLOR_MAPS[DEFAULT_MAP];
+  const table = new Uint32Array(256);
+  const bytes = new Uint8ClampedArray(table.buffer);
+  for (let i = 0; i < 256; i += 1) bytes.set([...colors.subarray(3 * i, 3 * i + 3), 255], 4 * i);
+  tables.set(name, table);
+  return table;
+}
+
+/**
+ * Returns a canvas's context in two dimensions; a browser without one can't show the page.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {CanvasRenderingContext2DSettings} [settings]
+ * @returns {CanvasRenderingContext2D}
+ */
+export function contextOf(canvas, settings) {
+  const context = canvas.getContext("2d", settings);
+  if (!context) throw new Error("This browser can't draw on a canvas.");
+  return context;
 }
 
 /**
  * Draws a map of values into a canvas, one pixel a cell or, if smooth, more of them.
  *
  * @param {HTMLCanvasElement} canvas whose size is set.
- * @param {{values: Float32Array, grid: number[]}} map
- * @param {{colors, low, high, smooth, fades}} look where it fades, what is
- *     small is transparent.
+ * @param {Cells} map
+ * @param {ColorScale & {smooth: boolean, fades?: boolean}} look where it fades, what is small is
+ *     transparent.
  */
 export function paintMap(canvas, { values, grid }, { colors, low, high, smooth, fades }) {
   const [rows, columns] = grid;
@@ -35,7 +65,7 @@ export function paintMap(canvas, { values, grid }, { colors, low, high, smooth, 
   const [width, height] = [columns * factor, rows * factor];
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
-  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const context = contextOf(canvas, { willReadFrequently: true });
   const image = context.createImageData(width, height);
   const shown = factor > 1 ? enlarge(values, rows, columns, factor) : values;
   colorize(shown, new Uint32Array(image.data.buffer), { colors, low, high });
@@ -47,7 +77,13 @@ export function paintMap(canvas, { values, grid }, { colors, low, high, smooth, 
   context.putImageData(image, 0, 0);
 }
 
-/** Fills pixels with the colors of values from `low` to `high`. */
+/**
+ * Fills pixels with the colors of values.
+ *
+ * @param {Float32Array} values
+ * @param {Uint32Array} pixels as many.
+ * @param {ColorScale} scale
+ */
 export function colorize(values, pixels, { colors, low, high }) {
   const table = colorTable(colors);
   const scale = high > low ? 255.999 / (high - low) : 0;
@@ -57,7 +93,15 @@ export function colorize(values, pixels, { colors, low, high }) {
   }
 }
 
-/** Returns values interpolated bilinearly between the cells' centers, by a whole factor. */
+/**
+ * Returns values interpolated bilinearly between the cells' centers, by a whole factor.
+ *
+ * @param {Float32Array} values `[rows * columns]`
+ * @param {number} rows
+ * @param {number} columns
+ * @param {number} factor
+ * @returns {Float32Array} `[rows * factor * columns * factor]`
+ */
 export function enlarge(values, rows, columns, factor) {
   const across = weights(columns, factor);
   const down = weights(rows, factor);
@@ -80,6 +124,12 @@ export function enlarge(values, rows, columns, factor) {
   return out;
 }
 
+/**
+ * Returns for each pixel the two cells that it lies between, and the share of the second.
+ *
+ * @param {number} count of cells.
+ * @param {number} factor pixels a cell.
+ */
 function weights(count, factor) {
   const from = new Int32Array(count * factor);
   const to = new Int32Array(count * factor);
@@ -93,7 +143,12 @@ function weights(count, factor) {
   return { from, to, share };
 }
 
-/** Returns the highest of some values' magnitudes, at least a little above 0. */
+/**
+ * Returns the highest of some values' magnitudes, at least a little above 0.
+ *
+ * @param {...(Cells | null)} maps
+ * @returns {number}
+ */
 export function highest(...maps) {
   let most = 1e-6;
   for (const map of maps) {
@@ -102,30 +157,20 @@ export function highest(...maps) {
   return most;
 }
 
-/** Returns round numbers between `low` and `high`, about `count` of them. */
+/**
+ * Returns round numbers between two others.
+ *
+ * @param {number} low
+ * @param {number} high
+ * @param {number} count about how many.
+ * @returns {number[]}
+ */
 export function ticks(low, high, count = 4) {
   const rough = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].find((each) => each * power >= rough * 0.999) * power;
+  const step = ([1, 2, 2.5, 5].find((each) => each * power >= rough * 0.999) ?? 10) * power;
   const found = [];
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i += 1)
     found.push(i * step);
   return found;
-}
-
-/** Returns a value in times uniform as people read it. */
-export function times(value) {
-  const size = Math.abs(value);
-  const digits = size >= 100 ? 0 : size >= 9.95 ? 1 : 2;
-  return `${value.toFixed(digits).replace("-", "−")}×`;
-}
-
-/** Returns a map's value in words: times uniform, or absolute as of gates. */
-export function inUnit(value, isAbsolute) {
-  return isAbsolute ? value.toFixed(2).replace("-", "−") : times(value);
-}
-
-/** Returns a number as short as it can be read. */
-export function short(value) {
-  return String(Number(value.toPrecision(3))).replace("-", "−");
 }

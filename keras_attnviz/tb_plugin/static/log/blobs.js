@@ -1,7 +1,19 @@
+// @ts-check
 /** Blobs by their keys: several in one request, the newest wish first, kept up to a bound. */
 
 import { fetchBlobs } from "./api.js";
 import { unpack } from "./format.js";
+
+/** @import { PackedRecord } from "./format.js" */
+
+/**
+ * A blob that somebody waits for.
+ * @typedef {Object} Wish
+ * @property {boolean} sent whether it has been asked for.
+ * @property {Promise<PackedRecord>} promise
+ * @property {(record: PackedRecord) => void} resolve
+ * @property {(error: unknown) => void} reject
+ */
 
 const KEPT_BYTES = 128 * 2 ** 20;
 const KEYS_A_REQUEST = 24;
@@ -11,19 +23,37 @@ const REQUESTS = 2;
 /** A blob that came, but isn't a record; it is not asked for again until the log is read again. */
 export class Unreadable extends Error {}
 
+/**
+ * Returns an error's text.
+ *
+ * @param {unknown} error
+ * @returns {string}
+ */
+export const messageOf = (error) => (error instanceof Error ? error.message : String(error));
+
 export class Blobs {
   constructor() {
-    this.kept = new Map(); // key to {record, bytes}, least recently used first
-    this.failed = new Map(); // key to Unreadable
+    /** @type {Map<string, {record: PackedRecord, bytes: number}>} least recently used first */
+    this.kept = new Map();
+    /** @type {Map<string, Unreadable>} */
+    this.failed = new Map();
     this.bytes = 0;
-    this.waiting = new Map(); // key to {promise, resolve, reject}
-    this.urgent = []; // keys, the newest last
-    this.idle = []; // keys to have soon, the nearest first
+    /** @type {Map<string, Wish>} */
+    this.waiting = new Map();
+    /** @type {string[]} the newest last */
+    this.urgent = [];
+    /** @type {string[]} to have soon, the nearest first */
+    this.idle = [];
     this.running = 0;
+    this.scheduled = false;
     this.typical = 64 * 1024;
   }
 
-  /** Returns the record of a key if it is there, else null. */
+  /**
+   * Returns the record of a key if it is there, else null.
+   *
+   * @param {string} key
+   */
   peek(key) {
     const entry = this.kept.get(key);
     if (!entry) return null;
@@ -32,7 +62,11 @@ export class Blobs {
     return entry.record;
   }
 
-  /** Returns why a key's record can't be read, or null. */
+  /**
+   * Returns why a key's record can't be read, or null.
+   *
+   * @param {string} key
+   */
   failure(key) {
     return this.failed.get(key) ?? null;
   }
@@ -42,7 +76,12 @@ export class Blobs {
     this.failed.clear();
   }
 
-  /** Returns a promise of the record of a key. */
+  /**
+   * Returns a promise of the record of a key.
+   *
+   * @param {string} key
+   * @returns {Promise<PackedRecord>}
+   */
   get(key) {
     const record = this.peek(key);
     if (record) return Promise.resolve(record);
@@ -55,9 +94,13 @@ export class Blobs {
     return wish.promise;
   }
 
-  /** Loads keys when nothing urgent is to do; replaces what was asked for before. */
+  /**
+   * Loads keys when nothing urgent is to do; replaces what was asked for before.
+   *
+   * @param {string[]} keys
+   */
   prefetch(keys) {
-    this.idle = keys.filter((key) => key && !this.kept.has(key) && !this.failed.has(key));
+    this.idle = keys.filter((key) => !this.kept.has(key) && !this.failed.has(key));
     this._start();
   }
 
@@ -66,14 +109,20 @@ export class Blobs {
     this.bytes = 0;
   }
 
+  /** @param {string} key */
   _wish(key) {
-    if (!this.waiting.has(key)) {
-      const wish = { sent: false };
-      wish.promise = new Promise((resolve, reject) => Object.assign(wish, { resolve, reject }));
-      wish.promise.catch(() => {});
-      this.waiting.set(key, wish);
-    }
-    return this.waiting.get(key);
+    const known = this.waiting.get(key);
+    if (known) return known;
+    /** @type {Pick<Wish, "resolve" | "reject">} */
+    let settle = { resolve: () => {}, reject: () => {} };
+    /** @type {Promise<PackedRecord>} */
+    const promise = new Promise((resolve, reject) => {
+      settle = { resolve, reject };
+    });
+    promise.catch(() => {});
+    const wish = { sent: false, promise, ...settle };
+    this.waiting.set(key, wish);
+    return wish;
   }
 
   _start() {
@@ -104,6 +153,7 @@ export class Blobs {
     return keys;
   }
 
+  /** @param {string[]} keys */
   async _send(keys) {
     const wishes = keys.map((key) => this._wish(key));
     wishes.forEach((wish) => Object.assign(wish, { sent: true }));
@@ -120,17 +170,24 @@ export class Blobs {
     this._start();
   }
 
+  /** @param {string[]} keys */
   _forget(keys) {
     keys.forEach((key) => this.waiting.delete(key));
   }
 
+  /**
+   * @param {string} key
+   * @param {ArrayBuffer} part the blob.
+   * @param {Wish} wish
+   */
   _keep(key, part, wish) {
     let record;
     try {
       record = unpack(part);
     } catch (error) {
-      this.failed.set(key, new Unreadable(error.message));
-      wish.reject(this.failed.get(key));
+      const failure = new Unreadable(messageOf(error));
+      this.failed.set(key, failure);
+      wish.reject(failure);
       return;
     }
     this.typical = 0.8 * this.typical + 0.2 * part.byteLength;

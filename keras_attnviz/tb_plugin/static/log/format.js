@@ -1,13 +1,20 @@
+// @ts-check
 /** Packed records to arrays; docs/log-format.md has the format. */
 
 const MAGIC = "KATN";
+/** @type {Object<string, typeof Uint8Array | typeof Int32Array | typeof Float32Array>} */
 const TYPES = { uint8: Uint8Array, int32: Int32Array, float32: Float32Array };
 const SQUARES = Float32Array.from({ length: 256 }, (_, code) => (code / 255) ** 2);
 
+/** @typedef {{data: Uint8Array | Int32Array | Float32Array, shape: number[]}} PackedArray */
+/** @typedef {Object<string, PackedArray>} Arrays */
+/** @typedef {{fields: Object<string, unknown>, arrays: Arrays}} PackedRecord */
+
 /**
- * Returns `{fields, arrays}` of one record; each array as `{data, shape}`.
+ * Returns one record.
  *
  * @param {ArrayBuffer} buffer that holds the record alone.
+ * @returns {PackedRecord}
  */
 export function unpack(buffer) {
   const bytes = new Uint8Array(buffer);
@@ -19,15 +26,23 @@ export function unpack(buffer) {
   const { arrays: entries, ...fields } = JSON.parse(
     new TextDecoder().decode(bytes.subarray(8, begin)),
   );
+  /** @type {Arrays} */
   const arrays = {};
-  for (const [name, { dtype, shape, offset }] of Object.entries(entries)) {
+  /** @type {[string, {dtype: string, shape: number[], offset: number}][]} */
+  const listed = Object.entries(entries);
+  for (const [name, { dtype, shape, offset }] of listed) {
     const count = shape.reduce((product, size) => product * size, 1);
     arrays[name] = { data: new TYPES[dtype](buffer, begin + offset, count), shape };
   }
   return { fields, arrays };
 }
 
-/** Returns the parts of a framed answer, each an ArrayBuffer of its own. */
+/**
+ * Returns the parts of a framed answer, each an ArrayBuffer of its own.
+ *
+ * @param {ArrayBuffer} buffer
+ * @returns {ArrayBuffer[]}
+ */
 export function splitFrames(buffer) {
   const view = new DataView(buffer);
   const parts = [];
@@ -45,10 +60,11 @@ export function splitFrames(buffer) {
 /**
  * Returns row `row` of a quantized array in times uniform: `highest * (code / 255)^2`.
  *
- * @param {{data: Uint8Array, shape: number[]}} codes `[..., cells]`.
- * @param {{data: Float32Array}} highest of each row.
+ * @param {PackedArray} codes uint8 `[..., cells]`
+ * @param {PackedArray} highest float32, of each row.
  * @param {number} row
  * @param {Float32Array} [out] to which the row is added.
+ * @returns {Float32Array} `[cells]`
  */
 export function dequantizeRow(codes, highest, row, out) {
   const cells = codes.shape[codes.shape.length - 1];
@@ -59,7 +75,15 @@ export function dequantizeRow(codes, highest, row, out) {
   return values;
 }
 
-/** Returns the mean of rows `[begin, end)` of a quantized array. */
+/**
+ * Returns the mean of rows `[begin, end)` of a quantized array.
+ *
+ * @param {PackedArray} codes uint8 `[..., cells]`
+ * @param {PackedArray} highest float32, of each row.
+ * @param {number} begin
+ * @param {number} end
+ * @returns {Float32Array} `[cells]`
+ */
 export function dequantizeMean(codes, highest, begin, end) {
   const values = new Float32Array(codes.shape[codes.shape.length - 1]);
   for (let row = begin; row < end; row += 1) dequantizeRow(codes, highest, row, values);

@@ -1,18 +1,44 @@
+// @ts-check
 /** Records as a whole: what has not changed in one stands in a kept one that it refers to. */
 
-import { Unreadable } from "./blobs.js";
+import { messageOf, Unreadable } from "./blobs.js";
 
-const faults = new WeakMap(); // record to Unreadable
+/** @import { Keys } from "./api.js" */
+/** @import { Blobs } from "./blobs.js" */
+/** @import { Arrays, PackedRecord } from "./format.js" */
+/** @import { Entry, Run } from "./run.js" */
+
+/**
+ * Where the rows of a layer's heads begin, and in which arrays.
+ * @typedef {{arrays: Arrays, begin: number}} Source
+ */
+
+/**
+ * A record, or of heads one whose layers may stand in another one: then `sources` has for each
+ * layer where, see `sourceOf`.
+ * @typedef {PackedRecord & {sources?: Source[]}} WholeRecord
+ */
+
+/**
+ * A record, or why there is none: `promise` after which to ask again, `isMissing` where it was
+ * not logged, `failure` where it can't be read.
+ * @typedef {Object} Found
+ * @property {WholeRecord | null} record
+ * @property {Promise<unknown> | null} promise
+ * @property {boolean} [isMissing]
+ * @property {Unreadable} [failure]
+ */
+
+/** @type {WeakMap<PackedRecord, Unreadable>} */
+const faults = new WeakMap();
 
 /**
  * Returns the record of a step.
  *
  * @param {Run} run
- * @param {{value: ?{keys: Map, kept: Array}, promise: Promise}} entry of `run.keys`.
+ * @param {Entry<Keys>} entry of `run.keys`.
  * @param {number} step
- * @returns {{record: ?Object, promise: ?Promise, isMissing: ?boolean, failure: ?Error}} where the
- *     record is not there yet, a promise after which to ask again. Of a record of heads some layers
- *     may stand in another one: `sources` tells for each, see `sourceOf`.
+ * @returns {Found}
  */
 export function recordAt(run, { value, promise }, step) {
   if (!value) return { record: null, promise };
@@ -20,40 +46,67 @@ export function recordAt(run, { value, promise }, step) {
   if (!key) return { record: null, promise: null, isMissing: true };
   const kept = keptAt(value, step);
   // Both are asked for at once: most records refer to the kept one, if there is one.
-  const [own, base] = [key, kept?.key].map((each) => each && stateOf(run.blobs, each));
+  const own = stateOf(run.blobs, key);
+  const base = kept && stateOf(run.blobs, kept.key);
   if (!own.record) {
     const promises = [own.promise, base?.promise].filter(Boolean);
     return { ...own, promise: own.promise && Promise.all(promises) };
   }
   const { fields } = own.record;
   if (fields.layers === undefined) return own;
-  if (!kept || kept.step !== fields.kept) {
+  if (!kept || !base || kept.step !== fields.kept) {
     return failed(own.record, "What has not changed at this epoch is missing in the log.");
   }
   if (!base.record) return base;
   try {
     return { record: composed(run, own.record, base.record), promise: null };
   } catch (error) {
-    return failed(own.record, error.message);
+    return failed(own.record, messageOf(error));
   }
 }
 
-/** Returns the key of what a record at a step may refer to, `{step, key}`, or null. */
+/**
+ * Returns the key of what a record at a step may refer to, or null.
+ *
+ * @param {Keys} keys
+ * @param {number} step
+ */
 export function keptAt({ kept }, step) {
   return kept.findLast((each) => each.step <= step) ?? null;
 }
 
-/** Returns where the rows of a layer's heads begin: `{arrays, begin}`. */
+/**
+ * Returns where the rows of a layer's heads begin.
+ *
+ * @param {Run} run
+ * @param {WholeRecord} record of heads.
+ * @param {number} layer
+ * @returns {Source}
+ */
 export function sourceOf(run, record, layer) {
   return record.sources?.[layer] ?? { arrays: record.arrays, begin: run.firstHeads[layer] };
 }
 
-/** Returns that a record can't be read; the same error each time that it is asked for. */
+/**
+ * Returns that a record can't be read; the same error each time that it is asked for.
+ *
+ * @param {PackedRecord} record
+ * @param {string} text
+ * @returns {Found}
+ */
 function failed(record, text) {
-  if (!faults.has(record)) faults.set(record, new Unreadable(text));
-  return { record: null, promise: null, failure: faults.get(record) };
+  const failure = faults.get(record) ?? new Unreadable(text);
+  faults.set(record, failure);
+  return { record: null, promise: null, failure };
 }
 
+/**
+ * Returns a blob as far as it is there.
+ *
+ * @param {Blobs} blobs
+ * @param {string} key
+ * @returns {Found}
+ */
 function stateOf(blobs, key) {
   const failure = blobs.failure(key);
   if (failure) return { record: null, promise: null, failure };
@@ -61,12 +114,22 @@ function stateOf(blobs, key) {
   return { record, promise: record ? null : blobs.get(key) };
 }
 
+/**
+ * Returns a record whose other layers stand in another one.
+ *
+ * @param {Run} run
+ * @param {PackedRecord} record
+ * @param {PackedRecord} base the other one.
+ * @returns {WholeRecord}
+ */
 function composed(run, { fields, arrays }, base) {
   const { layers } = run.setup;
   const own = fields.layers;
-  const isLayer = (each) => Number.isInteger(each) && each >= 0 && each < layers.length;
-  const isValid = Array.isArray(own) && own.every(isLayer) && base.fields.layers === undefined;
-  if (!isValid) throw new Error("A record names layers that are not there.");
+  /** @type {(each: unknown) => boolean} */
+  const isLayer = (each) => Number.isInteger(each) && Number(each) in layers;
+  const isWhole = base.fields.layers === undefined;
+  if (!Array.isArray(own) || !own.every(isLayer) || !isWhole)
+    throw new Error("A record names layers that are not there.");
   if (!own.length) return base;
   let begin = 0;
   const sources = layers.map((_, layer) => sourceOf(run, base, layer));

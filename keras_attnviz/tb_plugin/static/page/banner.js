@@ -1,17 +1,32 @@
-/** The line at the top that tells what is wrong, and tries again. */
+// @ts-check
+/** The line at the top that says what is wrong, and tries again. */
 
-import { ApiError } from "../log/api.js";
 import { el } from "../lib/dom.js";
+import { ApiError } from "../log/api.js";
+import { messageOf } from "../log/blobs.js";
 
 const RETRY_MS = 5000;
 
 export class Banner {
-  /** @param {function} retry reads the log again. */
+  /**
+   * @param {HTMLElement} root
+   * @param {() => void} retry reads the log again.
+   */
   constructor(root, retry) {
-    Object.assign(this, { root, retry, hasFailed: false, unreadable: null });
+    this.root = root;
+    this.retry = retry;
+    this.hasFailed = false;
+    /** @type {Error | null} */
+    this.unreadable = null;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.waiting = undefined;
   }
 
-  /** Tells an error; where TensorBoard doesn't answer, tries again every few seconds. */
+  /**
+   * Says an error; where TensorBoard doesn't answer, tries again every few seconds.
+   *
+   * @param {unknown} error
+   */
   fail(error) {
     const button = el("button", {
       type: "button",
@@ -21,8 +36,8 @@ export class Banner {
     });
     const isAway = error instanceof ApiError && error.status === undefined;
     const text = isAway
-      ? `${error.message} Trying again every few seconds. `
-      : `Something could not be read: ${error.message} `;
+      ? `${messageOf(error)} Trying again every few seconds. `
+      : `Something could not be read: ${messageOf(error)} `;
     this._say([text, button]);
     this.hasFailed = true;
     if (isAway) {
@@ -31,8 +46,12 @@ export class Banner {
     }
   }
 
-  /** Tells what can't be read at the epoch on screen, or null; a greater fault goes first. */
-  tellUnreadable(failure) {
+  /**
+   * Says what can't be read at the epoch on screen, if anything; a greater fault goes first.
+   *
+   * @param {Error | null} failure
+   */
+  showUnreadable(failure) {
     if (!failure && this.unreadable) this.clear();
     const isFree = this.unreadable || !this.hasFailed;
     if (failure && failure !== this.unreadable && isFree) {
@@ -52,6 +71,7 @@ export class Banner {
     clearTimeout(this.waiting);
   }
 
+  /** @param {(string | Node)[]} parts */
   _say(parts) {
     this.unreadable = null;
     this.root.hidden = !parts.length;

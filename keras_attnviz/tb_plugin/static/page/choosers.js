@@ -1,10 +1,20 @@
+// @ts-check
 /** The choosers above the pictures: what is shown, and how it is drawn. */
 
 import { el, fillSelect, setText } from "../lib/dom.js";
-import { areAllGates, capitalized, hasTokens, isAbsolute, isGate } from "../log/gates.js";
 import { MAP_NAMES } from "../lib/paint.js";
-import { runTitle } from "../log/run.js";
+import { areAllGates, gateOf, hasTokens, isAbsolute, isGate } from "../log/gates.js";
+import { layersText, methodName, percent, runTitle } from "./words.js";
 
+/** @import { Run } from "../log/run.js" */
+/** @import { Shown } from "../state/resolve.js" */
+/** @import { State } from "../state/state.js" */
+
+/** @typedef {(changes: Partial<State>) => void} OnChange called with what a person changes. */
+
+/** Of another comparison, what was chosen for the last one doesn't hold. */
+const UNCHOSEN = { step2: null, gap: null, linked: null };
+/** @type {{value: State["scale"], label: string}[]} */
 const SCALES = [
   { value: "fixed", label: "fixed over epochs" },
   { value: "image", label: "each picture's own" },
@@ -26,23 +36,32 @@ const GATE_LIMIT = {
   title: "The gate value of the highest color; 1 is a gate that lets everything through",
 };
 
-/** Returns a select in its label. */
+/**
+ * Returns a select in its label.
+ *
+ * @param {string} id
+ * @param {string} label
+ * @param {(value: string) => void} onPick
+ */
 function chooser(id, label, onPick) {
   const select = el("select", { id, on: { change: () => onPick(select.value) } });
-  const root = el("label", { class: "field", for: id }, el("span", { text: label }), select);
-  return { root, select };
+  const name = el("span", { text: label });
+  return { root: el("label", { class: "field", for: id }, name, select), name, select };
 }
 
 /** What is shown: run, comparison, method, layer, head. */
 export class Choosers {
-  /** @param {function} onChange called with what a person has changed in the state. */
+  /**
+   * @param {HTMLElement} container
+   * @param {OnChange} onChange
+   */
   constructor(container, onChange) {
     this.run = chooser("run", "Run", (run) => onChange({ run }));
     this.compare = chooser("compare", "Compare with", (value) =>
       onChange(
         value.startsWith("run:")
-          ? { compare: "run", run2: value.slice(4), step2: null, gap: null, linked: null }
-          : { compare: value, run2: "", step2: null, gap: null, linked: null },
+          ? { compare: "run", run2: value.slice(4), ...UNCHOSEN }
+          : { compare: value === "epoch" ? "epoch" : "", run2: "", ...UNCHOSEN },
       ),
     );
     this.method = chooser("method", "Method", (method) =>
@@ -59,6 +78,13 @@ export class Choosers {
     );
   }
 
+  /**
+   * Shows what can be chosen, and what is.
+   *
+   * @param {Pick<State, "compare" | "run2"> & Shown["selection"]} state
+   * @param {{run: string}[]} runs
+   * @param {Run} run
+   */
   show(state, runs, run) {
     const names = runs.map(({ run: name }) => name);
     fillSelect(
@@ -87,7 +113,7 @@ export class Choosers {
     this.method.root.classList.toggle("is-aside", state.layer !== null);
     const { layers } = run.setup;
     const isOfGates = isAbsolute(run, { method: state.method, layer: null });
-    setText(this.layer.root.firstChild, areAllGates(run) ? "Gate" : "Layer");
+    setText(this.layer.name, areAllGates(run) ? "Gate" : "Layer");
     this.layer.root.hidden = !layers.length;
     fillSelect(
       this.layer.select,
@@ -98,7 +124,7 @@ export class Choosers {
         },
         ...layers.map((layer, i) => ({
           value: i,
-          label: `${isGate(layer) ? run.gates.get(layer.path).name : i + 1}${
+          label: `${isGate(layer) ? gateOf(run, layer).name : i + 1}${
             layer.trainable ? "" : " (frozen)"
           }`,
           title: layer.path,
@@ -107,8 +133,9 @@ export class Choosers {
       ],
       state.layer ?? "",
     );
-    const hasHeads = state.layer !== null && !isGate(layers[state.layer]);
-    const heads = hasHeads ? layers[state.layer].heads : 0;
+    const chosen = state.layer === null ? null : layers[state.layer];
+    const hasHeads = chosen !== null && !isGate(chosen);
+    const heads = hasHeads ? chosen.heads : 0;
     this.head.root.hidden = layers.every(isGate);
     fillSelect(
       this.head.select,
@@ -124,7 +151,12 @@ export class Choosers {
 
 /** How it is drawn: opacity, color map, smooth or by patches, scale. */
 export class Looks {
+  /**
+   * @param {HTMLElement} container
+   * @param {OnChange} onChange
+   */
   constructor(container, onChange) {
+    this.isAbsolute = false;
     this.opacity = el("input", { type: "range", id: "opacity", min: 0, max: 1, step: 0.05 });
     this.opacity.addEventListener("input", () => onChange({ opacity: this.opacity.valueAsNumber }));
     this.colors = chooser("colors", "Colors", (colors) => onChange({ colors }));
@@ -133,27 +165,33 @@ export class Looks {
       MAP_NAMES.map((value) => ({ value, label: value })),
       "",
     );
-    this.display = ["smooth", "patches"].map((value) => {
+    /** @type {State["display"][]} */
+    const displays = ["smooth", "patches"];
+    this.display = displays.map((value) => {
       const input = el("input", { type: "radio", name: "display", value, id: `display-${value}` });
       input.addEventListener("change", () => onChange({ display: value }));
       const words = el("span", { text: value });
       const root = el("label", { for: `display-${value}` }, input, words);
       return { value, input, words, root };
     });
-    this.scale = chooser("scale", "Scale", (scale) => onChange({ scale }));
+    this.scale = chooser("scale", "Scale", (value) =>
+      onChange({ scale: SCALES.find((scale) => scale.value === value)?.value }),
+    );
     fillSelect(this.scale.select, SCALES, "fixed");
     this.limit = el("input", { type: "number", id: "limit" });
     this.limit.addEventListener("change", () => {
       const limit = this.limit.valueAsNumber;
       if (limit > 0) onChange(this.isAbsolute ? { gateLimit: limit } : { limit });
     });
+    this.limitUnit = el("span", { id: "limit-unit" });
     this.limitField = el(
       "label",
       { class: "field", for: "limit" },
       el("span", { text: "Up to" }),
       this.limit,
-      el("span", { id: "limit-unit" }),
+      this.limitUnit,
     );
+    this._describeLimit(false);
     container.append(
       el(
         "label",
@@ -172,39 +210,31 @@ export class Looks {
     );
   }
 
+  /**
+   * Shows how it is drawn.
+   *
+   * @param {Shown} shown
+   */
   show({ a, opacity, colors, display, scale, limit, gateLimit, isAbsolute: isOfGates }) {
     setText(this.display[1].words, hasTokens(a.run) ? "patches" : "cells");
-    if (this.opacity.valueAsNumber !== opacity) this.opacity.value = opacity;
-    this.opacity.style.setProperty("--share", opacity);
-    this.opacity.setAttribute("aria-valuetext", `${Math.round(100 * opacity)} %`);
+    if (this.opacity.valueAsNumber !== opacity) this.opacity.value = String(opacity);
+    this.opacity.style.setProperty("--share", String(opacity));
+    this.opacity.setAttribute("aria-valuetext", percent(opacity));
     this.colors.select.value = colors;
     for (const { value, input } of this.display) input.checked = value === display;
     this.scale.select.value = scale;
     this.limitField.hidden = scale !== "fixed";
     const isBeingTyped = document.activeElement === this.limit && this.isAbsolute === isOfGates;
     if (this.isAbsolute !== isOfGates) this._describeLimit(isOfGates);
-    if (!isBeingTyped) this.limit.value = isOfGates ? gateLimit : limit;
+    if (!isBeingTyped) this.limit.value = String(isOfGates ? gateLimit : limit);
   }
 
+  /** @param {boolean} isOfGates */
   _describeLimit(isOfGates) {
-    const { unit, title, ...range } = isOfGates ? GATE_LIMIT : LIMIT;
+    const { min, max, step, unit, title } = isOfGates ? GATE_LIMIT : LIMIT;
     this.isAbsolute = isOfGates;
-    for (const [name, value] of Object.entries(range)) this.limit.setAttribute(name, value);
+    Object.assign(this.limit, { min, max, step });
     this.limitField.title = title;
-    setText(this.limitField.lastChild, unit);
+    setText(this.limitUnit, unit);
   }
-}
-
-/** Returns which layers the method goes through, in words: the callback's `start_layer` up. */
-export function layersText({ setup }, method) {
-  if (method !== "rollout") return "";
-  const count = setup.layers.filter((layer) => !isGate(layer)).length;
-  const start = ((setup.rollout?.start_layer ?? 0) + count) % count;
-  if (start === 0) return "all layers";
-  return start === count - 1 ? `layer ${count}` : `layers ${start + 1} to ${count}`;
-}
-
-/** Returns a method's name as people read it. */
-export function methodName(method, { setup }) {
-  return capitalized(setup.method_titles?.[method] ?? method.replaceAll("_", " "));
 }

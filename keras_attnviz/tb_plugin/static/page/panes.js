@@ -1,39 +1,63 @@
+// @ts-check
 /** What each pane shows: the map, its colors, and the words around it. */
 
 import { el } from "../lib/dom.js";
-import { difference, findMap, methodFor, nearestLogged } from "../log/maps.js";
-import { layersText, methodName } from "./choosers.js";
-import { asksPatches, capitalized, hasMaps, isAbsolute, isGate, layerName } from "../log/gates.js";
 import { DIFFERENCE_MAP, highest } from "../lib/paint.js";
-import { percent } from "./probe_strip.js";
-import { epochName } from "./timeline.js";
+import { asksPatches, hasMaps, isAbsolute } from "../log/gates.js";
+import { clampPatch, difference, findMap, nearestLogged } from "../log/maps.js";
+import { selectionFor } from "../state/resolve.js";
+import {
+  capitalized,
+  epochName,
+  GATE_UNIT,
+  percent,
+  predictionText,
+  runTitle,
+  selectionName,
+  UNIT,
+  verdictOf,
+} from "./words.js";
 
-const UNIT = "times uniform attention";
-const GATE_UNIT = "gate value: 0 closed, 1 open";
+/** @import { AttentionMap, FoundMap, Missing, ProbeSelection } from "../log/maps.js" */
+/** @import { Prediction, Run } from "../log/run.js" */
+/** @import { Shown, Side } from "../state/resolve.js" */
+/** @import { Look } from "./picture.js" */
+/** @import { View } from "./picture_pane.js" */
+
+/**
+ * What buttons in messages do.
+ * @typedef {Object} Actions
+ * @property {(step: number, isSecond: boolean) => void} goTo
+ * @property {(probe: number) => void} pickProbe
+ */
+
+/** @type {Actions} */
+const NO_ACTIONS = { goTo: () => {}, pickProbe: () => {} };
+const VERDICTS = { right: "✓ right", wrong: "✗ wrong", unknown: "" };
 
 /**
  * Returns the views of the panes, a promise where something is still to come, and why something
  * can't be read, or null.
  *
- * @param {Object} shown the resolved state: `{a, b, selection, opacity, colors, display, scale,
- *     limit, gateLimit}` with `a` and `b` (or null) `{run, step, probe, picture}`.
- * @param {Object} actions what buttons in messages do: `goTo(step, isSecond)`, `pickProbe(probe)`.
+ * @param {Shown} shown
+ * @param {Actions} [actions]
+ * @returns {{views: View[], promise: Promise<unknown> | null, failure: Error | null}}
  */
-export function paneViews(shown, actions) {
-  const sides = [shown.a, shown.b].filter(Boolean);
+export function paneViews(shown, actions = NO_ACTIONS) {
+  const sides = shown.b ? [shown.a, shown.b] : [shown.a];
   const found = sides.map((side) =>
     findMap(side.run, selectionFor(shown.selection, side), side.step),
   );
   const maps = found.map(({ map }) => map);
+  /** @type {View[]} */
   const views = sides.map((side, i) => {
     const view = paneView(shown, side, found[i], sides.length > 1 ? "AB"[i] : null);
-    view.look = lookOf(shown, view, maps);
-    if (found[i].missing)
-      view.message = whyMissing(shown, side, found[i].missing, actions, i === 1);
-    return view;
+    const { missing } = found[i];
+    const message = missing ? whyMissing(shown, side, missing, actions, i === 1) : null;
+    return { ...view, look: lookOf(shown, view, maps), message };
   });
   if (shown.b && sides.every(({ run }) => hasMaps(run))) {
-    views.push(differenceView(shown, views, maps));
+    views.push(differenceView(shown, [views[0], views[1]], [maps[0], maps[1]]));
   }
   const promises = found.map(({ promise }) => promise).filter(Boolean);
   return {
@@ -43,23 +67,21 @@ export function paneViews(shown, actions) {
   };
 }
 
-/** Returns a selection as it holds for one side: another run may have fewer layers and heads. */
-export function selectionFor(selection, { run, probe }) {
-  const { setup } = run;
-  const isOfMethod = selection.layer === null || !setup.layers.length;
-  const layer = isOfMethod ? null : Math.min(selection.layer, setup.layers.length - 1);
-  const hasHead = layer !== null && !isGate(setup.layers[layer]);
-  const head = hasHead && selection.head < setup.layers[layer].heads ? selection.head : null;
-  const patch = asksPatches(run, layer) ? selection.patch : null;
-  const method = methodFor(setup, { ...selection, layer, patch });
-  return { ...selection, probe, layer, head, patch, method };
-}
-
+/**
+ * Returns the view of one side, but for its colors and what is missing.
+ *
+ * @param {Shown} shown
+ * @param {Side} side
+ * @param {FoundMap} found
+ * @param {string | null} letter of the side in a comparison.
+ * @returns {Omit<View, "look" | "message">}
+ */
 function paneView(shown, side, { map, promise }, letter) {
   const { run, step, probe, picture } = side;
   const name = epochName(run, step);
   const selection = selectionFor(shown.selection, side);
-  const what = describe(run, selection);
+  const what = selectionName(run, selection);
+  const prediction = run.prediction(step, probe);
   const { patch } = selection;
   const isOfGates = isAbsolute(run, selection);
   return {
@@ -67,14 +89,14 @@ function paneView(shown, side, { map, promise }, letter) {
     label: [`${run.setup.probes[probe].name}, ${name}`, what].filter(Boolean).join(": "),
     title: [
       ...(letter ? [el("span", { class: "badge", text: letter })] : []),
-      el("strong", { text: name.charAt(0).toUpperCase() + name.slice(1) }),
+      el("strong", { text: capitalized(name) }),
       ...(shown.b && shown.b.run !== shown.a.run
-        ? [el("span", { class: "pane-run", text: run.title, title: run.name })]
+        ? [el("span", { class: "pane-run", text: runTitle(run.name), title: run.name })]
         : []),
-      ...predictionOf(run, step, probe),
+      ...predictionNodes(prediction),
     ],
     heading: [letter, name].filter(Boolean).join(": "),
-    detail: predictionText(run, step, probe),
+    detail: predictionText(prediction),
     picture,
     map,
     isLoading: Boolean(promise) || !picture,
@@ -87,12 +109,23 @@ function paneView(shown, side, { map, promise }, letter) {
   };
 }
 
+/**
+ * Returns the view of A - B.
+ *
+ * @param {Shown} shown
+ * @param {[View, View]} views of A and of B.
+ * @param {[AttentionMap | null, AttentionMap | null]} maps
+ * @returns {View}
+ */
 function differenceView(shown, [a, b], [first, second]) {
   const isAlike = a.isAbsolute === b.isAbsolute;
   const map = first && second && isAlike ? difference(first, second) : null;
-  const isMissing = first && second && !map;
+  const isMissing = Boolean(first && second && !map);
   const more = a.isAbsolute ? "higher" : "more attention";
   const view = { map, isAbsolute: a.isAbsolute, isDifference: true };
+  const reason = isAlike
+    ? "The two runs have different grids of patches."
+    : "One of the two is of attention, the other of gates.";
   return {
     ...view,
     id: `${a.id}-${b.id}`,
@@ -104,24 +137,24 @@ function differenceView(shown, [a, b], [first, second]) {
     heading: "A − B",
     detail: `red: ${more} in A, blue: in B`,
     picture: shown.a.picture,
-    isLoading: (a.isLoading || b.isLoading) && !isMissing,
+    isLoading: !isMissing && (a.isLoading || b.isLoading),
     opacity: shown.opacity > 0 ? Math.max(shown.opacity, 0.85) : 0,
     query: map ? a.query : null,
     look: lookOf(shown, view, [map]),
     unit: `A − B, in ${a.isAbsolute ? "gate values" : UNIT}`,
     note: "",
-    message: isMissing
-      ? [
-          el("p", {
-            text: isAlike
-              ? "The two runs have different grids of patches."
-              : "One of the two is of attention, the other of gates.",
-          }),
-        ]
-      : null,
+    message: isMissing ? [el("p", { text: reason })] : null,
   };
 }
 
+/**
+ * Returns a view's colors.
+ *
+ * @param {Shown} shown
+ * @param {Pick<View, "map" | "isAbsolute" | "isDifference">} view
+ * @param {(AttentionMap | null)[]} maps of all panes.
+ * @returns {Look}
+ */
 function lookOf({ scale, limit, gateLimit, colors, display }, view, maps) {
   const { map, isAbsolute: isOfGates, isDifference } = view;
   const ofValues = isOfGates ? gateLimit : limit;
@@ -135,57 +168,37 @@ function lookOf({ scale, limit, gateLimit, colors, display }, view, maps) {
     smooth: display === "smooth",
     isFull: scale !== "fixed" || (isOfGates && high >= 1),
     isAbsolute: isOfGates,
-    fades: isDifference,
+    fades: Boolean(isDifference),
   };
 }
 
-/** Returns what is shown, in words. */
-export function describe(run, { method, layer, head, patch }) {
-  if (layer === null && !run.setup.methods.length) return "";
-  const name = layer === null ? methodName(method, run) : capitalized(layerName(run, layer));
-  if (isAbsolute(run, { method, layer })) return name;
-  const place =
-    layer === null
-      ? [name, layersText(run, method)].filter(Boolean).join(" over ")
-      : `${name}, ${head === null ? "mean of heads" : `head ${head + 1}`}`;
-  const from = patch
-    ? `patch ${clampPatch(patch, run).join(", ")}`
-    : `the ${readoutOf(run)}`;
-  return `${place}, from ${from}`;
-}
-
-/** Returns how the tokens are called that the predictions are computed from. */
-export function readoutOf({ setup }) {
-  return setup.readout ?? "read-out";
-}
-
-function clampPatch([x, y], { setup }) {
-  return [Math.min(x, setup.token_grid[1] - 1), Math.min(y, setup.token_grid[0] - 1)];
-}
-
-function predictionText(run, step, probe) {
-  const { predicted, confidence, isRight } = run.prediction(step, probe);
-  if (predicted === null) return "";
-  const sure = Number.isFinite(confidence) ? ` ${percent(confidence)}` : "";
-  return `${predicted}${sure}${isRight === null ? "" : isRight ? " (right)" : " (wrong)"}`;
-}
-
-function predictionOf(run, step, probe) {
-  const { predicted, confidence, isRight } = run.prediction(step, probe);
+/**
+ * Returns what stands in a pane's title of a prediction.
+ *
+ * @param {Prediction} prediction
+ */
+function predictionNodes(prediction) {
+  const { predicted, confidence } = prediction;
   if (predicted === null) return [];
-  const state = isRight === null ? "unknown" : isRight ? "right" : "wrong";
-  const words = { right: "✓ right", wrong: "✗ wrong", unknown: "" }[state];
+  const state = verdictOf(prediction);
   return [
     el(
       "span",
       { class: "prediction", data: { state } },
       el("span", { class: "prediction-class", text: predicted, title: predicted }),
       el("span", { text: Number.isFinite(confidence) ? percent(confidence) : "" }),
-      el("span", { class: "verdict", text: words }),
+      el("span", { class: "verdict", text: VERDICTS[state] }),
     ),
   ];
 }
 
+/**
+ * Returns what stands below a picture while no patch is under the pointer.
+ *
+ * @param {Run} run
+ * @param {AttentionMap | null} map
+ * @param {ProbeSelection} selection
+ */
 function noteOf(run, map, { patch, layer }) {
   if (map && Number.isFinite(map.others) && map.others > 0) {
     return `${percent(map.others)} of this attention goes to tokens that are no patches.`;
@@ -194,16 +207,26 @@ function noteOf(run, map, { patch, layer }) {
   return asksPatches(run, layer) ? "Click a patch to see where its token attends." : "";
 }
 
+/**
+ * Returns why a map is missing, and buttons that lead to one that is there.
+ *
+ * @param {Shown} shown
+ * @param {Side} side
+ * @param {Missing} missing
+ * @param {Actions} actions
+ * @param {boolean} isSecond
+ */
 function whyMissing(shown, { run, step, probe }, missing, { goTo, pickProbe }, isSecond) {
   const { full, probes } = run.setup;
   const name = JSON.stringify(probes[probe].name);
-  const paragraph = (...parts) => el("p", {}, ...parts);
+  const paragraph = (/** @type {(string | Node)[]} */ ...parts) => el("p", {}, ...parts);
+  /** @type {(text: string, click: () => void) => Node} */
   const button = (text, click) =>
     el("button", { type: "button", class: "plain", text, on: { click } });
   if (missing === "readable") {
     return [paragraph("What was logged of this at this epoch can't be read.")];
   }
-  if (missing === "probe") {
+  if (missing === "probe" && full) {
     return [
       paragraph("From every patch, single layers were logged for these probes only:"),
       paragraph(...full.probes.map((each) => button(probes[each].name, () => pickProbe(each)))),

@@ -1,20 +1,62 @@
+// @ts-check
 /** A pane: a probe's picture in gray, the heatmap over it, and the patch under the pointer. */
 
-import { ColorBar } from "./color_bar.js";
 import { el, keepFocus, setText } from "../lib/dom.js";
-import { inUnit, paintMap } from "../lib/paint.js";
+import { contextOf, paintMap } from "../lib/paint.js";
+import { ColorBar } from "./color_bar.js";
+import { drawPicture, outline } from "./picture.js";
+import { patchText } from "./words.js";
 
+/** @import { AttentionMap } from "../log/maps.js" */
+/** @import { Drawn } from "./picture.js" */
+
+/**
+ * What a pane shows. A plain one never has a map.
+ * @typedef {Object} View
+ * @property {string} id
+ * @property {string} label for those who don't see the picture.
+ * @property {(Node | string)[]} title
+ * @property {string} heading the title as a text.
+ * @property {string} detail
+ * @property {HTMLCanvasElement | null | undefined} picture
+ * @property {AttentionMap | null} map
+ * @property {Drawn["look"]} look
+ * @property {number} opacity
+ * @property {number[] | null} query the patch that asks.
+ * @property {string} note
+ * @property {Node[] | null} message
+ * @property {string} unit
+ * @property {boolean} isLoading
+ * @property {boolean} isAbsolute whether the values are those of gates.
+ * @property {boolean} [isPlain]
+ * @property {boolean} [isDifference]
+ */
+
+/** @typedef {{onPatch: (patch: number[], map: AttentionMap) => void,
+ *     onHover: (patch: number[] | null) => void}} Handlers */
+
+/** @type {Object<string, [number, number]>} key to columns and rows */
+const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const SMALLEST = 220;
 
 export class PicturePane {
   /**
    * @param {HTMLElement} container
    * @param {string} name `a`, `b` or `difference`.
-   * @param {{onPatch, onHover}} handlers called with `[x, y]` on the map's grid.
+   * @param {Handlers} handlers called with `[x, y]` on the map's grid.
    */
   constructor(container, name, { onPatch, onHover }) {
     this.name = name;
     this.handlers = { onPatch, onHover };
+    /** @type {View | null} */
+    this.view = null;
+    /** @type {number[] | null} under the pointer */
+    this.patch = null;
+    /** The largest height and width in pixels. */
+    this.height = SMALLEST;
+    this.room = SMALLEST;
+    /** @type {{picture: HTMLCanvasElement, canvas: HTMLCanvasElement} | null} */
+    this.base = null;
     this.heat = document.createElement("canvas");
     this.title = el("div", { class: "pane-title" });
     this.canvas = el("canvas", {
@@ -34,11 +76,15 @@ export class PicturePane {
   }
 
   /**
-   * Draws a view: `{title, picture, map, look, query, queryGrid, note, message, unit, opacity,
-   * isAbsolute, isPlain}`. What is missing is left as it was, dimmed; a plain one has no map ever.
+   * Draws a view. What is missing is left as it was, dimmed.
+   *
+   * @param {View} view
+   * @param {{height: number, room: number}} largest height and width in pixels.
    */
-  show(view) {
+  show(view, { height, room }) {
     this.view = view;
+    this.height = height;
+    this.room = room;
     this.title.replaceChildren(...view.title);
     this.root.classList.toggle("is-loading", Boolean(view.isLoading));
     this.root.setAttribute("aria-busy", String(Boolean(view.isLoading)));
@@ -55,18 +101,24 @@ export class PicturePane {
     this._say();
   }
 
-  /** Marks the patch at `[x, y]`, or none, and tells its value. */
+  /**
+   * Marks the patch at `[x, y]`, or none, and says its value.
+   *
+   * @param {number[] | null} patch
+   */
   hover(patch) {
     this.patch = patch;
     this._draw();
     this._say();
   }
 
-  /** Sets the largest size; returns whether the canvas has changed. */
-  fit(height) {
-    const { picture } = this.view ?? {};
-    if (!picture) return;
-    const room = this.room ?? this.stage.clientWidth;
+  /**
+   * Makes the canvas as large as it may be for a picture.
+   *
+   * @param {HTMLCanvasElement} picture
+   */
+  _fit(picture) {
+    const { room, height } = this;
     const scale = Math.min(room / picture.width, Math.max(SMALLEST, height) / picture.height);
     const [width, tall] = [picture.width, picture.height].map((n) =>
       Math.max(1, Math.round(n * scale)),
@@ -84,57 +136,47 @@ export class PicturePane {
     const { view, canvas } = this;
     if (!view?.picture) return;
     const { map } = view;
-    this.fit(this.height ?? SMALLEST);
+    this._fit(view.picture);
     const ready = { ...view, picture: this._enlarged(view.picture) };
-    drawPicture(canvas.getContext("2d"), 0, 0, canvas.width, canvas.height, ready, this.heat);
-    if (this.patch && map) this._outline(this.patch, map, 1.5);
+    drawPicture(contextOf(canvas), 0, 0, canvas.width, canvas.height, ready, this.heat);
+    if (this.patch && map) {
+      outline(contextOf(canvas), 0, 0, canvas.width, canvas.height, this.patch, map, 1.5);
+    }
     this.canvas.dataset.drawn = (map || view.isPlain) && !view.isLoading ? view.id : "";
-    this.canvas.setAttribute("aria-label", view.label ?? "");
+    this.canvas.setAttribute("aria-label", view.label);
   }
 
-  /** Returns the picture in the canvas's size: well enlarged once, not at every epoch. */
+  /**
+   * Returns the picture in the canvas's size: well enlarged once, not at every epoch.
+   *
+   * @param {HTMLCanvasElement} picture
+   */
   _enlarged(picture) {
     const { width, height } = this.canvas;
     const { base } = this;
-    if (
-      !base ||
-      base.picture !== picture ||
-      base.canvas.width !== width ||
-      base.canvas.height !== height
-    ) {
-      const canvas = el("canvas", { width, height });
-      const context = canvas.getContext("2d");
-      context.imageSmoothingQuality = "high";
-      context.drawImage(picture, 0, 0, width, height);
-      this.base = { picture, canvas };
-    }
-    return this.base.canvas;
-  }
-
-  _outline(patch, map, thickness) {
-    const { width, height } = this.canvas;
-    outline(this.canvas.getContext("2d"), 0, 0, width, height, patch, map, thickness);
+    const isSame = base?.picture === picture;
+    if (isSame && base.canvas.width === width && base.canvas.height === height) return base.canvas;
+    const canvas = el("canvas", { width, height });
+    const context = contextOf(canvas);
+    context.imageSmoothingQuality = "high";
+    context.drawImage(picture, 0, 0, width, height);
+    this.base = { picture, canvas };
+    return canvas;
   }
 
   _say() {
     const { view, patch } = this;
-    let text = view?.note ?? "";
-    if (patch && view?.map) {
-      const [x, y] = patch;
-      const value = view.map.values[y * view.map.grid[1] + x];
-      const sign = view.isDifference && value > 0 ? "+" : "";
-      if (value !== undefined) {
-        const words = `${sign}${inUnit(value, view.isAbsolute)}`;
-        text = view.isAbsolute
-          ? `At ${x}, ${y}: gate ${words}`
-          : `Patch ${x}, ${y}: ${words} uniform`;
-      }
-    }
-    setText(this.readout, text);
+    const text = patch && view?.map ? patchText(view.map, patch, view) : "";
+    setText(this.readout, text || (view?.note ?? ""));
   }
 
+  /**
+   * Returns the patch under the pointer, or null.
+   *
+   * @param {MouseEvent} event
+   */
   _patchAt(event) {
-    const { map } = this.view ?? {};
+    const map = this.view?.map;
     const box = this.canvas.getBoundingClientRect();
     if (!map || !box.width) return null;
     const { grid, span } = map;
@@ -153,20 +195,21 @@ export class PicturePane {
     keepFocus(canvas);
     canvas.addEventListener("click", (event) => {
       const patch = this._patchAt(event);
-      if (patch) handlers.onPatch(patch, this.view.map);
+      if (patch && this.view?.map) handlers.onPatch(patch, this.view.map);
     });
     canvas.addEventListener("blur", () => handlers.onHover(null));
     canvas.addEventListener("keydown", (event) => this._key(event));
   }
 
+  /** @param {KeyboardEvent} event */
   _key(event) {
-    const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-    const { map } = this.view ?? {};
+    const map = this.view?.map;
     if (!map || event.altKey || event.ctrlKey || event.metaKey) return;
     const [rows, columns] = map.grid;
     const [x, y] = this.patch ?? [Math.floor(columns / 2), Math.floor(rows / 2)];
-    if (moves[event.key]) {
-      const [dx, dy] = this.patch ? moves[event.key] : [0, 0];
+    if (MOVES[event.key]) {
+      const [dx, dy] = this.patch ? MOVES[event.key] : [0, 0];
+      /** @type {(value: number, count: number) => number} */
       const clamp = (value, count) => Math.min(count - 1, Math.max(0, value));
       this.handlers.onHover([clamp(x + dx, columns), clamp(y + dy, rows)]);
     } else if (event.key === "Enter" && this.patch) {
@@ -175,61 +218,4 @@ export class PicturePane {
     event.preventDefault();
     event.stopPropagation();
   }
-}
-
-/** Draws a picture in gray, the heatmap over it and the patch that asks into a part of a canvas. */
-export function drawPicture(context, left, top, width, height, view, heat) {
-  const { picture, map, look, opacity, query } = view;
-  context.save();
-  context.beginPath();
-  context.rect(left, top, width, height);
-  context.clip();
-  context.imageSmoothingEnabled = true;
-  context.drawImage(picture, left, top, width, height);
-  if (map) {
-    context.globalAlpha = opacity;
-    context.imageSmoothingEnabled = look.smooth;
-    context.drawImage(heat, left, top, width * map.span[1], height * map.span[0]);
-  }
-  context.restore();
-  if (query && map) outline(context, left, top, width, height, query, map, 2.5);
-}
-
-function outline(context, left, top, width, height, [x, y], { grid, span }, thickness) {
-  const wide = (width * span[1]) / grid[1];
-  const tall = (height * span[0]) / grid[0];
-  const ratio = window.devicePixelRatio || 1;
-  for (const [color, line] of [
-    ["rgba(0,0,0,.65)", thickness + 2],
-    ["#fff", thickness],
-  ]) {
-    context.strokeStyle = color;
-    context.lineWidth = line * ratio;
-    context.strokeRect(left + x * wide, top + y * tall, wide, tall);
-  }
-}
-
-/** Returns a picture's height over its width, or before it is there its grid's, within bounds. */
-export function aspectOf({ run, picture }) {
-  const [rows, columns] = run.setup.grid;
-  return Math.min(3, Math.max(0.35, picture ? picture.height / picture.width : rows / columns));
-}
-
-/** Returns a canvas with a picture in gray. */
-export async function grayPicture(blob) {
-  const bitmap = await createImageBitmap(blob);
-  const canvas = el("canvas", { width: bitmap.width, height: bitmap.height });
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(bitmap, 0, 0);
-  const image = context.getImageData(0, 0, canvas.width, canvas.height);
-  const { data } = image;
-  for (let i = 0; i < data.length; i += 4) {
-    const gray = 0.299 * data[i] + 0.587 * data[i + 1] + 0.114 * data[i + 2];
-    data[i] = gray;
-    data[i + 1] = gray;
-    data[i + 2] = gray;
-  }
-  context.putImageData(image, 0, 0);
-  bitmap.close();
-  return canvas;
 }

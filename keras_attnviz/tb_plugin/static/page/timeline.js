@@ -1,16 +1,34 @@
+// @ts-check
 /** The epochs: a slider, a film player, and in comparisons a second slider. */
 
-import { el, fillSelect, icon, ICONS, keepFocus, setText } from "../lib/dom.js";
+import { el, fillSelect, ICONS, icon, keepFocus, setText } from "../lib/dom.js";
+import { epochOf } from "./words.js";
 
-export const SPEEDS = [1, 2, 4, 8, 16, 32];
+/** @import { Side } from "../state/resolve.js" */
+
+/**
+ * What a person does.
+ * @typedef {Object} Handlers
+ * @property {(step: number, isSecond: boolean) => void} onStep
+ * @property {() => void} onPlay
+ * @property {(delta: number) => void} onMove
+ * @property {(isLast: boolean) => void} onEnd
+ * @property {(speed: number) => void} onSpeed
+ * @property {(isLinked: boolean) => void} onLinked
+ */
+
+/** @typedef {ReturnType<Timeline["_slider"]>} Slider */
+
+const SPEEDS = [1, 2, 4, 8, 16, 32];
 
 export class Timeline {
   /**
-   * @param {Object} handlers `onStep(step, isSecond)`, `onPlay()`, `onMove(delta)`,
-   *     `onEnd(isLast)`, `onSpeed(speed)`, `onLinked(isLinked)`.
+   * @param {HTMLElement} container
+   * @param {Handlers} handlers
    */
   constructor(container, handlers) {
     this.handlers = handlers;
+    /** @type {(id: string, label: string, path: string, action: () => void) => HTMLElement} */
     const button = (id, label, path, action) => {
       const node = el(
         "button",
@@ -60,6 +78,11 @@ export class Timeline {
     );
   }
 
+  /**
+   * @param {string} id
+   * @param {string} letter
+   * @param {boolean} isSecond
+   */
   _slider(id, letter, isSecond) {
     const badge = el("span", { class: "badge", text: letter, "aria-hidden": "true" });
     const name = el("output", { class: "epoch-name", for: id, id: `${id}-name` });
@@ -71,22 +94,21 @@ export class Timeline {
       step: 1,
       "aria-label": isSecond ? "Epoch of B" : "Epoch",
     });
+    const root = el("div", { class: "slider" }, badge, input, name);
+    const slider = { root, badge, input, name, steps: new Int32Array() };
     input.addEventListener("input", () =>
-      this.handlers.onStep(
-        this[isSecond ? "second" : "first"].steps[input.valueAsNumber],
-        isSecond,
-      ),
+      this.handlers.onStep(slider.steps[input.valueAsNumber], isSecond),
     );
-    return {
-      root: el("div", { class: "slider" }, badge, input, name),
-      badge,
-      input,
-      name,
-      steps: [],
-    };
+    return slider;
   }
 
-  /** Shows the epochs of A and, in a comparison, of B: `{run, step}` each. */
+  /**
+   * Shows the epochs of A and, in a comparison, of B.
+   *
+   * @param {Side} a
+   * @param {Side | null} b
+   * @param {{isPlaying: boolean, speed: number, isLinked: boolean}} film
+   */
   show(a, b, { isPlaying, speed, isLinked }) {
     this._fill(this.first, a);
     this.first.badge.hidden = !b;
@@ -103,32 +125,24 @@ export class Timeline {
     this.play.setAttribute("aria-pressed", String(isPlaying));
     for (const node of this.buttons.querySelectorAll("button"))
       node.disabled = a.run.steps.length < 2;
-    this.speed.value = speed;
+    this.speed.value = String(speed);
   }
 
+  /**
+   * @param {Slider} slider
+   * @param {Side} side
+   */
   _fill(slider, { run, step }) {
     slider.steps = run.steps;
     const last = run.steps.length - 1;
     const at = run.indices.get(step) ?? last;
-    slider.input.max = Math.max(0, last);
+    slider.input.max = String(Math.max(0, last));
     slider.input.disabled = last < 1;
-    if (slider.input.valueAsNumber !== at) slider.input.value = at;
-    slider.input.style.setProperty("--share", last > 0 ? at / last : 0);
+    if (slider.input.valueAsNumber !== at) slider.input.value = String(at);
+    slider.input.style.setProperty("--share", String(last > 0 ? at / last : 0));
     const name = epochOf(run, step);
     slider.input.setAttribute("aria-valuetext", name);
-    slider.input.dataset.step = step;
+    slider.input.dataset.step = String(step);
     setText(slider.name, name);
   }
-}
-
-/** Returns how a step is called: people count epochs from 1, the log from 0. */
-export function epochName(run, step) {
-  return run.isBaseline(step) ? "baseline" : `epoch ${step + 1}`;
-}
-
-/** Returns the same with how many there are. */
-export function epochOf(run, step) {
-  if (run.isBaseline(step))
-    return run.lastStep >= 0 ? `baseline, before epoch ${step + 2}` : "baseline";
-  return `epoch ${step + 1} of ${run.lastStep + 1}`;
 }

@@ -1,3 +1,4 @@
+// @ts-check
 /** One small text beside what the pointer is on or the keyboard has focused. */
 
 import { el } from "../lib/dom.js";
@@ -10,9 +11,15 @@ export class Tip {
     document.body.append(this.root);
   }
 
+  /**
+   * Shows a text.
+   *
+   * @param {{getBoundingClientRect: () => DOMRect}} anchor what it is about.
+   * @param {{title: string, text: string}} words
+   */
   show(anchor, { title, text }) {
     this.title.textContent = title;
-    this.text.textContent = text ?? "";
+    this.text.textContent = text;
     this.root.hidden = false;
     const box = anchor.getBoundingClientRect();
     const own = this.root.getBoundingClientRect();

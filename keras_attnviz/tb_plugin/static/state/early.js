@@ -1,31 +1,59 @@
+// @ts-check
 /** What the first picture needs, asked for while the rest of the page is still on its way. */
 
 import { fetchRuns } from "../log/api.js";
 import { Blobs } from "../log/blobs.js";
-import { readAddress } from "./host.js";
 import { Run } from "../log/run.js";
+import { readAddress } from "./host.js";
 import { fromPairs } from "./state.js";
 
-/** Returns `{state, blobs, runs, opened}`, the last two promises: of the list, of a Run or null. */
+/** @import { State } from "./state.js" */
+
+/** @typedef {ReturnType<typeof fetchRuns>} Runs */
+
+/**
+ * @typedef {Object} Early
+ * @property {State} state
+ * @property {Blobs} blobs
+ * @property {Runs} runs
+ * @property {Promise<Run | null>} opened the run of the address, or the first one.
+ */
+
+/**
+ * Asks for the runs, for one of them, and for its first picture and maps.
+ *
+ * @returns {Early}
+ */
 export function askEarly() {
   const state = fromPairs(readAddress());
   const blobs = new Blobs();
   const runs = fetchRuns();
   const opened = open(state, blobs, runs);
-  // The page asks again, and tells of what goes wrong.
+  // The page asks again, and says what goes wrong.
   runs.catch(() => {});
   opened.catch(() => {});
   return { state, blobs, runs, opened };
 }
 
-/** Opens the run of the address, or else the first; what the list hasn't is not asked for. */
+/**
+ * Opens the run of the address, or else the first; what the list hasn't is not asked for.
+ *
+ * @param {State} state
+ * @param {Blobs} blobs
+ * @param {Runs} runs
+ */
 async function open(state, blobs, runs) {
   const names = (await runs).map(({ run }) => run);
   const name = names.includes(state.run) ? state.run : names[0];
   return name ? begin(await Run.open(name, blobs), state) : null;
 }
 
-/** Asks for the probe's picture and maps; what is asked for again later is the same answer. */
+/**
+ * Asks for the probe's picture and maps; what is asked for again later is the same answer.
+ *
+ * @param {Run} run
+ * @param {State} state
+ */
 function begin(run, { probe, method, layer }) {
   const { setup } = run;
   const first = probe in setup.probes ? probe : 0;

@@ -1,6 +1,9 @@
+// @ts-check
 /** The page around this one: TensorBoard's address, its dark mode and its reloads. */
 
 import { formatHash, parseHash } from "./state.js";
+
+/** @import { Pairs } from "./state.js" */
 
 const TAB = "attention";
 const PREFIX = `p.${TAB}.`;
@@ -24,7 +27,11 @@ export function readAddress() {
   return parseHash(host.location.hash, PREFIX).pairs;
 }
 
-/** Puts pairs into the address, unless another tab is shown; no new entry in the history. */
+/**
+ * Puts pairs into the address, unless another tab is shown; no new entry in the history.
+ *
+ * @param {Pairs} pairs
+ */
 export function writeAddress(pairs) {
   const { others } = parseHash(host.location.hash, PREFIX);
   if (others.length === 0) others.push(TAB);
@@ -38,7 +45,11 @@ export function address() {
   return host.location.href;
 }
 
-/** Calls back with the pairs when a person changes the address. */
+/**
+ * Calls back with the pairs when a person changes the address.
+ *
+ * @param {(pairs: Pairs) => void} callback
+ */
 export function followAddress(callback) {
   host.addEventListener("hashchange", () => {
     const { others, pairs } = parseHash(host.location.hash, PREFIX);
@@ -46,14 +57,18 @@ export function followAddress(callback) {
   });
 }
 
-/** Keeps `data-theme` of the document as the host is: `light` or `dark`; calls back with it. */
+/**
+ * Keeps `data-theme` of the document as the host is: `light` or `dark`.
+ *
+ * @param {() => void} callback called when it changes.
+ */
 export function followTheme(callback) {
   const apply = () => {
     const body = host.document.body;
-    const theme = body && body.classList.contains("dark-mode") ? "dark" : "light";
+    const theme = body?.classList.contains("dark-mode") ? "dark" : "light";
     if (document.documentElement.dataset.theme === theme) return;
     document.documentElement.dataset.theme = theme;
-    callback(theme);
+    callback();
   };
   new MutationObserver(apply).observe(host.document.body, {
     attributes: true,
@@ -62,7 +77,11 @@ export function followTheme(callback) {
   apply();
 }
 
-/** Calls back when TensorBoard has reloaded its data; every 30 s where it doesn't tell. */
+/**
+ * Calls back when TensorBoard has reloaded its data; every 30 s where it doesn't say so.
+ *
+ * @param {() => void} callback
+ */
 export function followReloads(callback) {
   let answers = false;
   if (window.parent !== window) {

@@ -1,15 +1,23 @@
+// @ts-check
 /** Which blobs are worth having before a person asks for them. */
 
 import { keysOf } from "../log/maps.js";
-import { selectionFor } from "../page/panes.js";
+import { selectionFor } from "./resolve.js";
+
+/** @import { Shown } from "./resolve.js" */
 
 const AHEAD = 24;
 const BEHIND = 8;
 
-/** Returns the keys of blobs worth having soon: those of the epochs ahead, then those behind. */
+/**
+ * Returns the keys of blobs worth having soon: those of the epochs ahead, then those behind.
+ *
+ * @param {Shown} shown
+ * @param {number} direction 1, or -1 where a person moves back.
+ */
 export function keysAhead({ a, b, selection }, direction) {
-  return [a, b].filter(Boolean).flatMap((side) => {
-    const at = side.run.indices.get(side.step);
+  return (b ? [a, b] : [a]).flatMap((side) => {
+    const at = side.run.indices.get(side.step) ?? 0;
     const steps = [];
     for (let i = 1; i <= AHEAD; i += 1) {
       steps.push(side.run.steps[at + direction * i]);

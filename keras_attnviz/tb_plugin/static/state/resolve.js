@@ -1,14 +1,50 @@
+// @ts-check
 /** The state as it holds for the runs at hand: nothing left open, nothing out of range. */
 
 import { areAllGates, asksPatches, hasMaps, isAbsolute, isGate } from "../log/gates.js";
 import { methodFor } from "../log/maps.js";
 
+/** @import { ProbeSelection, Selection } from "../log/maps.js" */
+/** @import { Run } from "../log/run.js" */
+/** @import { State } from "./state.js" */
+
 /**
- * @param {Object} state see state.js.
- * @param {Run} run
- * @param {?Run} other the run compared with.
- * @returns {Object} `{a, b, selection, opacity, colors, display, scale, limit, gateLimit, linked,
- *     ...}`; `a` and `b` are `{run, step, probe}`, `b` null where nothing is compared.
+ * A run at an epoch, and a probe; `picture` is the probe's, null while it isn't there.
+ * @typedef {Object} Side
+ * @property {Run} run
+ * @property {number} probe
+ * @property {number} step
+ * @property {HTMLCanvasElement | null} [picture]
+ */
+
+/**
+ * What is shown: A and, in a comparison, B.
+ * @typedef {Object} Shown
+ * @property {Side} a
+ * @property {Side | null} b
+ * @property {number} gap by how many steps B is to be ahead of A.
+ * @property {Selection} selection
+ * @property {boolean} isAbsolute whether what is shown has values of gates.
+ * @property {number} opacity
+ * @property {string} colors
+ * @property {number} limit
+ * @property {number} gateLimit
+ * @property {number} headsLimit
+ * @property {boolean} linked
+ * @property {State["display"]} display
+ * @property {State["scale"]} scale
+ * @property {string} measure
+ * @property {boolean} wrong
+ * @property {number} speed
+ */
+
+/**
+ * Returns what a state shows of the runs at hand.
+ *
+ * @param {State} state
+ * @param {Run} run that has epochs.
+ * @param {Run | null} other the run compared with.
+ * @returns {Shown}
  */
 export function resolve(state, run, other) {
   const { setup } = run;
@@ -22,9 +58,9 @@ export function resolve(state, run, other) {
   const hasOwn = layer === null && !patch && !isOfGates;
   const ownLimit = hasOwn ? setup.colors.limits?.[method] : undefined;
   const a = { run, probe, step: state.step === null ? run.lastStep : run.nearest(state.step) };
-  const compared = state.compare === "epoch" ? run : other;
-  const isCompared = state.compare === "epoch" || (state.compare === "run" && other);
-  const b = isCompared
+  const compared = { "": null, epoch: run, run: other }[state.compare];
+  // A run without epochs has nothing to compare with yet.
+  const b = compared?.steps.length
     ? {
         run: compared,
         probe: sameProbe(run, probe, compared),
@@ -34,13 +70,8 @@ export function resolve(state, run, other) {
   return {
     a,
     b,
-    gap: b && chosenGap(state, a, b),
-    selection: {
-      method,
-      layer,
-      head,
-      patch,
-    },
+    gap: b ? chosenGap(state, a, b) : 0,
+    selection: { method, layer, head, patch },
     // What is shown has values of gates; where A has no maps, that of B.
     isAbsolute: hasMaps(run) || !b ? isOfGates : areAllGates(b.run),
     opacity: bounded(state.opacity ?? setup.colors.opacity, 0, 1),
@@ -57,7 +88,32 @@ export function resolve(state, run, other) {
   };
 }
 
-/** Returns the changes of state when the slider of A, or of B, is moved to a step. */
+/**
+ * Returns a selection as it holds for one side: another run may have fewer layers and heads.
+ *
+ * @param {Selection} selection
+ * @param {{run: Run, probe: number}} side
+ * @returns {ProbeSelection}
+ */
+export function selectionFor(selection, { run, probe }) {
+  const { setup } = run;
+  const isOfMethod = selection.layer === null || !setup.layers.length;
+  const layer = isOfMethod ? null : Math.min(selection.layer ?? 0, setup.layers.length - 1);
+  const hasHead = layer !== null && !isGate(setup.layers[layer]);
+  const head = hasHead ? within(selection.head, setup.layers[layer].heads) : null;
+  const patch = asksPatches(run, layer) ? selection.patch : null;
+  const method = methodFor(setup, { ...selection, layer, patch });
+  return { probe, layer, head, patch, method };
+}
+
+/**
+ * Returns the changes of state when the slider of A, or of B, is moved to a step.
+ *
+ * @param {Shown} shown
+ * @param {number} step
+ * @param {boolean} isSecond
+ * @returns {Partial<State>}
+ */
 export function moved(shown, step, isSecond) {
   const { a, b, linked, gap } = shown;
   if (!b || !linked) return { ...(isSecond ? { step2: step } : { step }), gap: null };
@@ -67,26 +123,49 @@ export function moved(shown, step, isSecond) {
     : { step, step2: b.run.nearest(step + gap), gap };
 }
 
-/** Returns by how much B is to be ahead of A: shown, it may be less where a run ends. */
+/**
+ * Returns by how much B is to be ahead of A: shown, it may be less where a run ends.
+ *
+ * @param {State} state
+ * @param {Side} a
+ * @param {Side} b
+ */
 function chosenGap(state, a, b) {
-  if (Number.isInteger(state.gap)) return state.gap;
+  if (state.gap !== null && Number.isInteger(state.gap)) return state.gap;
   return state.compare === "run" && state.step2 === null ? 0 : b.step - a.step;
 }
 
+/**
+ * @param {State} state
+ * @param {Side} a
+ * @param {Run} run
+ */
 function secondStep(state, a, run) {
   if (state.step2 !== null) return run.nearest(state.step2);
   return state.compare === "run" ? run.nearest(a.step) : (run.baseline ?? run.steps[0]);
 }
 
-/** Another run may have its probes in another order: the name decides, else the place. */
+/**
+ * Another run may have its probes in another order: the name decides, else the place.
+ *
+ * @param {Run} run
+ * @param {number} probe
+ * @param {Run} other
+ */
 function sameProbe(run, probe, other) {
   const { name } = run.setup.probes[probe];
   const index = other.setup.probes.findIndex((each) => each.name === name);
   return index >= 0 ? index : Math.min(probe, other.setup.probes.length - 1);
 }
 
+/**
+ * @param {number | null} index
+ * @param {number} count
+ */
 function within(index, count) {
-  return Number.isInteger(index) && index >= 0 && index < count ? index : null;
+  if (index === null || !Number.isInteger(index)) return null;
+  return index >= 0 && index < count ? index : null;
 }
 
+/** @type {(value: number, low: number, high: number) => number} */
 const bounded = (value, low, high) => Math.min(high, Math.max(low, value));

@@ -1,6 +1,17 @@
+// @ts-check
 /** How the values of gates are spread at the chosen epoch: a row a gate, a column an interval. */
 
 import { el, setText } from "../lib/dom.js";
+import { contextOf } from "../lib/paint.js";
+import { gateOf } from "../log/gates.js";
+
+/** @import { Setup } from "../log/api.js" */
+/** @import { PackedArray } from "../log/format.js" */
+/** @import { Run } from "../log/run.js" */
+/** @import { Tip } from "../page/tip.js" */
+
+/** @typedef {{run: Run, step: number, name: string}} NamedSide */
+/** @typedef {{run: Run, array: PackedArray | null, tall: number}} Content */
 
 const SERIES = "gate_distribution";
 const GAP = 1;
@@ -16,8 +27,10 @@ export class Distributions {
   }
 
   /**
-   * Shows `[{run, step, name}]`, one or two; what has no gates is left out. Returns whether
-   * anything is shown.
+   * Shows one side or two; what has no gates is left out. Returns whether anything is shown.
+   *
+   * @param {NamedSide[]} sides
+   * @param {boolean} dark
    */
   show(sides, dark) {
     const shown = sides.filter(({ run }) => describedSeries(run));
@@ -30,14 +43,20 @@ export class Distributions {
   }
 }
 
+/** @param {{setup: Setup}} run */
 function describedSeries({ setup }) {
   const found = setup.series.find(({ name }) => name === SERIES);
   return setup.gates?.length && found?.axes[1] === "bin" ? found : null;
 }
 
 class Distribution {
+  /** @param {Tip} tip */
   constructor(tip) {
     this.tip = tip;
+    /** @type {Content | null} */
+    this.content = null;
+    /** @type {Run["gates"] | null} whose names are laid out */
+    this.built = null;
     this.title = el("span", { class: "attention-chart-title" });
     this.side = el("span", { class: "attention-chart-current" });
     this.about = el("span", { class: "attention-chart-description" });
@@ -52,37 +71,45 @@ class Distribution {
       el("figcaption", {}, this.title, this.side, this.about),
       this.rows,
     );
-    this.canvas.addEventListener("pointermove", (event) => this._tell(event));
+    this.canvas.addEventListener("pointermove", (event) => this._showTip(event));
     this.canvas.addEventListener("pointerleave", () => this.tip.hide());
     this.rows.addEventListener("scroll", () => this.tip.hide(), { passive: true });
   }
 
+  /**
+   * @param {NamedSide} side
+   * @param {boolean} dark
+   */
   show({ run, step, name }, dark) {
-    const { title, description } = describedSeries(run);
-    this.run = run;
-    this.array = run.array(step, `series/${SERIES}`);
-    setText(this.title, String(title));
+    const series = describedSeries(run);
+    const tall = (run.setup.gates ?? []).length > MANY ? LOW : TALL;
+    const content = { run, array: run.array(step, `series/${SERIES}`), tall };
+    this.content = content;
+    setText(this.title, String(series?.title));
     setText(this.side, name);
-    setText(this.about, `${description ?? ""} The darker, the more.`.trim());
-    if (dark) setText(this.about, this.about.textContent.replace("darker", "brighter"));
-    this.about.title = this.about.textContent;
-    this._build();
-    this._draw(dark);
+    const shade = `The ${dark ? "brighter" : "darker"}, the more.`;
+    const about = `${series?.description ?? ""} ${shade}`.trim();
+    setText(this.about, about);
+    this.about.title = about;
+    this._build(content);
+    this._draw(content, dark);
     this.canvas.dataset.drawn = `${run.name}|${step}`;
-    this.canvas.setAttribute("aria-label", this._inWords(name));
+    this.canvas.setAttribute("aria-label", inWords(String(series?.title), content, name));
   }
 
-  /** Lays out the names, only where they or their number differ. */
-  _build() {
-    const { gates } = this.run.setup;
-    this.tall = gates.length > MANY ? LOW : TALL;
-    if (this.built === this.run.gates) return;
-    this.built = this.run.gates;
-    const { tall } = this;
+  /**
+   * Lays out the names, only where they or their number differ.
+   *
+   * @param {Content} content
+   */
+  _build({ run, tall }) {
+    if (this.built === run.gates) return;
+    this.built = run.gates;
+    const gates = run.setup.gates ?? [];
     this.names.replaceChildren(
-      ...gates.map(({ path, kind }) => {
-        const text = this.run.gates.get(path).name;
-        const node = el("span", { text, title: `${path} · ${kind}` });
+      ...gates.map((gate) => {
+        const text = gateOf(run, gate).name;
+        const node = el("span", { text, title: `${gate.path} · ${gate.kind}` });
         node.style.lineHeight = `${tall}px`;
         return node;
       }),
@@ -90,13 +117,17 @@ class Distribution {
     this.canvas.style.height = `${gates.length * tall}px`;
   }
 
-  _draw(dark) {
-    const { canvas, array, tall } = this;
+  /**
+   * @param {Content} content
+   * @param {boolean} dark
+   */
+  _draw({ array, tall }, dark) {
+    const { canvas } = this;
     const ratio = window.devicePixelRatio || 1;
     const [width, height] = [Math.round(canvas.clientWidth * ratio), canvas.clientHeight * ratio];
     if (canvas.width !== width) canvas.width = width;
     if (canvas.height !== height) canvas.height = height;
-    const context = canvas.getContext("2d");
+    const context = contextOf(canvas);
     context.clearRect(0, 0, width, height);
     if (!array) return;
     const [gates, bins] = array.shape;
@@ -113,44 +144,55 @@ class Distribution {
     }
   }
 
-  _tell({ clientX, clientY }) {
-    const { array, canvas, tall } = this;
-    const box = canvas.getBoundingClientRect();
-    if (!array || !box.width) return;
+  /** @param {MouseEvent} event */
+  _showTip({ clientX, clientY }) {
+    const { array, run, tall } = this.content ?? {};
+    const box = this.canvas.getBoundingClientRect();
+    if (!array || !run || !tall || !box.width) return;
     const [gates, bins] = array.shape;
     const bin = Math.floor(((clientX - box.left) / box.width) * bins);
-    const gate = Math.floor((clientY - box.top) / tall);
-    if (bin < 0 || gate < 0 || bin >= bins || gate >= gates) {
+    const row = Math.floor((clientY - box.top) / tall);
+    const gate = run.setup.gates?.[row];
+    if (bin < 0 || bin >= bins || row >= gates || !gate) {
       this.tip.hide();
       return;
     }
     const cell = new DOMRect(
       box.left + (bin * box.width) / bins,
-      box.top + gate * tall,
+      box.top + row * tall,
       box.width / bins,
       tall,
     );
-    const { path } = this.run.setup.gates[gate];
-    const share = (100 * array.data[gate * bins + bin]).toFixed(1);
-    const title = `${this.run.gates.get(path).name} · ${interval(bin, bins)}: ${share} %`;
-    this.tip.show({ getBoundingClientRect: () => cell }, { title, text: path });
-  }
-
-  /** Returns the picture in words: for each gate, where most of its values lie. */
-  _inWords(name) {
-    const { array, run } = this;
-    if (!array) return `${this.title.textContent}: no values`;
-    const bins = array.shape[1];
-    const most = run.setup.gates.map(({ path }, gate) => {
-      const shares = array.data.subarray(gate * bins, (gate + 1) * bins);
-      const bin = shares.reduce((best, share, i) => (share > shares[best] ? i : best), 0);
-      return `${run.gates.get(path).name} mostly ${interval(bin, bins)}`;
-    });
-    return [this.title.textContent, name, most.join(", ")].filter(Boolean).join(": ");
+    const share = (100 * array.data[row * bins + bin]).toFixed(1);
+    const title = `${gateOf(run, gate).name} · ${interval(bin, bins)}: ${share} %`;
+    this.tip.show({ getBoundingClientRect: () => cell }, { title, text: gate.path });
   }
 }
 
-/** Returns an interval of [0, 1] in words. */
+/**
+ * Returns the picture in words: for each gate, where most of its values lie.
+ *
+ * @param {string} title
+ * @param {Content} content
+ * @param {string} name of the side.
+ */
+function inWords(title, { array, run }, name) {
+  if (!array) return `${title}: no values`;
+  const bins = array.shape[1];
+  const most = (run.setup.gates ?? []).map((gate, row) => {
+    const shares = [...array.data.subarray(row * bins, (row + 1) * bins)];
+    const bin = shares.reduce((best, share, i) => (share > shares[best] ? i : best), 0);
+    return `${gateOf(run, gate).name} mostly ${interval(bin, bins)}`;
+  });
+  return [title, name, most.join(", ")].filter(Boolean).join(": ");
+}
+
+/**
+ * Returns an interval of [0, 1] in words.
+ *
+ * @param {number} bin
+ * @param {number} bins how many there are.
+ */
 function interval(bin, bins) {
   return `${(bin / bins).toFixed(2)} to ${((bin + 1) / bins).toFixed(2)}`;
 }
