@@ -1,7 +1,9 @@
 // What the tests call on the page: the modules, with what JSON can't hold made here.
 
 import * as charts from "./static/charts/charts.js";
-import * as film from "./static/export/film.js";
+import { savePng } from "./static/export/files.js";
+import { encodeGif } from "./static/export/gif_film.js";
+import { encodeWebm, webmSupport } from "./static/export/webm_film.js";
 import { COLOR_MAPS } from "./static/lib/colormaps.js";
 
 function typed({ steps, groups, ...rest }) {
@@ -27,7 +29,8 @@ function draw({ compare = null, ...data }) {
   window.shown.update({ ...typed(data), compare: compare && typed(compare) });
 }
 
-const encoders = { encodeGif: film.encodeGif, encodeWebm: film.encodeWebm };
+const film = { encodeGif, encodeWebm, savePng, webmSupport };
+const encoders = { encodeGif, encodeWebm };
 
 // Makes a film: frame i is of color i above, and a ramp of the color map viridis below.
 async function shoot(kind, { count, width, height, colors, delays, abortAt = null, sizes = null }) {

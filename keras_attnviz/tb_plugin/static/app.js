@@ -136,7 +136,7 @@ export class App {
     this.draw();
   }
 
-  /** Reads the list and the open runs again; who has moved meanwhile stays there. */
+  /** Reads the list and the open runs again; a person who has moved meanwhile stays. */
   async _refresh() {
     this.runs = await fetchRuns();
     const { shown } = this;

@@ -4,7 +4,9 @@
 import { el } from "../lib/dom.js";
 import { messageOf } from "../log/blobs.js";
 import { plural } from "../page/words.js";
-import { encodeGif, encodeWebm, saveBlob, webmSupport } from "./film.js";
+import { saveBlob } from "./files.js";
+import { encodeGif } from "./gif_film.js";
+import { encodeWebm, webmSupport } from "./webm_film.js";
 
 /**
  * A film of epochs: so many a second, and the name of its file.

@@ -6,7 +6,7 @@ import { paneViews } from "../page/panes.js";
 import { runTitle, selectionName } from "../page/words.js";
 import { moved } from "../state/resolve.js";
 import { composePage, fileName } from "./compose_page.js";
-import { savePng } from "./film.js";
+import { savePng } from "./files.js";
 
 /** @import { View } from "../page/picture_pane.js" */
 /** @import { Shown } from "../state/resolve.js" */

@@ -5,7 +5,7 @@ import { el, keepFocus, setText } from "../lib/dom.js";
 import { contextOf } from "../lib/paint.js";
 import { gateOf, isGate } from "../log/gates.js";
 import { capitalized, headName, inUnit, layersTitle, percent, short } from "../page/words.js";
-import { HeadsLayout, headsOf } from "./head_grid_layout.js";
+import { HeadsLayout, headCount } from "./head_grid_layout.js";
 import { drawHeads, headsPicture, mapsOf, markOf } from "./head_grid_paint.js";
 
 /** @import { Layer } from "../log/api.js" */
@@ -145,7 +145,7 @@ export class HeadsGrid {
   _build({ run, aspect, height, room, hasBars }) {
     const layout = new HeadsLayout(run, { aspect, height, room, hasBars });
     const { names, gaps } = layout;
-    const counts = run.setup.layers.map(headsOf);
+    const counts = run.setup.layers.map(headCount);
     const size = [room, height, aspect.toFixed(3), hasBars];
     const signature = JSON.stringify([counts, names, gaps, size]);
     if (this.layout && signature === this.signature) return this.layout;

@@ -36,7 +36,7 @@ const NARROW = 26; // pixels of width that the word "mean" takes
  */
 export function smallestGrid(run, aspect) {
   if (!run.setup.layers.length) return 0;
-  const columns = Math.max(...run.setup.layers.map(headsOf)) + 1;
+  const columns = Math.max(...run.setup.layers.map(headCount)) + 1;
   return labelWidth(run) + MEAN_GAP + columns * (smallWidth(aspect) + GAP);
 }
 
@@ -56,7 +56,7 @@ function rowNames(run) {
  *
  * @param {Layer} layer
  */
-export const headsOf = (layer) => (isGate(layer) ? 0 : layer.heads);
+export const headCount = (layer) => (isGate(layer) ? 0 : layer.heads);
 
 /** @param {Run} run */
 function labelWidth(run) {
@@ -95,7 +95,7 @@ export class HeadsLayout {
   constructor(run, { aspect, height, room, hasBars }) {
     this.names = rowNames(run);
     this.rows = this.names.length;
-    this.columns = Math.max(...run.setup.layers.map(headsOf));
+    this.columns = Math.max(...run.setup.layers.map(headCount));
     this.bar = hasBars ? BAR : 0;
     this.label = labelWidth(run);
     this.isAlone = areAllGates(run);

@@ -4,7 +4,7 @@
 import { colorize, contextOf } from "../lib/paint.js";
 import { isGate } from "../log/gates.js";
 import { headsOf } from "../log/maps.js";
-import { BAR, headsOf as countOf } from "./head_grid_layout.js";
+import { BAR, headCount } from "./head_grid_layout.js";
 
 /** @import { Measure } from "../log/metrics.js" */
 /** @import { WholeRecord } from "../log/references.js" */
@@ -47,7 +47,7 @@ const atlas = document.createElement("canvas");
  */
 export function mapsOf(run, record, other) {
   return run.setup.layers.map((each, layer) =>
-    Array.from({ length: countOf(each) + 1 }, (_, column) => {
+    Array.from({ length: headCount(each) + 1 }, (_, column) => {
       const head = column ? column - 1 : null;
       const { values, others } = headsOf(run, record, layer, head);
       if (other) {

@@ -1,30 +1,23 @@
 // @ts-check
-/** The small multiples of what is shown, what is marked in them, and the words around them. */
+/** The small multiples of what is shown: of A and, in a comparison, of B and their difference. */
 
-import { el, fillSelect, setText } from "../lib/dom.js";
+import { el, setText } from "../lib/dom.js";
 import { DIFFERENCE_MAP } from "../lib/paint.js";
-import { areAllGates, isGate } from "../log/gates.js";
-import { hasDrift, measureAt, measures, mostChanged } from "../log/metrics.js";
+import { isGate } from "../log/gates.js";
+import { hasDrift, measureAt, mostChanged } from "../log/metrics.js";
 import { recordAt } from "../log/references.js";
 import { aspectOf } from "../page/picture.js";
-import {
-  headName,
-  layerName,
-  layersTitle,
-  readoutOf,
-  short,
-  unchangedText,
-} from "../page/words.js";
+import { layersTitle, unchangedText } from "../page/words.js";
 import { selectionFor } from "../state/resolve.js";
 import { HeadsGrid } from "./head_grid.js";
+import { frozenLayers, HeadsLegend, HeadsTitle } from "./head_legend.js";
 
-/** @import { Changed, Measure } from "../log/metrics.js" */
 /** @import { Found, WholeRecord } from "../log/references.js" */
 /** @import { Run } from "../log/run.js" */
 /** @import { Parts } from "../page/layout.js" */
 /** @import { Tip } from "../page/tip.js" */
 /** @import { Shown, Side } from "../state/resolve.js" */
-/** @import { State } from "../state/state.js" */
+/** @import { Change, Marks } from "./head_legend.js" */
 
 /** @typedef {{gridHeight: number, grid: number}} Sizes pixels that a grid may take. */
 
@@ -40,12 +33,10 @@ import { HeadsGrid } from "./head_grid.js";
  * @property {string} letter
  */
 
-/** @typedef {{changed: Changed | null, measure: Measure | null, promise: Found["promise"]}} Marks */
-
 /**
  * What a person does: `draw` has all of the page shown soon.
  * @typedef {Object} Handlers
- * @property {(changes: Partial<State>) => void} change
+ * @property {Change} change
  * @property {(layer: number, head: number | null) => void} pickHead
  * @property {() => void} draw
  * @property {Tip} tip
@@ -76,8 +67,8 @@ export class Multiples {
       grid.append(root);
       return { root, letter, heads: new HeadsGrid(root, name, { onPick: pickHead, tip }) };
     });
-    this.head = new Head(gridHead, change);
-    this.legend = new Legend(legend, change);
+    this.head = new HeadsTitle(gridHead, change);
+    this.legend = new HeadsLegend(legend, change);
   }
 
   /**
@@ -145,109 +136,6 @@ export class Multiples {
     this.failure = records.find(({ failure }) => failure)?.failure ?? null;
     this.isReady = records.every(({ promise }) => !promise);
     return [...records.map(({ promise }) => promise), ...marks.map(({ promise }) => promise)];
-  }
-}
-
-/** The line above them: their title, and which metric the bars show. */
-class Head {
-  /**
-   * @param {HTMLElement} container
-   * @param {Handlers["change"]} change
-   */
-  constructor(container, change) {
-    this.title = el("h2", { text: "Layers and heads" });
-    this.measure = el("select", {
-      id: "measure",
-      on: { change: () => change({ measure: this.measure.value }) },
-    });
-    const name = el("span", { text: "Bars" });
-    this.field = el("label", { class: "field", for: "measure" }, name, this.measure);
-    container.append(this.title, el("span", { class: "space" }), this.field);
-  }
-
-  /**
-   * @param {Shown} shown
-   * @param {Measure | null} measure
-   */
-  show({ a: { run }, selection }, measure) {
-    const from = selection.patch ? `, from the ${readoutOf(run)}` : "";
-    setText(this.title, `${layersTitle(run)}${from}`);
-    const choices = measures(run);
-    const options = choices.map(({ name, title, description }) => ({
-      value: name,
-      label: title,
-      title: description,
-    }));
-    fillSelect(this.measure, [{ value: "", label: "none" }, ...options], measure?.name ?? "");
-    this.field.hidden = !choices.length;
-  }
-}
-
-/** The line below them: what is marked, as words that lead to it. */
-class Legend {
-  /**
-   * @param {HTMLElement} container
-   * @param {Handlers["change"]} change
-   */
-  constructor(container, change) {
-    const settings = { type: "button", class: "plain", hidden: true };
-    this.changed = el("button", { ...settings, id: "most-changed" });
-    this.best = el("button", { ...settings, id: "best-head" });
-    this.frozen = el("span", { class: "muted", id: "frozen-note", text: "gray: frozen" });
-    this.unchanged = el("span", {
-      class: "muted",
-      id: "unchanged-note",
-      text: "=: unchanged",
-      title: "The same for all probes as at the epoch logged before",
-    });
-    this.note = el("span", { class: "muted", id: "grid-note" });
-    /** @type {Marks | null} */
-    this.marks = null;
-    this.changed.addEventListener("click", () => {
-      const changed = this.marks?.changed;
-      if (changed) change({ layer: changed.layer, head: null });
-    });
-    this.best.addEventListener("click", () => {
-      const best = this.marks?.measure?.best;
-      if (best) change({ layer: best.layer, head: best.head });
-    });
-    container.append(this.changed, this.best, this.frozen, this.unchanged, this.note);
-  }
-
-  /**
-   * @param {Shown} shown
-   * @param {Marks} marks of A.
-   * @param {{isComparable: boolean, isMissing: boolean}} state
-   */
-  show({ a, b, scale, gateLimit }, marks, { isComparable, isMissing }) {
-    const { run } = a;
-    const { changed, measure } = marks;
-    const best = measure?.best;
-    this.marks = marks;
-    this.changed.hidden = !changed;
-    if (changed) {
-      setText(this.changed, `◆ ${layerName(run, changed.layer)} changed most since the baseline`);
-      this.changed.title = changed.title ? `${changed.title}: ${short(changed.value)}` : "";
-    }
-    this.best.hidden = !best;
-    if (best) {
-      const { layer, head, value } = best;
-      const place = head === null ? layerName(run, layer) : headName(run, layer, head);
-      setText(this.best, `○ highest ${measure.title.toLowerCase()}: ${place} (${short(value)})`);
-    }
-    const sides = b ? [a, b] : [a];
-    this.frozen.hidden = !sides.some((side) => frozenLayers(side.run).some(Boolean));
-    this.unchanged.hidden = !sides.some(({ run, step }) =>
-      run.unchangedSince(step).some((since) => since !== null),
-    );
-    const isHybrid = !areAllGates(run) && run.setup.layers.some(isGate);
-    let note = "";
-    if (isHybrid && scale === "fixed") {
-      note = `Gates: from 0 to ${short(gateLimit)}, not × uniform.`;
-    }
-    if (!isComparable) note = "The two runs differ in layers, heads or grid.";
-    else if (isMissing) note = "Single heads were not logged at this epoch.";
-    setText(this.note, note);
   }
 }
 
@@ -338,9 +226,6 @@ function viewOf(shown, sizes, grid, { changed, measure }) {
     message: isUnreadable ? "Single heads of this epoch can't be read." : "",
   };
 }
-
-/** @param {Run} run */
-const frozenLayers = ({ setup }) => setup.layers.map(({ trainable }) => trainable === false);
 
 /**
  * Returns the record of a probe's heads at a step.
