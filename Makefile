@@ -1,7 +1,8 @@
 # The developers' and users' commands; CI calls the same ones.
 # Needs make, git and Python 3.10 or 3.11 with pip and venv; everything else goes into .venv, and
 # for the other stacks of Keras into .venv-legacy, .venv-tf-keras and .venv-oldest, and for
-# the comparison with PyTorch into .venv-peers.
+# the comparison with PyTorch into .venv-peers. With Node.js 20 or newer and its npm, `make check`
+# checks the Attention tab's modules too.
 
 PYTHON ?= $(shell for python in python3.11 python3.10 python3; do \
 	$$python -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))' \
@@ -91,14 +92,43 @@ soak: $(VENV)/installed-soak ## Long runs: a fit of SOAK_EPOCHS=1000 epochs, FUZ
 	$(BIN)/python tests/fuzz/fuzz_records.py -max_total_time=$(FUZZ_SECONDS) -max_len=4096
 
 .PHONY: check
-check: $(VENV)/installed-lint ## Check style and formatting
+check: $(VENV)/installed-lint check-page ## Check style, formatting, and the types of the tab's modules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 .PHONY: format
-format: $(VENV)/installed-lint ## Mend style and formatting
+format: $(VENV)/installed-lint format-page ## Mend style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The Attention tab's modules run as they are; only what checks them comes from npm.
+PAGE_TOOLS := tools/page/node_modules
+BIOME = $(PAGE_TOOLS)/.bin/biome check --config-path tools/page --error-on-warnings
+PAGE := keras_attnviz/tb_plugin/static tests
+
+$(PAGE_TOOLS)/installed: tools/page/package.json tools/page/package-lock.json
+	npm ci --prefix tools/page --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: check-page
+check-page:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory check-page-with-npm; \
+	elif test -n "$$CI"; then echo "Node.js isn't there, so the Attention tab's modules can't be checked."; exit 1; \
+	else echo "Node.js isn't there, so the Attention tab's modules are not checked; CI checks them."; fi
+
+.PHONY: check-page-with-npm
+check-page-with-npm: $(PAGE_TOOLS)/installed
+	$(BIOME) $(PAGE)
+	$(PAGE_TOOLS)/.bin/tsc --project tools/page
+
+.PHONY: format-page
+format-page:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory format-page-with-npm; \
+	else echo "Node.js isn't there, so the Attention tab's modules are left as they are."; fi
+
+.PHONY: format-page-with-npm
+format-page-with-npm: $(PAGE_TOOLS)/installed
+	$(BIOME) --write $(PAGE)
 
 .PHONY: bench
 bench: $(VENV)/installed-bench chromium ## Measure speed and memory as ratios; writes benchmarks/results/

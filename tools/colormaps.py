@@ -1,4 +1,4 @@
-"""Writes the color maps of the Attention tab, static/colormaps.js, from matplotlib's.
+"""Writes the color maps of the Attention tab, static/lib/colormaps.js, from matplotlib's.
 
 Run it with `make colormaps`; tests/tab/test_colormaps.py holds the file equal to matplotlib's maps.
 """
@@ -8,15 +8,24 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-FILE = Path(__file__).parents[1] / "keras_attnviz" / "tb_plugin" / "static" / "colormaps.js"
+STATIC = Path(__file__).parents[1] / "keras_attnviz" / "tb_plugin" / "static"
+FILE = STATIC / "lib" / "colormaps.js"
 # Of even lightness steps; coolwarm, from blue over light gray to red, is for differences.
 NAMES = ("inferno", "viridis", "magma", "cividis", "gray", "coolwarm")
 COLORS_A_LINE = 14
 HEAD = """\
-// Matplotlib's color maps, 256 colors each, as red, green and blue of one byte. Made by
-// `make colormaps`; not to be changed by hand.
+// @ts-check
+/**
+ * Matplotlib's color maps, 256 colors each, as red, green and blue of one byte. Made by
+ * `make colormaps`; not to be changed by hand.
+ */
 
+/**
+ * @param {string} hex hexadecimal digits, two a byte.
+ * @returns {Uint8Array}
+ */
 function colors(hex) {
+  /** @type {(_: unknown, i: number) => number} */
   const byte = (_, i) => parseInt(hex.slice(2 * i, 2 * i + 2), 16);
   return Uint8Array.from({ length: hex.length / 2 }, byte);
 }
@@ -24,7 +33,7 @@ function colors(hex) {
 export const DEFAULT_MAP = "inferno";
 export const DIFFERENCE_MAP = "coolwarm";
 
-// {name: Uint8Array [256 * 3]}
+/** @type {Object<string, Uint8Array>} name to `[256 * 3]` */
 export const COLOR_MAPS = {
 """
 

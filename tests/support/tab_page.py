@@ -104,7 +104,7 @@ class TabPage:
         return self.settle()
 
     def shows(self, *, run=None, step=None, probe=None, what=None, pane="a"):
-        """Waits until a pane has drawn this, see `id` of views.js."""
+        """Waits until a pane has drawn this, see `id` of panes.js."""
         parts = [
             ".*" if part is None else re.escape(str(part)) for part in (run, step, probe, what)
         ]

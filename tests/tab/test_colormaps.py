@@ -14,7 +14,7 @@ STATIC = ROOT / "keras_attnviz" / "tb_plugin" / "static"
 
 def written_maps():
     """Returns {name: uint8 array [256, 3]} as they stand in colormaps.js."""
-    text = (STATIC / "colormaps.js").read_text(encoding="utf-8")
+    text = (STATIC / "lib" / "colormaps.js").read_text(encoding="utf-8")
     maps = {}
     for name, body in re.findall(r"^  (\w+): colors\(\n(.*?)\n  \),$", text, re.M | re.S):
         digits = "".join(re.findall(r'"([0-9a-f]+)"', body))

@@ -496,7 +496,7 @@ def test_frames_of_a_video_are_lines_of_their_own(modules):
     # Two probes of three frames at two steps.
     groups = modules.evaluate(
         """async () => {
-          const { chartGroups } = await import("./static/series.js");
+          const { chartGroups } = await import("./static/charts/chart_groups.js");
           const shares = { "-1": [0, 0.25, 0.75, 0.5, 0.5, 0], 0: [1, 0, 0, 0.125, 0.25, 0.625] };
           const series = { name: "frame_share", axes: ["probe", "frame"], method: "rollout" };
           const run = {

@@ -712,7 +712,7 @@ def test_the_film_of_a_comparison_shows_both(page, address, wide, tmp_path, kind
 
 def test_only_a_whole_share_is_100_percent(tab):
     shares = {1: "100 %", 0.99999: "99.9 %", 0.9996: "99.9 %", 0.997: "99.7 %", 0.42: "42 %"}
-    script = "shares => import('./probes.js').then(({percent}) => shares.map(percent))"
+    script = "shares => import('./page/words.js').then(({percent}) => shares.map(percent))"
     assert tab.frame.evaluate(script, list(shares)) == list(shares.values())
 
 

@@ -145,7 +145,8 @@ def test_head_answers_without_content(tab, route):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_other_methods_are_refused(tab, method):
-    routes = ["runs", "setup?run=attention", "blobs", *(p.name for p in STATIC.glob("*.js"))]
+    modules = (path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*.js"))
+    routes = ["runs", "setup?run=attention", "blobs", *modules]
     for route in routes:
         response = tab.client.open(ROUTE + route, method=method)
         assert response.status_code == 405

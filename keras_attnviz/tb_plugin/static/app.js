@@ -1,58 +1,96 @@
+// @ts-check
 /** The page's state and data: what changes it, what is loaded for it, when it is drawn. */
 
-import { keysAhead } from "./ahead.js";
-import { fetchRuns } from "./api.js";
-import { Banner } from "./banner.js";
-import { Unreadable } from "./blobs.js";
-import { copyText } from "./clipboard.js";
-import { FilmDialog } from "./filmdialog.js";
-import { Frames } from "./frames.js";
-import { asksPatches } from "./gates.js";
-import { address, followAddress, followReloads, followTheme, writeAddress } from "./host.js";
-import { listenToKeys } from "./keyboard.js";
-import { layout } from "./layout.js";
-import { Pictures } from "./pictures.js";
-import { Player } from "./player.js";
-import { moved, resolve } from "./resolve.js";
-import { Run } from "./run.js";
-import { filmOf, saveScreen } from "./saving.js";
+import { copyText } from "./export/clipboard.js";
+import { FilmDialog } from "./export/film_dialog.js";
+import { filmOf, saveScreen } from "./export/save.js";
+import { Frames } from "./lib/frames.js";
+import { fetchRuns } from "./log/api.js";
+import { Unreadable } from "./log/blobs.js";
+import { asksPatches } from "./log/gates.js";
+import { Run } from "./log/run.js";
+import { Banner } from "./page/banner.js";
+import { Pictures } from "./page/gray_pictures.js";
+import { listenToKeys } from "./page/keyboard.js";
+import { layout } from "./page/layout.js";
+import { Player } from "./page/player.js";
 import { Screen } from "./screen.js";
-import { fromPairs, toPairs } from "./state.js";
+import { address, followAddress, followReloads, followTheme, writeAddress } from "./state/host.js";
+import { keysAhead } from "./state/prefetch.js";
+import { moved, resolve } from "./state/resolve.js";
+import { fromPairs, toPairs } from "./state/state.js";
+
+/** @import { AttentionMap } from "./log/maps.js" */
+/** @import { Early } from "./state/early.js" */
+/** @import { Shown, Side } from "./state/resolve.js" */
+/** @import { State } from "./state/state.js" */
 
 const WRITE_MS = 250;
+/** @type {Partial<State>} */
+const UNCOMPARED = { compare: "", run2: "", step2: null };
 
 export class App {
-  /** @param {Object} early what was asked for beforehand, see early.js. */
+  /** @param {Early} early what was asked for beforehand. */
   constructor(early) {
+    /** @type {Early | null} */
     this.early = early;
     this.state = early.state;
     this.blobs = early.blobs;
+    /** @type {Awaited<Early["runs"]>} */
     this.runs = [];
+    /** @type {Map<string, Run>} */
     this.opened = new Map();
+    /** @type {Promise<void> | null} */
+    this.loading = null;
+    /** @type {Shown | null} what is on screen */
+    this.shown = null;
+    this.isMounted = false;
+    this.isReady = false;
+    this.wasReady = false;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.writing = undefined;
     this.pictures = new Pictures(() => this.draw());
     this.player = new Player(this);
     this.direction = 1;
-    this.timelineHandlers = {
-      onStep: (step, isSecond) => this.goTo(step, isSecond),
-      onPlay: () => this.player.toggle(),
-      onMove: (delta) => this.move(delta),
-      onEnd: (isLast) => this.goToEnd(isLast),
-      onSpeed: (speed) => this.change({ speed }),
-      onLinked: (linked) => this.change({ linked, step2: this.shown.b.step, gap: null }),
-    };
     this.frames = new Frames(() => this._draw());
     this.parts = layout();
     this.banner = new Banner(this.parts.banner, () => this.load());
-    this.screen = new Screen(this.parts, this);
+    this.film = new FilmDialog(() => {
+      this.player.stop();
+      return this.shown && filmOf(this.shown);
+    });
+    this.screen = new Screen(this.parts, this._actions());
   }
 
+  _actions() {
+    /** @type {(changes: Partial<State>) => void} */
+    const change = (changes) => this.change(changes);
+    /** @type {(step: number, isSecond: boolean) => void} */
+    const goTo = (step, isSecond) => this.goTo(step, isSecond);
+    return {
+      change,
+      goTo,
+      /** @type {(patch: number[], map: AttentionMap) => void} */
+      ask: (patch, map) => this.ask(patch, map),
+      /** @type {(layer: number, head: number | null) => void} */
+      pickHead: (layer, head) => this.pickHead(layer, head),
+      draw: () => this.draw(),
+      timeline: {
+        onStep: goTo,
+        onPlay: () => this.player.toggle(),
+        onMove: (/** @type {number} */ delta) => this.move(delta),
+        onEnd: (/** @type {boolean} */ isLast) => this.goToEnd(isLast),
+        onSpeed: (/** @type {number} */ speed) => change({ speed }),
+        onLinked: (/** @type {boolean} */ linked) =>
+          change({ linked, step2: this.shown?.b?.step, gap: null }),
+      },
+    };
+  }
+
+  /** @param {HTMLElement} body */
   mount(body) {
     const { page, empty, waiting, banner } = this.parts;
     body.append(banner, waiting, empty, page);
-    this.film = new FilmDialog(() => {
-      this.player.stop();
-      return filmOf(this.shown);
-    });
     this.parts.savePicture.addEventListener("click", () => this.savePicture());
     this.parts.saveFilm.addEventListener("click", () => this.film.open());
     this.parts.copyLink.addEventListener("click", () => this.copyLink());
@@ -65,7 +103,9 @@ export class App {
       end: (isLast) => this.goToEnd(isLast),
       play: () => this.player.toggle(),
       probe: (delta) => this.moveProbe(delta),
-      back: () => this.state.patch && this.change({ patch: null }),
+      back: () => {
+        if (this.state.patch) this.change({ patch: null });
+      },
     });
     this.isMounted = true;
     this.draw();
@@ -73,8 +113,7 @@ export class App {
 
   /** Reads the log, at first and again; a person on the last epoch stays on the last. */
   async load() {
-    if (this.loading) return this.loading;
-    this.loading = this._load().finally(() => {
+    this.loading ??= this._load().finally(() => {
       this.loading = null;
     });
     return this.loading;
@@ -84,7 +123,9 @@ export class App {
     this.banner.rest();
     try {
       this.blobs.forgive();
-      if (this.early) await this._takeEarly();
+      const { early } = this;
+      this.early = null;
+      if (early) await this._take(early);
       else await this._refresh();
       await this._open();
       this.banner.clear();
@@ -95,26 +136,28 @@ export class App {
     this.draw();
   }
 
-  /** Reads the list and the open runs again; who has moved meanwhile stays there. */
+  /** Reads the list and the open runs again; a person who has moved meanwhile stays. */
   async _refresh() {
     this.runs = await fetchRuns();
-    const { a, b } = this.shown ?? {};
+    const { shown } = this;
     const before = { ...this.state };
-    const isLast = (side) => Boolean(side) && side.step === side.run.lastStep;
-    const follows = { step: isLast(a), step2: isLast(b) };
+    const isLast = (/** @type {Side} */ { run, step }) => step === run.lastStep;
+    const follows = { step: shown && isLast(shown.a), step2: shown?.b && isLast(shown.b) };
     const names = this.runs.map(({ run }) => run);
     for (const name of this.opened.keys()) if (!names.includes(name)) this.opened.delete(name);
     await Promise.all([...this.opened.values()].map((run) => run.refresh()));
-    const isToFollow = (name) =>
+    const isToFollow = (/** @type {"step" | "step2"} */ name) =>
       follows[name] && this.state[name] !== null && this.state[name] === before[name];
-    if (isToFollow("step")) this.state.step = this.opened.get(this.state.run)?.lastStep ?? null;
-    if (isToFollow("step2")) this.state.step2 = this._second()?.lastStep ?? null;
+    if (isToFollow("step")) this.state.step = lastStepOf(this.opened.get(this.state.run));
+    if (isToFollow("step2")) this.state.step2 = lastStepOf(this._second());
   }
 
-  /** Takes what was asked for beforehand. */
-  async _takeEarly() {
-    const { runs, opened } = this.early;
-    this.early = null;
+  /**
+   * Takes what was asked for beforehand.
+   *
+   * @param {Early} early
+   */
+  async _take({ runs, opened }) {
     const [list, run] = await Promise.all([runs, opened.catch(() => null)]);
     this.runs = list;
     if (run) this.opened.set(run.name, run);
@@ -139,11 +182,15 @@ export class App {
     return this.opened.get(compare === "run" ? run2 : run) ?? null;
   }
 
-  /** Changes the state as a person has asked, and draws. */
+  /**
+   * Changes the state as a person has asked, and draws.
+   *
+   * @param {Partial<State>} changes
+   */
   change(changes) {
     if ("layer" in changes && !("head" in changes))
       changes.head = this.shown?.selection.head ?? null;
-    if ("run" in changes && changes.run !== this.state.run) {
+    if (changes.run !== undefined && changes.run !== this.state.run) {
       Object.assign(changes, this._carriedOver(changes.run));
       this.player.stop();
     }
@@ -151,18 +198,25 @@ export class App {
     this._afterChange(() => this.frames.atOnce());
   }
 
-  /** A person on the last epoch of a run goes to the last of the next. */
+  /**
+   * Returns what changes with the run: a person on the last epoch of a run goes to the last of the
+   * next.
+   *
+   * @param {string} run
+   * @returns {Partial<State>}
+   */
   _carriedOver(run) {
     const stood = this.shown?.a;
     const isLast = stood && stood.step === stood.run.lastStep;
     return {
       ...(isLast ? { step: null } : {}),
-      ...(this.state.run2 === run ? { compare: "", run2: "", step2: null } : {}),
+      ...(this.state.run2 === run ? UNCOMPARED : {}),
       gap: null,
       patch: null,
     };
   }
 
+  /** @param {State} state */
   _replace(state) {
     const own = JSON.stringify(toPairs(this.state));
     if (own === JSON.stringify(toPairs(state))) return;
@@ -170,6 +224,7 @@ export class App {
     this._afterChange(() => this.draw());
   }
 
+  /** @param {() => void} draw */
   _afterChange(draw) {
     const { run, run2, compare } = this.state;
     const wanted = [run, ...(compare === "run" ? [run2] : [])];
@@ -194,17 +249,15 @@ export class App {
     const isEmpty = !this.runs.length || (run && !hasEpochs);
     empty.hidden = !(isEmpty && waiting.hidden && !this.banner.hasFailed);
     page.hidden = !hasEpochs;
-    if (!hasEpochs) return;
+    if (!run || !hasEpochs) return;
     waiting.hidden = true;
     const shown = resolve(this.state, run, this.state.compare === "run" ? this._second() : null);
     for (const side of [shown.a, shown.b]) if (side) side.picture = this.pictures.of(side);
     this.shown = shown;
-    const promise = this.screen.show(shown, this.runs);
-    this.drawn = `${shown.a.run.name}|${shown.a.step}`;
-    this.isReady = !this.screen.views.some(({ isLoading }) => isLoading);
-    this.isGridReady = this.screen.multiples.isReady;
-    this._drawAfter(promise);
-    this.banner.tellUnreadable(this.screen.failure ?? this.screen.multiples.failure);
+    const { runs, state, player } = this;
+    this._drawAfter(this.screen.show(shown, { runs, state, isPlaying: player.isPlaying }));
+    this.isReady = this.screen.isReady;
+    this.banner.showUnreadable(this.screen.failure ?? this.screen.multiples.failure);
     if (this.isReady) {
       if (!this.wasReady) performance.mark("first picture");
       this.wasReady = true;
@@ -214,19 +267,27 @@ export class App {
     this._write(shown);
   }
 
+  /** Whether all of what is shown is drawn, and whether something is due in the next frame. */
+  progress() {
+    return { isDrawn: this.isReady && this.screen.multiples.isReady, isDue: this.frames.isDue };
+  }
+
+  /** @param {Promise<unknown> | null} promise */
   _drawAfter(promise) {
     promise?.then(
       () => this.draw(),
-      // What can't be read is told where it is drawn, and only as long.
+      // What can't be read is said where it is drawn, and only as long.
       (error) => (error instanceof Unreadable ? this.draw() : this.banner.fail(error)),
     );
   }
 
+  /** @param {Shown} shown */
   _lookAhead(shown) {
     shown.a.run.loadPictures();
     this.blobs.prefetch(keysAhead(shown, this.direction));
   }
 
+  /** @param {Shown} shown */
   _write(shown) {
     clearTimeout(this.writing);
     if (this.player.isPlaying) return;
@@ -235,44 +296,77 @@ export class App {
     }, WRITE_MS);
   }
 
-  /** Returns the pairs of the address that shows the same. */
+  /**
+   * Returns the pairs of the address that shows the same.
+   *
+   * @param {Shown} shown
+   */
   _pairs({ a, b, linked, gap }) {
     const isHeld = b && linked && gap !== b.step - a.step;
     const second = b ? { step2: b.step } : {};
     return toPairs({ ...this.state, step: a.step, ...second, gap: isHeld ? gap : null });
   }
 
+  /**
+   * Goes to a step of A, or of B.
+   *
+   * @param {number} step
+   * @param {boolean} isSecond
+   */
   goTo(step, isSecond) {
-    const from = isSecond ? this.shown.b.step : this.shown.a.step;
-    if (step !== from) this.direction = step > from ? 1 : -1;
-    this.change(moved(this.shown, step, isSecond));
+    const { shown } = this;
+    const side = isSecond ? shown?.b : shown?.a;
+    if (!shown || !side) return;
+    if (step !== side.step) this.direction = step > side.step ? 1 : -1;
+    this.change(moved(shown, step, isSecond));
   }
 
+  /**
+   * Goes to an epoch before or after that of A.
+   *
+   * @param {number} delta
+   */
   move(delta) {
+    if (!this.shown) return;
     const { run, step } = this.shown.a;
-    const next = run.steps[run.indices.get(step) + delta];
+    const next = run.steps[(run.indices.get(step) ?? 0) + delta];
     if (next !== undefined) this.goTo(next, false);
   }
 
+  /** @param {boolean} isLast */
   goToEnd(isLast) {
-    const { steps } = this.shown.a.run;
-    this.goTo(isLast ? steps[steps.length - 1] : steps[0], false);
+    const step = this.shown?.a.run.steps.at(isLast ? -1 : 0);
+    if (step !== undefined) this.goTo(step, false);
   }
 
+  /** @param {number} delta */
   moveProbe(delta) {
+    if (!this.shown) return;
     const { run, probe } = this.shown.a;
     const next = probe + delta;
     if (next >= 0 && next < run.setup.probes.length) this.change({ probe: next });
   }
 
+  /**
+   * Shows a head large, or where it is shown already, the method's map.
+   *
+   * @param {number} layer
+   * @param {number | null} head
+   */
   pickHead(layer, head) {
-    const { selection } = this.shown;
-    const isSame = selection.layer === layer && selection.head === head;
+    const selection = this.shown?.selection;
+    const isSame = selection?.layer === layer && selection.head === head;
     this.change(isSame ? { layer: null, head: null } : { layer, head });
   }
 
-  /** Asks where the token of a patch attends; asking the same again goes back to the read-out. */
+  /**
+   * Asks where the token of a patch attends; asking the same again goes back to the read-out.
+   *
+   * @param {number[]} patch `[x, y]` on the map's grid.
+   * @param {AttentionMap} map
+   */
   ask([x, y], map) {
+    if (!this.shown) return;
     const { a, selection } = this.shown;
     if (!asksPatches(a.run, selection.layer)) return;
     const { setup } = a.run;
@@ -285,16 +379,28 @@ export class App {
   }
 
   savePicture() {
+    if (!this.shown) return;
     const color = getComputedStyle(document.body).color;
     const heads = this.screen.multiples.pictures(3, color);
     saveScreen(this.shown, this.screen.views, heads).catch((error) => this.banner.fail(error));
   }
 
   async copyLink() {
-    writeAddress(this._pairs(this.shown));
+    if (this.shown) writeAddress(this._pairs(this.shown));
     const button = this.parts.copyLink;
     const isCopied = await copyText(address());
     button.textContent = isCopied ? "Copied" : "Copy the address bar";
-    setTimeout(() => Object.assign(button, { textContent: "Copy link" }), 2500);
+    setTimeout(() => {
+      button.textContent = "Copy link";
+    }, 2500);
   }
+}
+
+/**
+ * Returns the step of a run's last epoch, or null where there is none.
+ *
+ * @param {Run | null | undefined} run
+ */
+function lastStepOf(run) {
+  return run?.epochs.length ? run.lastStep : null;
 }

@@ -1,18 +1,42 @@
+// @ts-check
 /** Draws the whole page from what is to be shown. */
 
-import { createCharts } from "./charts.js";
-import { Choosers, Looks } from "./controls.js";
-import { Distributions } from "./distribution.js";
-import { el, setText } from "./dom.js";
-import { hasMaps, hasTokens } from "./gates.js";
-import { smallestGrid } from "./heads_layout.js";
-import { Multiples } from "./multiples.js";
-import { PicturePane, aspectOf } from "./picture.js";
-import { ProbeStrip } from "./probes.js";
-import { chartGroups, chartedMethod } from "./series.js";
-import { Timeline, epochName, epochOf } from "./timeline.js";
-import { Tip } from "./tip.js";
-import { describe, paneViews, readoutOf } from "./views.js";
+import { chartedMethod, chartGroups } from "./charts/chart_groups.js";
+import { createCharts } from "./charts/charts.js";
+import { Distributions } from "./charts/gate_distribution.js";
+import { smallestGrid } from "./heads/head_grid_layout.js";
+import { Multiples } from "./heads/head_maps.js";
+import { el, setText } from "./lib/dom.js";
+import { hasMaps, hasTokens } from "./log/gates.js";
+import { Choosers, Looks } from "./page/choosers.js";
+import { paneViews } from "./page/panes.js";
+import { aspectOf } from "./page/picture.js";
+import { PicturePane } from "./page/picture_pane.js";
+import { ProbeStrip } from "./page/probe_strip.js";
+import { Timeline } from "./page/timeline.js";
+import { Tip } from "./page/tip.js";
+import { epochName, epochOf, plural, readoutOf, runTitle, selectionName } from "./page/words.js";
+
+/** @import { AttentionMap } from "./log/maps.js" */
+/** @import { Run } from "./log/run.js" */
+/** @import { Parts } from "./page/layout.js" */
+/** @import { View } from "./page/picture_pane.js" */
+/** @import { Handlers as TimelineHandlers } from "./page/timeline.js" */
+/** @import { Shown } from "./state/resolve.js" */
+/** @import { State } from "./state/state.js" */
+
+/**
+ * What a person does on the page.
+ * @typedef {Object} Actions
+ * @property {(changes: Partial<State>) => void} change
+ * @property {(patch: number[], map: AttentionMap) => void} ask
+ * @property {(layer: number, head: number | null) => void} pickHead
+ * @property {(step: number, isSecond: boolean) => void} goTo
+ * @property {() => void} draw has all of the page shown soon.
+ * @property {TimelineHandlers} timeline
+ */
+
+/** @typedef {{height: number, pane: number, grid: number, gridHeight: number}} Sizes in pixels. */
 
 const CHARTS = 290; // pixels at least, where the charts stand beside the pictures
 const GAP = 28;
@@ -22,11 +46,25 @@ const TALLEST = 640;
 const SHORTEST = 300;
 
 export class Screen {
-  /** @param {App} app whose `change(changes)` and actions the controls call. */
-  constructor(parts, app) {
-    Object.assign(this, { parts, app });
+  /**
+   * @param {Parts} parts
+   * @param {Actions} actions
+   */
+  constructor(parts, actions) {
+    const { change } = actions;
+    this.parts = parts;
+    this.actions = actions;
+    /** @type {View[]} */
+    this.views = [];
+    /** @type {Error | null} why something can't be read */
+    this.failure = null;
+    /** @type {Sizes | null} */
+    this.sizes = null;
+    this.arranged = "";
+    /** @type {Shown | null} what the charts show next */
+    this.toChart = null;
+    this.charted = { signature: "", epochs: /** @type {Run["epochs"]} */ ([]) };
     const tip = new Tip();
-    const change = (changes) => app.change(changes);
     this.choosers = new Choosers(parts.choosers, change);
     this.looks = new Looks(parts.looks, change);
     this.probes = new ProbeStrip(parts.probes, {
@@ -37,18 +75,22 @@ export class Screen {
     this.panes = ["a", "b", "difference"].map(
       (name) =>
         new PicturePane(parts.panes, name, {
-          onPatch: (patch, map) => app.ask(patch, map),
-          onHover: (patch) => this.panes.forEach((pane) => pane.hover(patch)),
+          onPatch: actions.ask,
+          onHover: (patch) => {
+            for (const pane of this.panes) pane.hover(patch);
+          },
         }),
     );
     this.multiples = new Multiples(parts, {
       change,
-      pickHead: (layer, head) => app.pickHead(layer, head),
-      draw: () => app.draw(),
+      pickHead: actions.pickHead,
+      draw: actions.draw,
       tip,
     });
-    this.timeline = new Timeline(parts.timeline, app.timelineHandlers);
-    this.charts = createCharts(parts.charts, { onStep: (step) => app.goTo(step, false) });
+    this.timeline = new Timeline(parts.timeline, actions.timeline);
+    this.charts = createCharts(parts.charts, {
+      onStep: (step) => actions.goTo(step, false),
+    });
     this.distributions = new Distributions(parts.charts, tip);
     this.back = el("button", {
       type: "button",
@@ -60,43 +102,62 @@ export class Screen {
     parts.asking.append(this.askingText, this.back);
   }
 
-  /** Shows what was resolved; returns a promise where something is still to come, else null. */
-  show(shown, runs) {
+  /** Whether all pictures are drawn. */
+  get isReady() {
+    return !this.views.some(({ isLoading }) => isLoading);
+  }
+
+  /**
+   * Shows what was resolved; returns a promise where something is still to come, else null.
+   *
+   * @param {Shown} shown
+   * @param {{runs: {run: string}[], state: State, isPlaying: boolean}} app
+   */
+  show(shown, { runs, state, isPlaying }) {
     const { a, b, selection } = shown;
-    this.choosers.show({ ...this.app.state, ...selection }, runs, a.run);
+    this.choosers.show({ ...state, ...selection }, runs, a.run);
     this.looks.show(shown);
     this.probes.show(a.run, a.step, a.probe, shown.wrong);
     this._showProblems(b && b.run !== a.run ? [a.run, b.run] : [a.run]);
     this.timeline.show(a, b, {
-      isPlaying: this.app.player.isPlaying,
+      isPlaying,
       speed: shown.speed,
       isLinked: shown.linked,
     });
-    setText(this.askingText, describe(a.run, selection));
+    setText(this.askingText, selectionName(a.run, selection));
     setText(this.back, `Back to the ${readoutOf(a.run)} (Esc)`);
     this.back.hidden = !selection.patch;
     this._hideMeaningless([a.run, ...(b ? [b.run] : [])]);
-    this.sizes = this._arrange(shown);
-    const promises = [this._showPanes(shown), ...this.multiples.soon(shown, this.sizes)];
+    const sizes = this._arrange(shown);
+    const promises = [this._showPanes(shown, sizes), ...this.multiples.soon(shown, sizes)];
     this._chartSoon(shown);
     return promises.some(Boolean) ? Promise.all(promises) : null;
   }
 
-  /** Hides what has no meaning: without maps their colors, without tokens what asks them. */
+  /**
+   * Hides what has no meaning: without maps their colors, without tokens what asks them.
+   *
+   * @param {Run[]} runs
+   */
   _hideMeaningless(runs) {
     const { viewHead, saveFilm, needing } = this.parts;
     const have = {
       maps: runs.some(hasMaps),
-      layers: runs.some(({ setup }) => setup.layers.length),
+      layers: runs.some(({ setup }) => setup.layers.length > 0),
       tokens: runs.some(hasTokens),
     };
     viewHead.hidden = saveFilm.hidden = !have.maps;
     for (const { node, needs } of needing) node.hidden = !have[needs];
   }
 
-  /** Decides what stands beside what; returns the pixels that a pane and a grid may take. */
+  /**
+   * Decides what stands beside what; returns the pixels that a pane and a grid may take.
+   *
+   * @param {Shown} shown
+   * @returns {Sizes}
+   */
   _arrange({ a, b }) {
-    const { view, charts, page, side, problems, asking } = this.parts;
+    const { view, charts, page, problems, asking } = this.parts;
     // Measuring makes the browser lay out the page: only after what can change the result.
     const signature = JSON.stringify([
       window.innerWidth,
@@ -105,9 +166,9 @@ export class Screen {
       aspectOf(a),
       Boolean(b),
       a.run.name,
-      asking.textContent.length,
+      asking.textContent?.length,
     ]);
-    if (signature === this.arranged) return this.sizes;
+    if (this.sizes && signature === this.arranged) return this.sizes;
     this.arranged = signature;
     const width = view.clientWidth;
     const height = this._height();
@@ -118,12 +179,23 @@ export class Screen {
     view.classList.toggle("has-charts", isBeside);
     view.classList.toggle("has-no-grid", !a.run.setup.layers.length);
     if (isBeside !== (charts.parentNode === view)) (isBeside ? view : page).append(charts);
-    if (b) {
-      const column = Math.floor((width - 2 * GAP) / 3);
-      side.style.width = "";
-      return { height, pane: column, grid: column, gridHeight: height };
-    }
-    return { height, pane, grid: isBeside ? rest : width - pane - GAP, gridHeight: height + 34 };
+    const beside = isBeside ? rest : width - pane - GAP;
+    this.sizes = b
+      ? this._threeColumns(width, height)
+      : { height, pane, grid: beside, gridHeight: height + 34 };
+    return this.sizes;
+  }
+
+  /**
+   * Returns the sizes of a comparison.
+   *
+   * @param {number} width
+   * @param {number} height
+   */
+  _threeColumns(width, height) {
+    const column = Math.floor((width - 2 * GAP) / 3);
+    this.parts.side.style.width = "";
+    return { height, pane: column, grid: column, gridHeight: height };
   }
 
   /** Returns the height of a picture with which all of the view stands on the screen. */
@@ -134,31 +206,41 @@ export class Screen {
     return Math.round(Math.min(TALLEST, Math.max(SHORTEST, room)));
   }
 
-  _showPanes(shown) {
+  /**
+   * @param {Shown} shown
+   * @param {Sizes} sizes
+   */
+  _showPanes(shown, { height, pane: room }) {
     const { views, promise, failure } = paneViews(shown, {
-      goTo: (step, isSecond) => this.app.goTo(step, isSecond),
-      pickProbe: (probe) => this.app.change({ probe }),
+      goTo: this.actions.goTo,
+      pickProbe: (probe) => this.actions.change({ probe }),
     });
     this.views = views;
     this.failure = failure;
     this.panes.forEach((pane, i) => {
       pane.root.hidden = i >= views.length;
-      if (pane.root.hidden) return;
-      Object.assign(pane, { height: this.sizes.height, room: this.sizes.pane });
-      pane.show(views[i]);
+      if (!pane.root.hidden) pane.show(views[i], { height, room });
     });
     return promise;
   }
 
-  /** The charts come after the pictures, and while a person scrubs not for every epoch. */
+  /**
+   * The charts come after the pictures, and while a person scrubs not for every epoch.
+   *
+   * @param {Shown} shown
+   */
   _chartSoon(shown) {
+    const isDue = this.toChart !== null;
     this.toChart = shown;
-    this.charting ??= setTimeout(() => {
-      this.charting = null;
-      this._showCharts(this.toChart);
+    if (isDue) return;
+    setTimeout(() => {
+      const latest = this.toChart;
+      this.toChart = null;
+      if (latest) this._showCharts(latest);
     }, CHART_MS);
   }
 
+  /** @param {Shown} shown */
   _showCharts(shown) {
     const { a, b, selection } = shown;
     const { layer, head } = selection;
@@ -177,12 +259,11 @@ export class Screen {
     ]);
     const comparedStep = b ? b.step : null;
     const hasDistributions = this._showDistributions(shown, dark);
-    if (signature === this.signature && this.charted === a.run.epochs) {
+    if (signature === this.charted.signature && this.charted.epochs === a.run.epochs) {
       this.charts.setStep(a.step, comparedStep);
       return;
     }
-    this.signature = signature;
-    this.charted = a.run.epochs;
+    this.charted = { signature, epochs: a.run.epochs };
     const groups = chartGroups(a.run, pick);
     this.charts.update({
       steps: a.run.steps,
@@ -195,7 +276,7 @@ export class Screen {
         ? {
             steps: b.run.steps,
             step: b.step,
-            label: b.run.title,
+            label: runTitle(b.run.name),
             ...(other ? { groups: chartGroups(other, { ...pick, probe: b.probe }) } : {}),
           }
         : null,
@@ -203,14 +284,20 @@ export class Screen {
     this.parts.charts.hidden = !groups.length && !hasDistributions;
   }
 
+  /**
+   * @param {Shown} shown
+   * @param {boolean} dark
+   */
   _showDistributions({ a, b }, dark) {
     const named = (b ? [a, b] : [a]).map(({ run, step }, i) => {
-      const parts = [b && "AB"[i], epochOf(run, step), b && b.run !== a.run && run.title];
+      const title = b && b.run !== a.run && runTitle(run.name);
+      const parts = [b && "AB"[i], epochOf(run, step), title];
       return { run, step, name: parts.filter(Boolean).join(" · ") };
     });
     return this.distributions.show(named, dark);
   }
 
+  /** @param {Run[]} runs */
   _showProblems(runs) {
     const problems = runs.flatMap(({ setup }) => setup.problems ?? []);
     const { problems: box } = this.parts;
@@ -219,12 +306,7 @@ export class Screen {
     if (!problems.length || box.dataset.signature === signature) return;
     box.dataset.signature = signature;
     box.replaceChildren(
-      el("summary", {
-        text:
-          problems.length === 1
-            ? "1 part of the log can't be read"
-            : `${problems.length} parts of the log can't be read`,
-      }),
+      el("summary", { text: `${plural(problems.length, "part")} of the log can't be read` }),
       el("ul", {}, ...problems.map((text) => el("li", { text }))),
     );
   }

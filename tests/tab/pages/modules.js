@@ -1,8 +1,10 @@
 // What the tests call on the page: the modules, with what JSON can't hold made here.
 
-import * as charts from "./static/charts.js";
-import { COLOR_MAPS } from "./static/colormaps.js";
-import * as film from "./static/film.js";
+import * as charts from "./static/charts/charts.js";
+import { savePng } from "./static/export/files.js";
+import { encodeGif } from "./static/export/gif_film.js";
+import { encodeWebm, webmSupport } from "./static/export/webm_film.js";
+import { COLOR_MAPS } from "./static/lib/colormaps.js";
 
 function typed({ steps, groups, ...rest }) {
   const values = (line) => Float32Array.from(line.values, (value) => value ?? NaN);
@@ -27,6 +29,9 @@ function draw({ compare = null, ...data }) {
   window.shown.update({ ...typed(data), compare: compare && typed(compare) });
 }
 
+const film = { encodeGif, encodeWebm, savePng, webmSupport };
+const encoders = { encodeGif, encodeWebm };
+
 // Makes a film: frame i is of color i above, and a ramp of the color map viridis below.
 async function shoot(kind, { count, width, height, colors, delays, abortAt = null, sizes = null }) {
   const canvas = document.createElement("canvas");
@@ -39,7 +44,7 @@ async function shoot(kind, { count, width, height, colors, delays, abortAt = nul
     paint(canvas.getContext("2d"), colors[i % colors.length]);
     return canvas;
   };
-  const blob = await film[kind]({
+  const blob = await encoders[kind]({
     count,
     frame,
     delay: (i) => delays[i % delays.length],
