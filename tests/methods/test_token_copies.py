@@ -8,8 +8,9 @@ from zoo import video
 from zoo.weights import randomize
 
 from keras_attnviz import AttentionModel
-from keras_attnviz.methods.placement import Copies, Placement
+from keras_attnviz.methods.placement import Placement
 from keras_attnviz.methods.rollout import placed_rollout
+from keras_attnviz.methods.token_copies import Copies
 
 pytestmark = pytest.mark.every_stack
 
