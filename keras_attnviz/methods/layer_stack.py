@@ -43,7 +43,7 @@ class LayerStack:
 
         Raises:
             TypeError: an option is unknown or has the wrong type.
-            ValueError: the number of maps isn't that of layers, or an option is out of range.
+            ValueError: the number of maps isn't the number of layers, or an option is out of range.
         """
         return placed_rollout(attentions, self.placements, query=self.query, **options)
 
@@ -61,7 +61,7 @@ class LayerStack:
 
         Raises:
             TypeError: an option is unknown or has the wrong type.
-            ValueError: the number of maps isn't that of layers, or an option is out of range.
+            ValueError: the number of maps isn't the number of layers, or an option is out of range.
         """
         return [
             placement.token_map(attention, **options)

@@ -117,7 +117,7 @@ class Placement:
         return self._copies.gathered(self._read(weights, fused) + kept)
 
     def relevance_through(self, rows, weights):
-        """Returns the relevance of the layer's input tokens: their own, plus that of their readers.
+        """Returns the relevance of the layer's input tokens: their own, plus what they pass up.
 
         Args:
             rows: float32 tensor `[batch, rows, tokens]`, relevance of the layer's output tokens;
@@ -201,8 +201,8 @@ class Placement:
         """Returns weights over tokens as weights over queries, float32 `[rows, groups * queries]`.
 
         Args:
-            rows: float array `[rows, tokens]`. Weight on tokens that are no queries of the layer is
-                left out.
+            rows: float array `[rows, tokens]`. Weight on tokens that are not queries of the layer
+                is left out.
         """
         is_slot = self.query_slots >= 0
         weights = np.zeros((len(rows), self.groups * self.queries), np.float32)
