@@ -42,8 +42,8 @@ def backbone_stages(backbone, *, data_format=None):
 
     Args:
         backbone: a functional Keras model of a convolutional network, such as those of
-            `keras.applications`. A model among its layers counts as one layer. If it has several
-            outputs, its end is the output furthest from the inputs.
+            `keras.applications`. A model among its layers counts as one layer. If the
+            backbone has several outputs, it ends at the one furthest from the inputs.
         data_format: "channels_last" or "channels_first", as in the backbone; by default Keras'
             `image_data_format()`.
 

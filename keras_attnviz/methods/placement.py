@@ -117,7 +117,7 @@ class Placement:
         return self._copies.gathered(self._read(weights, fused) + kept)
 
     def relevance_through(self, rows, weights):
-        """Returns the relevance of the layer's input tokens: their own, plus what they pass up.
+        """Returns relevance one layer down: each token's own, plus a share from its readers.
 
         Args:
             rows: float32 tensor `[batch, rows, tokens]`, relevance of the layer's output tokens;

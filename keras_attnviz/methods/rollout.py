@@ -34,8 +34,8 @@ def attention_rollout(
 
     Returns:
         float32 tensor `[batch, tokens, tokens]`, rows sum to 1. With `query`,
-        `[batch, tokens]`, and each image's row sums to 1. With `residual=0`, a row that discarding
-        has emptied is zero.
+        `[batch, tokens]`; each image's row sums to 1. With `residual=0`, a row that discarding has
+        emptied is zero.
 
     Raises:
         TypeError: an argument has the wrong type.

@@ -115,9 +115,9 @@ def load_classifier(path, *, trust=False, name="path"):
     """Loads a classifier and its class names.
 
     Reading a file of `save_classifier` runs no code in it: the network is built from scratch, and
-    only the weights come from the file. Keras reads other `.keras` files. The function
-    refuses files that hold code (such as the Lambda layers of vit-keras's models) or name functions
-    or classes from outside Keras, unless `trust` is true. Then it warns that their code runs.
+    only the weights come from the file. Keras reads other `.keras` files. Files that
+    hold code (such as the Lambda layers of vit-keras's models) or name functions or classes from
+    outside Keras are refused, unless `trust` is true; then a warning says that their code runs.
 
     Args:
         path: path of a `.keras` file.
