@@ -25,7 +25,7 @@ def check_choice(name, value, choices):
 
 
 def check_ratio(name, value):
-    """Raises unless `value` is a real number, of Python or NumPy, in [0, 1)."""
+    """Raises unless `value` is a Python or NumPy real number in [0, 1)."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(message(name, "a number in [0, 1)", value))
     if not 0 <= value < 1:
@@ -33,7 +33,7 @@ def check_ratio(name, value):
 
 
 def is_integer(value):
-    """Tells whether `value` is an integer of Python or NumPy; a bool is none."""
+    """Returns whether `value` is a Python or NumPy integer; a bool is not one."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
@@ -46,7 +46,7 @@ def check_count(name, value, minimum=1):
 
 
 def image_size_pair(value, name="image_size"):
-    """Returns `(height, width)` of an image size given as one integer or as a pair."""
+    """Returns `(height, width)` for an image size given as one integer or as a pair."""
     pair = (value, value) if is_integer(value) else value
     valid = (
         isinstance(pair, (tuple, list))

@@ -1,4 +1,4 @@
-"""Structures of arrays: dicts, lists and tuples, also nested."""
+"""Structures of arrays: dicts, lists and tuples, possibly nested."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,7 +7,7 @@ from keras_attnviz._checks import message
 
 
 def mapped(function, structure):
-    """Returns a structure of plain dicts, lists and tuples with `function` of each member."""
+    """Returns the structure, in plain containers, with `function` applied to each member."""
     if isinstance(structure, dict):
         return {key: mapped(function, member) for key, member in structure.items()}
     if is_sequence(structure):
@@ -17,12 +17,12 @@ def mapped(function, structure):
 
 
 def is_sequence(value):
-    """Tells whether `value` is a list or tuple of members; a shape is none."""
+    """Returns whether `value` is a list or tuple of members; a `tf.TensorShape` is not."""
     return isinstance(value, (list, tuple)) and not isinstance(value, tf.TensorShape)
 
 
 def members(structure, path=()):
-    """Returns `(path, member)` of each member, in the order of `tf.nest`."""
+    """Returns a list of `(path, member)`, in the order of `tf.nest`."""
     if isinstance(structure, dict):
         keyed = sorted(structure.items())
     elif is_sequence(structure):
@@ -33,18 +33,18 @@ def members(structure, path=()):
 
 
 def member_paths(structure, name):
-    """Returns for each member how errors name it, `inputs['tokens']` say."""
+    """Returns the name of each member in error messages, for example `inputs['tokens']`."""
     return [name + "".join(f"[{key!r}]" for key in path) for path, _ in members(structure)]
 
 
 def shape_of(member):
-    """Returns the shape of an array, tensor or spec, or of what NumPy makes of a list."""
+    """Returns the shape of an array, tensor or spec, or of a list as a NumPy array."""
     shape = getattr(member, "shape", None)
     return np.shape(member) if shape is None else shape
 
 
 class Shape:
-    """Stands for an array in an error's text."""
+    """Stands in for an array in an error message: its `repr` is the array's shape."""
 
     def __init__(self, member):
         self._text = str(shape_of(member))
@@ -54,16 +54,16 @@ class Shape:
 
 
 def arranged(structure, inputs, name):
-    """Returns the members of `inputs` as a flat list in the order of `structure`'s.
+    """Returns the members of `inputs` as a flat list, in the order of `structure`.
 
     Args:
-        structure: a `tf.TensorSpec`, or a dict, list or tuple, also nested, of them.
-        inputs: arrays or tensors in that structure, or in one that stands for it, see
-            `InputSignature.flatten`.
+        structure: a `tf.TensorSpec`, or a dict, list or tuple of them, possibly nested.
+        inputs: arrays or tensors in that structure, or in another one that
+            `InputSignature.flatten` accepts in its place.
         name: how errors name the argument.
 
     Raises:
-        ValueError: another structure, missing or unknown keys.
+        ValueError: `inputs` has another structure, or keys are missing or unknown.
     """
     specs = members(structure)
     if not isinstance(inputs, (dict, list, tuple)) and len(specs) == 1:
@@ -88,7 +88,7 @@ def arranged(structure, inputs, name):
 
 
 def _is_one_wrapped(inputs, spec):
-    """Tells whether `inputs` is one array in a list, not a list of images."""
+    """Returns whether `inputs` is one array wrapped in a list, rather than a list of images."""
     return len(inputs) == 1 and len(shape_of(inputs[0])) == spec.shape.rank
 
 

@@ -1,4 +1,4 @@
-"""Class folders to a fine-tuned Vision Transformer, with its attention logged."""
+"""Fine-tunes a Vision Transformer on class folders and logs its attention."""
 
 import dataclasses
 import os
@@ -25,16 +25,17 @@ _SPLIT_NAMES = {"train", "test", *VALIDATION_NAMES}
 
 @dataclasses.dataclass(frozen=True)
 class FineTuned:
-    """What `fine_tune` leaves.
+    """The result of `fine_tune`.
 
     Attributes:
-        model: the fine-tuned Keras model, of RGB in [0, 255] to probabilities.
-        class_names: tuple of texts, in the order of the model's outputs.
-        history: dict from the name of a logged value to its list, one entry an epoch.
+        model: the fine-tuned Keras model, from RGB in [0, 255] to probabilities.
+        class_names: tuple of strings, in the order of the model's outputs.
+        history: dict from the name of each logged value to a list with one entry per epoch.
         log_dir: path of the log directory, for TensorBoard.
         model_path: path of the saved model; read it with `load_classifier`.
-        validation_accuracy: of the last epoch.
-        majority_share: the accuracy on the same pictures of always answering the commonest class.
+        validation_accuracy: the validation accuracy after the last epoch.
+        majority_share: the accuracy on the same pictures if the answer were always the commonest
+            class.
     """
 
     model: keras.Model
@@ -67,14 +68,14 @@ def fine_tune(
 ):
     """Fine-tunes a pretrained Vision Transformer on class folders and logs its attention.
 
-    Everything that can be wrong with the arguments and the pictures is raised before the first
-    training step. Sets the random seed of Keras, NumPy and Python.
+    Any problem with the arguments or the pictures raises an error before the first training step.
+    The function sets the random seeds of Keras, NumPy and Python.
 
-    An interruption (Ctrl-C) ends the training, but not before the model is saved as it is after
-    the last finished training step, as `interrupted.keras`.
+    An interruption (Ctrl-C) ends the training. Before that, the model is saved as
+    `interrupted.keras`, in its state after the last finished training step.
 
     Args:
-        data: path of a directory that holds one folder of JPEG or PNG pictures for every class,
+        data: path of a directory that holds one folder of JPEG or PNG pictures for each class,
             or folders `train` and `validation` (or `val`, `valid`) of such class folders.
         architecture: as in `build_classifier`.
         image_size: integer or pair (height, width), multiples of the patch size; pictures are
@@ -83,29 +84,30 @@ def fine_tune(
         trainable_blocks: as in `build_classifier`.
         weights: as in `build_vit`.
         log_dir: directory for the logs, the history and the model; it must not hold an earlier
-            training. `logs/<date>-<time>` unless given.
-        probes_per_class: validation pictures of every class whose attention is logged.
-        batch_size: pictures a training step.
-        learning_rate: of AdamW.
-        validation_share: share of every class held out, unless `data` has its own validation
-            folder.
-        skip_corrupt: whether to go on without pictures that can't be decoded.
-        seed: integer; of the split, the shuffling, the head's weights and dropout.
+            training. The default is `logs/<date>-<time>`.
+        probes_per_class: number of validation pictures per class whose attention is logged.
+        batch_size: pictures per training step.
+        learning_rate: learning rate of AdamW.
+        validation_share: share of each class that is held out, unless `data` has its own
+            validation folder.
+        skip_corrupt: whether to continue without pictures that can't be decoded.
+        seed: integer; seeds the split, the shuffling, the head's weights and dropout.
         callbacks: further Keras callbacks; they see the attention values in their `logs`.
         attention_options: dict of further arguments of `AttentionRolloutCallback`.
         cache_dir: folder of the ViT-S/14's files; see `vit_s14`.
 
     Returns:
-        A `FineTuned`. In the log directory stand `model.keras`, `history.csv` and the runs
+        A `FineTuned`. The log directory then holds `model.keras`, `history.csv` and the runs
         `train`, `validation` and `attention` for TensorBoard.
 
     Raises:
-        KeyboardInterrupt: interrupted, after the model has been saved.
-        TypeError: an argument of the wrong type.
-        ValueError: an argument out of range, a directory without class folders, corrupt pictures
-            (which it names), too few pictures of a class, or a log directory that can't be
-            written.
-        OSError: the pretrained weights can't be downloaded.
+        KeyboardInterrupt: the training was interrupted; the model has been saved.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument is out of range, `data` has no class folders, pictures are corrupt
+            (the error lists them), a class has too few pictures, or the log directory can't be
+            written or holds an earlier training.
+        OSError: the pretrained weights can't be downloaded. For "vit_s14", `ImportError` and
+            `RuntimeError`; see `vit_s14`.
     """
     check_classifier(architecture, image_size, trainable_blocks, weights)
     check_count("epochs", epochs)
@@ -143,7 +145,7 @@ def fine_tune(
             train.dataset(**reading, shuffle_seed=seed),
             validation_data=validation.dataset(**reading),
             epochs=epochs,
-            shuffle=False,  # the dataset does it; Keras warns that it doesn't
+            shuffle=False,  # the dataset shuffles; Keras would warn that it ignores True
             callbacks=[*_writers(log_dir, probes, attention_options or {}), *callbacks],
         ).history
     except KeyboardInterrupt:
@@ -169,22 +171,22 @@ def read_data(data, *, image_size, validation_share=0.2, skip_corrupt=False, see
 
     Args:
         data: path; see `fine_tune`.
-        image_size: integer or pair (height, width), to which pictures are decoded in the check.
-        validation_share: share of every class held out where there is no validation folder.
+        image_size: integer or pair (height, width), the size at which the check decodes pictures.
+        validation_share: share of each class that is held out if there is no validation folder.
         skip_corrupt: whether to leave out pictures that can't be decoded.
-        seed: integer, of that split.
+        seed: integer; seeds that split.
 
     Returns:
         `(train, validation)`, two `ClassFolders` with the same class names.
 
     Raises:
-        ValueError: no class folders, fewer than two, other ones in the validation folder, or
-            corrupt pictures, which it names.
+        ValueError: `data` has fewer than two class folders, the validation folder has different
+            ones, or pictures are corrupt (the error lists them).
     """
     root = Path(data)
     names = {path.name for path in root.iterdir() if path.is_dir()} if root.is_dir() else set()
     held_out = [name for name in VALIDATION_NAMES if name in names]
-    # `train` beside other folders may be a class, of vehicles say.
+    # `train` beside other folders may be a class, for example of vehicles.
     is_split = "train" in names and (held_out or names <= _SPLIT_NAMES)
     train = ClassFolders.scan(root / "train" if is_split else root, name="data")
     if len(train.class_names) < 2:
@@ -192,7 +194,7 @@ def read_data(data, *, image_size, validation_share=0.2, skip_corrupt=False, see
         remedy = f"It holds only: {train.class_names[0]}."
         raise ValueError(message("data", must, str(data), remedy))
     if not (is_split and held_out):
-        # Before the split, so that both parts get their share of what is left.
+        # Check before the split, so that both parts get their share of what is left.
         intact = check_intact(train, image_size, skip_corrupt=skip_corrupt, name="data")
         return intact.split(validation_share, seed, name="data")
     validation = ClassFolders.scan(root / held_out[0], name="data")
@@ -213,7 +215,7 @@ def _writers(log_dir, probes, attention_options):
     attention = AttentionRolloutCallback(probes, log_dir, **attention_options)
     return [
         keras.callbacks.TensorBoard(log_dir, write_graph=False),
-        # Before the history's writer, which so gets the attention values too.
+        # Precedes CSVLogger, so that the history contains the attention values too.
         attention,
         keras.callbacks.LambdaCallback(
             on_train_begin=lambda logs: print(attention.plan_line(), flush=True)
@@ -231,7 +233,7 @@ def _probes(validation, per_class, image_size):
 
 
 def _prepared(log_dir):
-    """Makes the log directory and returns its path, after a test that it can be written."""
+    """Creates the log directory, checks that it can be written, and returns its path."""
     path = Path(log_dir or Path("logs") / time.strftime("%Y%m%d-%H%M%S"))
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -249,7 +251,7 @@ def _prepared(log_dir):
 
 
 def _told(earlier):
-    """Returns what kind of training has left these files, a text."""
+    """Returns text that says what kind of training left these files."""
     kind = "one that ended before its model was saved"
     if MODEL_FILE in earlier:
         kind = "a finished one"

@@ -1,4 +1,4 @@
-"""Keras layers on attention maps, for people who build their own models."""
+"""A Keras layer that computes attention rollout, for people who build their own models."""
 
 import tensorflow as tf
 from tensorflow import keras
@@ -10,21 +10,21 @@ from keras_attnviz.methods.token_layout import TokenLayout
 
 @keras.utils.register_keras_serializable("keras_attnviz")
 class AttentionRollout(keras.layers.Layer):
-    """Gives attention rollout on the patch grid, from the attention maps of all layers.
+    """Computes attention rollout on the patch grid from the attention maps of all layers.
 
-    It has no weights. Unless `dtype` is given it computes and answers in float32, also under a
-    policy of mixed precision.
+    It has no weights. Unless `dtype` is given, it computes in float32 and returns float32, even
+    under a mixed precision policy.
 
     Call arguments:
         attentions: list, bottom layer first, of float tensors `[batch, heads, tokens, tokens]`
-            whose rows sum to 1, such as `keras.layers.MultiHeadAttention` gives with
+            whose rows sum to 1, such as `keras.layers.MultiHeadAttention` returns with
             `return_attention_scores=True`; or one such tensor.
 
     Args:
-        grid: `(height, width)` of the patch grid; patches stand row by row.
+        grid: `(height, width)` of the patch grid; patches are in row order.
         prefix: number of tokens before the patches: class token, distillation token, registers.
         suffix: number of tokens after the patches.
-        readout: indices of the tokens that the model's head reads, see `TokenLayout`.
+        readout: indices of the tokens that the model's head reads; see `TokenLayout`.
         head_fusion: see `attention_rollout`.
         discard_ratio: see `attention_rollout`.
         residual: see `attention_rollout`.
@@ -33,12 +33,12 @@ class AttentionRollout(keras.layers.Layer):
 
     Returns:
         tensor `[batch, grid_height, grid_width]` in the layer's compute dtype, values >= 0.
-        Together with the prefix and suffix tokens, which are left out, they sum to 1.
+        Together with the values of the prefix and suffix tokens, which are left out, they sum to 1.
 
     Raises:
-        TypeError: an argument of the wrong type.
-        ValueError: an argument out of its range; when built, attention maps that are not square
-            or not of the layout's number of tokens.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument is out of range; or, when built, attention maps are not square or
+            don't have the layout's number of tokens.
 
     Example:
         >>> tokens, first = attention_layer(tokens, tokens, return_attention_scores=True)
@@ -115,7 +115,7 @@ class AttentionRollout(keras.layers.Layer):
 
 
 def _shapes(input_shape):
-    """Returns the shapes of all maps as tuples; Keras 2 passes a list of one map without it."""
+    """Returns the shapes of all maps as tuples; for a list of one, Keras 2 passes a bare shape."""
     is_one = isinstance(input_shape, tf.TensorShape) or not isinstance(
         input_shape[0], (list, tuple, tf.TensorShape)
     )

@@ -1,4 +1,4 @@
-"""Where the stages of a convolutional network end, read out of its graph of layers."""
+"""The stages of a convolutional network, found in its graph of layers."""
 
 import itertools
 from typing import NamedTuple
@@ -10,10 +10,10 @@ from keras_attnviz._checks import check_choice, message
 from keras_attnviz.layers.feature_gate import DATA_FORMATS
 from keras_attnviz.layers.layer_graph import as_functional, layer_calls
 
-# The side given to images of unknown size, to see where a network halves them.
+# The assumed side of images of unknown size, to see where a network halves them.
 PROBE_SIDE = 256
-# A side below this share of the stage's begins another stage. Half a side, rounded up, is at most
-# two thirds; an unpadded convolution takes little away.
+# A side below this share of the current stage's side starts another stage. Half a side, rounded up,
+# is at most two thirds of it; an unpadded convolution removes little.
 NEXT_STAGE = 0.75
 
 
@@ -22,8 +22,8 @@ class Stage(NamedTuple):
 
     Attributes:
         number: 1 for the first.
-        layer: name of the layer that gives its last feature map.
-        shape: `(height, width, channels)` of that; None where unknown.
+        layer: name of the layer that outputs its last feature map.
+        shape: `(height, width, channels)` of that feature map; None where unknown.
     """
 
     number: int
@@ -34,25 +34,26 @@ class Stage(NamedTuple):
 def backbone_stages(backbone, *, data_format=None):
     """Returns the stages of a convolutional network, from the image to the last feature map.
 
-    A stage is what lies between two halvings of the resolution and has at least one layer with
-    kernels. It ends at the last feature map that all paths through the network pass and that
-    isn't padded for the next layer. In networks of inverted bottlenecks (MobileNet, EfficientNet)
-    this is the expanded one inside of the block that halves. Where each block reads the two before
-    it (NASNet), no such map lies between most stages, and they count as one.
+    A stage lies between two halvings of the resolution and has at least one layer with kernels. It
+    ends at the last feature map that all paths through the network pass and that isn't padded for
+    the next layer. In networks of inverted bottlenecks (MobileNet, EfficientNet), this is the
+    expanded feature map inside the block that halves. If each block reads the two blocks before it
+    (NASNet), no such map lies between most stages, and they count as one.
 
     Args:
         backbone: a functional Keras model of a convolutional network, such as those of
-            `keras.applications`. A model among its layers counts as one layer. Of several outputs
-            the one furthest from the inputs is meant.
-        data_format: "channels_last" or "channels_first", of the backbone; by default Keras'
+            `keras.applications`. A model among its layers counts as one layer. If the
+            backbone has several outputs, it ends at the one furthest from the inputs.
+        data_format: "channels_last" or "channels_first", as in the backbone; by default Keras'
             `image_data_format()`.
 
     Returns:
-        list of `Stage`, the highest resolution first. Feature maps of one position are none.
+        list of `Stage`, the highest resolution first. Feature maps with one position are not
+        stages.
 
     Raises:
-        TypeError: `backbone` is no Keras model.
-        ValueError: `backbone` has no graph of layers, or no stage; an unknown `data_format`.
+        TypeError: `backbone` is not a Keras model.
+        ValueError: `backbone` has no graph of layers, or no stage; or `data_format` is unknown.
 
     Example:
         >>> for stage in backbone_stages(keras.applications.ResNet50(weights=None)):
@@ -67,14 +68,14 @@ def backbone_stages(backbone, *, data_format=None):
 
 
 def stage_ends(model, data_format):
-    """Returns each `Stage` of a functional model with the Keras tensor that it ends at.
+    """Returns a list of `(Stage, Keras tensor that it ends at)` of a functional model.
 
     Args:
         model: see `as_functional`.
         data_format: see `backbone_stages`.
 
     Raises:
-        ValueError: no stage; an unknown `data_format`.
+        ValueError: the model has no stage, or `data_format` is unknown.
     """
     data_format = data_format or keras.backend.image_data_format()
     check_choice("data_format", data_format, DATA_FORMATS)
@@ -93,7 +94,7 @@ def stage_ends(model, data_format):
 
 
 def _calls_to_the_end(model):
-    """Returns the calls that the output furthest from the inputs is computed from, in order."""
+    """Returns the calls behind the output furthest from the inputs, in order."""
     calls, steps = layer_calls(model), {}
     for call in calls:
         step = 1 + max((steps[id(tensor)] for tensor in call.inputs), default=0)
@@ -108,7 +109,7 @@ def _calls_to_the_end(model):
 
 
 def _sides(model, calls, data_format):
-    """Returns `(height, width)` of each call's feature map; None where it gives no such."""
+    """Returns `(height, width)` of each call's feature map, None for a call without one."""
     rows = slice(1, 3) if data_format == "channels_last" else slice(2, 4)
     maps = {
         index: call.outputs[0]
@@ -123,7 +124,7 @@ def _sides(model, calls, data_format):
 
 
 def _probed_shapes(inputs, tensors):
-    """Returns the shapes that tensors have for images of `PROBE_SIDE`, from a trace."""
+    """Returns the shapes of tensors for images of side `PROBE_SIDE`, from a trace."""
     shapes = [[1, *(side or PROBE_SIDE for side in tensor.shape[1:])] for tensor in inputs]
     specs = [
         tf.TensorSpec(shape, tensor.dtype) for shape, tensor in zip(shapes, inputs, strict=True)
@@ -135,7 +136,7 @@ def _probed_shapes(inputs, tensors):
 
 
 def _ends(calls, sides):
-    """Returns the indices of the calls whose feature map is the last of a stage."""
+    """Returns the indices of the calls that output the last feature map of a stage."""
     ends = []
     for index in _passed_by_all(calls):
         if sides[index] is None:
@@ -166,15 +167,15 @@ def _passed_by_all(calls):
 
 
 def _is_halved(sides, before):
-    """Tells whether a feature map has about half the resolution of another."""
+    """Returns whether a feature map has about half the resolution of another."""
     return any(side < NEXT_STAGE * other for side, other in zip(sides, before, strict=True))
 
 
 def _is_padded(sides, before):
-    """Tells whether a feature map is larger than another."""
+    """Returns whether a feature map is larger than another."""
     return any(side > other for side, other in zip(sides, before, strict=True))
 
 
 def _has_kernel(layer):
-    """Tells whether a layer has a weight of two or more axes."""
+    """Returns whether a layer has a weight with two or more axes."""
     return any(len(weight.shape) > 1 for weight in getattr(layer, "weights", ()))

@@ -9,23 +9,23 @@ from keras_attnviz.layers.feature_gate import FeatureGate, reduced
 
 @keras.utils.register_keras_serializable("keras_attnviz")
 class BottleneckAttention(FeatureGate):
-    """Adds to a feature map itself times a gate, computed by a channel and a spatial branch.
+    """Adds to a feature map its product with a gate, from a channel branch and a spatial branch.
 
-    `features + features * sigmoid(channel + spatial)`. The channel branch is a network of two
-    layers on the channels' means. The spatial branch is a 1x1 convolution to
-    `channels // ratio`, two dilated 3x3 convolutions and a 1x1 convolution to one channel. Batch
-    normalization at the end of each brings them to one scale.
+    It computes `features + features * sigmoid(channel + spatial)`. The channel branch is a network
+    of two layers on the channels' means. The spatial branch is a 1x1 convolution to
+    `channels // ratio` channels, two dilated 3x3 convolutions and a 1x1 convolution to one channel.
+    Batch normalization at the end of each branch brings them to one scale.
 
-    With C channels and c = C / ratio it has `3 C c + 18 c**2 + c` weights of kernels, biases
-    `C + 4 c + 1`, and `2 C + 2` trainable and as many other weights of normalization. After
-    the stages of 256, 512 and 1024 channels of a ResNet50 this is 0.36 million.
+    With C channels and c = C / ratio, it has `3 C c + 18 c**2 + c` kernel weights, `C + 4 c + 1`
+    biases, and `2 C + 2` trainable and as many non-trainable normalization weights. After the
+    stages of 256, 512 and 1024 channels of a ResNet50, this is 0.36 million.
 
-    The paper's equations 3 and 4 write no activation in the branches; the layer has a ReLU after
-    each hidden layer, as the authors' code. Where that code differs from the paper, the layer
-    follows the paper: normalization stands at the end of the branches, not inside, and they are
-    added, not multiplied.
+    The paper's equations 3 and 4 have no activation in the branches. This layer has a ReLU after
+    each hidden layer, as in the authors' code. Where that code differs from the paper otherwise,
+    the layer follows the paper: normalization is at the end of the branches, not inside, and the
+    branches are added, not multiplied.
 
-    A model that has it is loaded after `from keras_attnviz import BottleneckAttention`.
+    Before loading a model with this layer, run `from keras_attnviz import BottleneckAttention`.
 
     Call arguments:
         features: float tensor `[batch, height, width, channels]`, or channels first; height and
@@ -33,13 +33,13 @@ class BottleneckAttention(FeatureGate):
         training: whether normalization uses, and learns from, the batch.
 
     Args:
-        ratio: by how much the hidden layers are smaller, an integer >= 1. They have at least one
-            channel.
-        dilation: distance of the values that the 3x3 convolutions read, an integer >= 1.
-        momentum: float in [0, 1) of batch normalization's moving averages; lower for trainings of
-            few steps.
+        ratio: factor by which the hidden layers are smaller, an integer >= 1. They have at least
+            one channel.
+        dilation: distance between the values that the 3x3 convolutions read, an integer >= 1.
+        momentum: momentum of batch normalization's moving averages, a float in [0, 1); lower it for
+            a training of few steps.
         data_format: "channels_last" or "channels_first"; by default Keras' `image_data_format()`.
-            The spatial branch is computed with channels last in either.
+            The spatial branch is computed with channels last in either case.
         **options: `name`, `dtype` and `trainable` of a Keras layer.
 
     Returns:
@@ -47,9 +47,9 @@ class BottleneckAttention(FeatureGate):
         plus a gate `[batch, height, width, channels]` in (0, 1).
 
     Raises:
-        TypeError: an argument of the wrong type.
-        ValueError: an argument out of its range; when built, no feature map with a known number
-            of channels.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument is out of range; or, when built, the input is not a feature map
+            with a known number of channels.
 
     Example:
         >>> features = BottleneckAttention()(features)  # where a stage ends
@@ -69,7 +69,7 @@ class BottleneckAttention(FeatureGate):
         self.momentum = float(momentum)
 
     def build(self, input_shape):
-        """Makes the layers of both branches."""
+        """Creates the layers of both branches."""
         channels, policy = self.channels(input_shape), self.dtype_policy
         hidden = reduced(channels, self.ratio)
 
@@ -92,7 +92,7 @@ class BottleneckAttention(FeatureGate):
         super().build(input_shape)
 
     def _convolution(self, filters, size, name, channels):
-        """Returns a convolution of the spatial branch, built."""
+        """Returns a built convolution of the spatial branch."""
         layer = keras.layers.Conv2D(
             filters,
             size,

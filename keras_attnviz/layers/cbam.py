@@ -15,26 +15,27 @@ class ConvBlockAttention(FeatureGate):
     plus the same network applied to their maxima. The spatial gate is the sigmoid of a
     convolution over two maps: the mean and the maximum of the channels at each position.
 
-    It has `2 * channels**2 / ratio + 2 * kernel_size**2` weights; biases add
+    The layer has `2 * channels**2 / ratio + 2 * kernel_size**2` weights; biases add
     `channels + channels / ratio`.
 
     The layer follows the paper's equations 2 and 3. The authors' code has batch normalization
-    behind the convolution, and the maximum before the mean.
+    after the convolution, and the maximum before the mean.
 
-    A model that has it is loaded after `from keras_attnviz import ConvBlockAttention`.
+    Before loading a model with this layer, run `from keras_attnviz import ConvBlockAttention`.
 
     Call arguments:
         features: float tensor `[batch, height, width, channels]`, or channels first; height and
             width may be unknown.
 
     Args:
-        ratio: by how much the hidden layer is smaller, an integer >= 1. The hidden layer has at
-            least one unit.
+        ratio: factor by which the hidden layer is smaller, an integer >= 1. The hidden layer has
+            at least one unit.
         kernel_size: side of the spatial gate's kernel, an odd integer >= 1.
-        use_bias: whether the shared layers add biases. Not by default, as the paper's equations
-            have none; its 28.09 million parameters of a ResNet50 come out with them, 28.07 without.
+        use_bias: whether the shared layers add biases. The default is False, because the paper's
+            equations have none. Its 28.09 million parameters of a ResNet50 include biases; without
+            them it is 28.07 million.
         data_format: "channels_last" or "channels_first"; by default Keras' `image_data_format()`.
-            The convolution is computed with channels last in either.
+            The convolution is computed with channels last in either case.
         **options: `name`, `dtype` and `trainable` of a Keras layer.
 
     Returns:
@@ -42,9 +43,9 @@ class ConvBlockAttention(FeatureGate):
         `[batch, 1, 1, channels]`, then times a gate `[batch, height, width, 1]`, both in (0, 1).
 
     Raises:
-        TypeError: an argument of the wrong type.
-        ValueError: an argument out of its range; when built, no feature map with a known number
-            of channels.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument is out of range; or, when built, the input is not a feature map
+            with a known number of channels.
 
     Example:
         >>> features = ConvBlockAttention()(features)  # before a residual block's addition
@@ -62,7 +63,7 @@ class ConvBlockAttention(FeatureGate):
         self.ratio, self.kernel_size, self.use_bias = int(ratio), int(kernel_size), bool(use_bias)
 
     def build(self, input_shape):
-        """Makes the shared layers of the channel gate and the spatial gate's convolution."""
+        """Creates the shared layers of the channel gate and the spatial gate's convolution."""
         channels, policy = self.channels(input_shape), self.dtype_policy
         hidden, bias = reduced(channels, self.ratio), self.use_bias
         squeeze = keras.layers.Dense(hidden, "relu", bias, name="squeeze", dtype=policy)

@@ -1,4 +1,4 @@
-"""Efficient channel attention (ECA-Net)."""
+"""A Keras layer that weighs each channel of a feature map: efficient channel attention."""
 
 import math
 import numbers
@@ -14,24 +14,24 @@ from keras_attnviz.layers.feature_gate import FeatureGate, check_odd
 class EfficientChannelAttention(FeatureGate):
     """Weighs the channels of a feature map by a gate computed from neighboring channels' means.
 
-    `gate = sigmoid(convolution over the channels of mean)`, with one kernel of k weights for all
-    channels and no bias, so that the layer has k weights. By default k is the odd number nearest
-    to `(log2(channels) + b) / gamma`: 3 for 64 channels, 5 for 256 to 1024, 7 for 2048.
+    The gate is the sigmoid of a convolution of the means over the channels, with one kernel of k
+    weights and no bias, so the layer has k weights. By default, k is the odd number nearest to
+    `(log2(channels) + b) / gamma`: 3 for 64 channels, 5 for 256 to 1024, 7 for 2048.
 
-    Deviation from the paper: a number half way between two odd ones, such as the 6 of 2048
-    channels, goes up, as in most implementations. The paper's 80 parameters in a ResNet50 are
-    16 kernels of 5, so there it went down; pass `kernel_size` for that.
+    Deviation from the paper: a number halfway between two odd ones, such as the 6 of 2048
+    channels, is rounded up, as in most implementations. The paper's 80 parameters in a ResNet50 are
+    16 kernels of 5, so the paper rounded down; pass `kernel_size` for that.
 
-    A model that has it is loaded after `from keras_attnviz import EfficientChannelAttention`.
+    Before loading a model with it, run `from keras_attnviz import EfficientChannelAttention`.
 
     Call arguments:
         features: float tensor `[batch, height, width, channels]`, or channels first; height and
             width may be unknown.
 
     Args:
-        kernel_size: k, an odd integer >= 1; None to take it from the number of channels.
-        gamma: see above, a number > 0.
-        b: see above, a number.
+        kernel_size: k, an odd integer >= 1; None to compute it from the number of channels.
+        gamma: a number > 0; see above.
+        b: a number; see above.
         data_format: "channels_last" or "channels_first"; by default Keras' `image_data_format()`.
         **options: `name`, `dtype` and `trainable` of a Keras layer.
 
@@ -40,9 +40,9 @@ class EfficientChannelAttention(FeatureGate):
         `[batch, 1, 1, channels]` in (0, 1).
 
     Raises:
-        TypeError: an argument of the wrong type.
-        ValueError: an argument out of its range; when built, no feature map with a known number
-            of channels.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument is out of range; or, when built, the input is not a feature map
+            with a known number of channels.
 
     Example:
         >>> features = EfficientChannelAttention()(features)
@@ -64,7 +64,7 @@ class EfficientChannelAttention(FeatureGate):
         self.kernel_size, self.gamma, self.b = kernel_size, float(gamma), float(b)
 
     def build(self, input_shape):
-        """Makes the convolution over the channels."""
+        """Creates the convolution over the channels."""
         channels = self.channels(input_shape)
         size = self.kernel_size or adaptive_kernel_size(channels, gamma=self.gamma, b=self.b)
         options = {"padding": "same", "data_format": "channels_last", "use_bias": False}
@@ -85,11 +85,11 @@ class EfficientChannelAttention(FeatureGate):
 
 
 def adaptive_kernel_size(channels, *, gamma, b):
-    """Returns the odd number nearest to `|(log2(channels) + b) / gamma|`; half way goes up."""
+    """Returns the odd number nearest to `|(log2(channels) + b) / gamma|`; halfway rounds up."""
     return 2 * int(abs(math.log2(channels) + b) / gamma / 2) + 1
 
 
 def _check_number(name, value, must):
-    """Raises unless `value` is a real number of Python or NumPy."""
+    """Raises unless `value` is a Python or NumPy real number."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(message(name, must, value))

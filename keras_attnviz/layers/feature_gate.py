@@ -1,4 +1,4 @@
-"""What the layers share that weigh the feature maps of a convolutional network."""
+"""The base class of layers that weigh the feature maps of a convolutional network."""
 
 import tensorflow as tf
 from tensorflow import keras
@@ -9,9 +9,9 @@ DATA_FORMATS = ("channels_last", "channels_first")
 
 
 class FeatureGate(keras.layers.Layer):
-    """Knows where a feature map's channels and positions are, and keeps its shape.
+    """Knows a feature map's channel and spatial axes, and keeps its shape.
 
-    A subclass gives `call`, and in `build` makes its parts with `part`.
+    A subclass implements `call`, and builds its inner layers in `build` with `part`.
 
     Args:
         data_format: "channels_last" for `[batch, height, width, channels]`, "channels_first" for
@@ -39,7 +39,7 @@ class FeatureGate(keras.layers.Layer):
         """Returns the number of channels of a feature map.
 
         Raises:
-            ValueError: not a feature map, or one whose number of channels isn't known.
+            ValueError: the input is not a feature map, or its number of channels isn't known.
         """
         shape = tuple(input_shape)
         if len(shape) != 4 or shape[self.channel_axis] is None:
@@ -51,7 +51,7 @@ class FeatureGate(keras.layers.Layer):
         return int(shape[self.channel_axis])
 
     def part(self, layer, shape):
-        """Returns a layer built for `shape`, its weights named after it; Keras 2 needs a scope."""
+        """Returns the layer, built for `shape`. Keras 2 needs the scope to name its weights."""
         with tf.name_scope(layer.name):
             layer.build(shape)
         return layer
@@ -61,17 +61,17 @@ class FeatureGate(keras.layers.Layer):
         return mean_over(features, self.spatial_axes, keepdims=False)
 
     def on_channels(self, scores, channels):
-        """Returns `[batch, channels]` shaped to be broadcast over a feature map's positions."""
+        """Returns `[batch, channels]` reshaped to broadcast over a feature map's positions."""
         sides = [1, 1, channels] if self.data_format == "channels_last" else [channels, 1, 1]
         return tf.reshape(scores, [-1, *sides])
 
     def channels_last(self, features):
-        """Returns a feature map with its channels last: convolutions on CPU take no others."""
+        """Returns a feature map with its channels last, which convolutions on CPU need."""
         is_last = self.data_format == "channels_last"
         return features if is_last else tf.transpose(features, [0, 2, 3, 1])
 
     def own_format(self, features):
-        """Returns a feature map that has its channels last in the layer's data format."""
+        """Returns a channels-last feature map in the layer's data format."""
         is_last = self.data_format == "channels_last"
         return features if is_last else tf.transpose(features, [0, 3, 1, 2])
 
@@ -91,7 +91,7 @@ def mean_over(features, axes, *, keepdims):
 
 
 def reduced(channels, ratio):
-    """Returns the channels between two layers of a gate: `channels // ratio`, at least 1."""
+    """Returns the number of a gate's hidden channels: `channels // ratio`, at least 1."""
     return max(1, channels // ratio)
 
 

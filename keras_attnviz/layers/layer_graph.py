@@ -1,4 +1,4 @@
-"""The layers of a functional Keras model as a graph: walked, copied, called again."""
+"""The graph of layer calls in a functional Keras model, and how to repeat and copy them."""
 
 from typing import Any, NamedTuple
 
@@ -17,13 +17,13 @@ class LayerCall(NamedTuple):
     node: Any
 
     def again(self, layer, tensors):
-        """Returns the flat outputs of `layer`, called with what `tensors` has in place of inputs.
+        """Returns the flat outputs of `layer`, called with `tensors` in place of the inputs.
 
         Args:
             layer: this call's layer, or a copy of it.
             tensors: dict from the `id` of a Keras tensor to the one that takes its place.
         """
-        if hasattr(self.node, "map_arguments"):  # Keras 2 takes each tensor out of a list.
+        if hasattr(self.node, "map_arguments"):  # Keras 2 pops each tensor from a list.
             found = {str(id(old)): [tensors[id(old)]] * len(self.inputs) for old in self.inputs}
             args, kwargs = self.node.map_arguments(found)
         else:
@@ -36,11 +36,11 @@ def as_functional(model, name):
 
     Args:
         model: what a user passed.
-        name: of the argument, for errors.
+        name: name of the argument, for errors.
 
     Raises:
-        TypeError: no Keras model.
-        ValueError: a model without a graph of layers.
+        TypeError: `model` is not a Keras model.
+        ValueError: `model` has no graph of layers.
     """
     must = "a functional Keras model, such as those of `keras.applications`"
     if not isinstance(model, keras.Model):
@@ -54,7 +54,7 @@ def as_functional(model, name):
 
 
 def layer_calls(model):
-    """Returns the `LayerCall`s of a functional model: its inputs, then each after its inputs."""
+    """Returns the `LayerCall`s of a functional model: input layers first, each after its inputs."""
     depths = sorted(model._nodes_by_depth, reverse=True)
     nodes = [node for depth in depths for node in model._nodes_by_depth[depth]]
     calls = [_layer_call(node) for node in nodes]
@@ -62,7 +62,7 @@ def layer_calls(model):
 
 
 def _layer_call(node):
-    """Returns a node of either Keras as a `LayerCall`."""
+    """Returns a node of Keras 2 or Keras 3 as a `LayerCall`."""
     is_keras_2 = hasattr(node, "keras_inputs")
     layer = node.layer if is_keras_2 else node.operation
     inputs = node.keras_inputs if is_keras_2 else node.input_tensors
@@ -70,9 +70,9 @@ def _layer_call(node):
 
 
 def copied(layer):
-    """Returns a layer, or an operation of Keras 3, of the same settings and without weights."""
+    """Returns a copy of a layer, or of a Keras 3 operation: the same settings, no weights."""
     if isinstance(layer, keras.layers.Lambda):
-        # Keras 3 refuses to make a function out of a config; here it is at hand.
+        # Keras 3 refuses to make a function from a config, but the function is available here.
         return keras.layers.Lambda(
             layer.function,
             output_shape=layer._output_shape,
@@ -85,14 +85,14 @@ def copied(layer):
 
 
 def give_weights(layer, copy):
-    """Gives a built copy of a layer its weights; an operation of Keras 3 has none."""
+    """Copies a layer's weights to its built copy; a Keras 3 operation has none."""
     if getattr(layer, "weights", ()):
         copy.set_weights(layer.get_weights())
         _finalize(copy)
 
 
 def _finalize(layer):
-    """Lets layers see their weights anew: in Keras 3, `Normalization` computes with a copy."""
+    """Makes layers reread their weights: in Keras 3, `Normalization` computes with copies."""
     for inner in getattr(layer, "layers", ()):
         _finalize(inner)
     if hasattr(layer, "finalize_state"):

@@ -9,18 +9,18 @@ from keras_attnviz.layers.feature_gate import FeatureGate, mean_over
 
 @keras.utils.register_keras_serializable("keras_attnviz")
 class SelectiveKernel(FeatureGate):
-    """Convolves a feature map with kernels of several reaches and weighs the results per channel.
+    """Convolves a feature map with kernels of several sizes and weighs the results per channel.
 
     Each branch is a grouped 3x3 convolution with its own dilation, batch normalization and ReLU;
-    dilation 2 stands for a 5x5 kernel. From the channels' means over the sum of all branches a
-    layer of `max(filters // ratio, smallest)` units with batch normalization and ReLU is computed,
-    from it a score for each channel of each branch. The weights are the softmax over the
-    branches, and the answer is the weighted sum.
+    dilation 2 stands for a 5x5 kernel. The branches are summed, and the sum's channel means go
+    through a hidden layer of `max(filters // ratio, smallest)` units with batch normalization and
+    ReLU. A second layer computes a score for each channel of each branch. The weights are the
+    softmax of the scores over the branches, and the output is the weighted sum of the branches.
 
-    With M branches, C channels, F filters and d units it has `9 M C F / groups + (M + 1) F d`
-    weights of kernels, and `2 M F + 2 d` trainable and as many other weights of normalization.
+    With M branches, C channels, F filters and d units, it has `9 M C F / groups + (M + 1) F d`
+    kernel weights, and `2 M F + 2 d` trainable and as many non-trainable normalization weights.
 
-    A model that has it is loaded after `from keras_attnviz import SelectiveKernel`.
+    Before loading a model with this layer, run `from keras_attnviz import SelectiveKernel`.
 
     Call arguments:
         features: float tensor `[batch, height, width, channels]`, or channels first; height and
@@ -28,14 +28,14 @@ class SelectiveKernel(FeatureGate):
         training: whether normalization uses, and learns from, the batch.
 
     Args:
-        filters: number of channels of the answer, a multiple of `groups`; None for as many as the
+        filters: number of channels of the output, a multiple of `groups`; None for as many as the
             input has.
         dilations: the dilation of each branch, two or more integers >= 1.
         groups: number of groups of the convolutions, which divides `channels` and `filters`.
-        ratio: by how much the layer between is smaller, an integer >= 1.
+        ratio: factor by which the hidden layer is smaller, an integer >= 1.
         smallest: lower bound on its number of units, an integer >= 1; the paper's L.
         data_format: "channels_last" or "channels_first"; by default Keras' `image_data_format()`.
-            The layer computes with channels last in either.
+            The layer computes with channels last in either case.
         **options: `name`, `dtype` and `trainable` of a Keras layer.
 
     Returns:
@@ -44,16 +44,16 @@ class SelectiveKernel(FeatureGate):
         `[batch, branches, 1, 1, filters]`, summed over the branches. A channel's weights sum to 1.
 
     Raises:
-        TypeError: an argument of the wrong type.
-        ValueError: an argument out of its range; when built, no feature map with a known number
-            of channels, or one that `groups` doesn't divide.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument is out of range; or, when built, the input is not a feature map
+            with a known number of channels that `groups` divides.
 
     Example:
         >>> features = SelectiveKernel(groups=32)(features)  # SK[2, 32, 16]
 
     References:
         Li et al., Selective Kernel Networks, arXiv:1903.06586, section 3.1, equations 1 to 6. The
-        paper calls number of branches, groups and ratio SK[M, G, r].
+        paper writes SK[M, G, r] for the number of branches, groups and ratio.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class SelectiveKernel(FeatureGate):
         self.groups, self.ratio, self.smallest = int(groups), int(ratio), int(smallest)
 
     def build(self, input_shape):
-        """Makes the branches and the two layers that the weights come from."""
+        """Creates the branches and the two layers that compute the weights."""
         channels, policy = self.channels(input_shape), self.dtype_policy
         _check_divided("channels", channels, self.groups)
         filters = self.filters or channels
@@ -100,7 +100,7 @@ class SelectiveKernel(FeatureGate):
         super().build(input_shape)
 
     def _convolution(self, filters, dilation, index, channels):
-        """Returns the convolution of one branch, built."""
+        """Returns the built convolution of one branch."""
         layer = keras.layers.Conv2D(
             filters,
             3,
@@ -131,7 +131,7 @@ class SelectiveKernel(FeatureGate):
         scores = self.select(tf.nn.relu(self.fuse_norm(hidden, training=training)))
         count = len(self.dilations)
         scores = tf.reshape(scores, [-1, 1, 1, self.select.units // count, count])
-        # Branches stand first in the product, as last it takes ten times as long on CPU.
+        # Branches come first: with branches last, the product takes ten times as long on CPU.
         return tf.transpose(tf.nn.softmax(scores), [0, 4, 1, 2, 3])
 
     def compute_output_shape(self, input_shape):

@@ -1,4 +1,4 @@
-"""Keras layers that weigh each channel of a feature map: squeeze-and-excitation, ECA."""
+"""A Keras layer that weighs each channel of a feature map: squeeze-and-excitation."""
 
 import tensorflow as tf
 from tensorflow import keras
@@ -11,20 +11,20 @@ from keras_attnviz.layers.feature_gate import FeatureGate, reduced
 class SqueezeExcite(FeatureGate):
     """Weighs the channels of a feature map by a gate computed from their means.
 
-    `gate = sigmoid(W2 relu(W1 mean))`, with W1 of `channels // ratio` rows. It has
+    The gate is `sigmoid(W2 relu(W1 mean))`, where W1 has `channels // ratio` rows. The layer has
     `2 * channels**2 / ratio` weights; biases add `channels + channels / ratio`.
 
-    A model that has it is loaded after `from keras_attnviz import SqueezeExcite`.
+    Before loading a model with this layer, run `from keras_attnviz import SqueezeExcite`.
 
     Call arguments:
         features: float tensor `[batch, height, width, channels]`, or channels first; height and
             width may be unknown.
 
     Args:
-        ratio: by how much the hidden layer is smaller, an integer >= 1. The hidden layer has at
-            least one unit.
-        use_bias: whether the two layers add biases. Not by default, as the paper's equation 3 and
-            its count of parameters have none.
+        ratio: factor by which the hidden layer is smaller, an integer >= 1. The hidden layer has
+            at least one unit.
+        use_bias: whether the two layers add biases. The default is False, because the paper's
+            equation 3 and parameter counts have none.
         data_format: "channels_last" or "channels_first"; by default Keras' `image_data_format()`.
         **options: `name`, `dtype` and `trainable` of a Keras layer.
 
@@ -33,9 +33,9 @@ class SqueezeExcite(FeatureGate):
         `[batch, 1, 1, channels]` in (0, 1).
 
     Raises:
-        TypeError: an argument of the wrong type.
-        ValueError: an argument out of its range; when built, no feature map with a known number
-            of channels.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument is out of range; or, when built, the input is not a feature map
+            with a known number of channels.
 
     Example:
         >>> features = keras.layers.Conv2D(64, 3, activation="relu")(images)
@@ -52,7 +52,7 @@ class SqueezeExcite(FeatureGate):
         self.ratio, self.use_bias = int(ratio), bool(use_bias)
 
     def build(self, input_shape):
-        """Makes the two layers of the gate."""
+        """Creates the two layers of the gate."""
         channels, policy = self.channels(input_shape), self.dtype_policy
         hidden, bias = reduced(channels, self.ratio), self.use_bias
         squeeze = keras.layers.Dense(hidden, "relu", bias, name="squeeze", dtype=policy)

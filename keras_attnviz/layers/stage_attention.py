@@ -1,4 +1,4 @@
-"""An attention layer after each stage of a convolutional network that is already trained."""
+"""Attention layers after the stages of an already trained convolutional network."""
 
 import tensorflow as tf
 from tensorflow import keras
@@ -9,32 +9,34 @@ from keras_attnviz.layers.layer_graph import as_functional, copied, give_weights
 
 
 def with_stage_attention(backbone, layer, *, stages=None, data_format=None):
-    """Returns a copy of a convolutional network with an attention layer after its stages.
+    """Returns a copy of a convolutional network with an attention layer after each chosen stage.
 
-    What reads the last feature map of a stage then reads the attention layer's answer. All other
-    layers are copied with their weights, names and `trainable`, so the backbone is left as it is,
-    and later training of one doesn't change the other. Where the attention layers give
-    back their input, the copy answers as the backbone does. With `backbone.trainable = False` only
-    the attention layers learn. Layers are copied by `get_config` and `from_config`, which those of
-    one's own must have.
+    Layers that read the last feature map of a stage then read the attention layer's output. All
+    layers of the backbone are copied with their weights, names and `trainable`, so the backbone is
+    unchanged, and training one network doesn't change the other. If the attention layers return
+    their input, the copy returns what the backbone does. With `backbone.trainable = False`, only
+    the attention layers learn. Layers are copied by `get_config` and `from_config`, which custom
+    layers must support.
 
     Args:
         backbone: a functional Keras model of a convolutional network, such as those of
             `keras.applications`, with or without its top.
-        layer: a function from the number of a stage to a new layer, such as
+        layer: a function from a stage's number to a new layer, such as
             `lambda stage: BottleneckAttention()`.
-        stages: numbers of the stages that get one, see `backbone_stages`; None for all.
-        data_format: "channels_last" or "channels_first", of the backbone; by default Keras'
+        stages: numbers of the stages that get an attention layer, see `backbone_stages`; None for
+            all.
+        data_format: "channels_last" or "channels_first", as in the backbone; by default Keras'
             `image_data_format()`.
 
     Returns:
-        functional `keras.Model`, not compiled, with inputs and outputs structured as the
-        backbone's.
+        functional `keras.Model`, not compiled, with inputs and outputs structured as in the
+        backbone.
 
     Raises:
-        TypeError: `backbone` is no Keras model; `layer` is no function, or gives no layer.
-        ValueError: `backbone` has no graph of layers, or no stage; `stages` has a number that isn't
-            a stage's, or none; `layer` gives one layer twice, or one that changes the shape.
+        TypeError: `backbone` is not a Keras model; `layer` is not a function, or returns no layer.
+        ValueError: `backbone` has no graph of layers, or no stage; `stages` is empty, repeats a
+            number or has one that isn't a stage's; `layer` returns a layer twice, or one that
+            changes the shape.
 
     Example:
         >>> backbone = keras.applications.ResNet50(include_top=False)
@@ -51,7 +53,7 @@ def with_stage_attention(backbone, layer, *, stages=None, data_format=None):
 
 
 def _chosen(stages, ends):
-    """Returns the stages that a user asks for, with the tensors that they end at."""
+    """Returns the requested stages with the tensors that they end at."""
     if stages is None:
         return ends
     listed = ", ".join(f"{stage.number} ({stage.layer})" for stage, _ in ends)
@@ -66,7 +68,7 @@ def _chosen(stages, ends):
 
 
 def _new_layers(layer, ends):
-    """Returns a dict from the `id` of the tensor that a stage ends at to its new layer."""
+    """Returns a dict from the `id` of the tensor that a stage ends at to the stage's new layer."""
     layers = {}
     for stage, tensor in ends:
         made = layer(stage.number)
@@ -81,11 +83,11 @@ def _new_layers(layer, ends):
 
 
 def _copy(model, gates):
-    """Returns a copy of a functional model with layers put behind some of its tensors.
+    """Returns a copy of a functional model with new layers after some of its tensors.
 
     Args:
         model: functional model.
-        gates: dict from the `id` of a tensor to the layer behind it.
+        gates: dict from the `id` of a tensor to the layer after it.
     """
     copies, tensors = {}, {}
     for call in layer_calls(model):
@@ -106,7 +108,7 @@ def _copy(model, gates):
 
 
 def _gated(gate, features):
-    """Returns what a stage's new layer answers."""
+    """Returns the output of a stage's new layer; raises if the layer changes the shape."""
     answer = gate(features)
     if tuple(answer.shape) != tuple(features.shape):
         must = f"a function that gives layers which keep the shape {tuple(features.shape)}"

@@ -1,1 +1,1 @@
-"""Attention maps to a heatmap; pure TensorFlow that knows no Keras model."""
+"""Methods that compute a heatmap from attention maps; they know no Keras model."""

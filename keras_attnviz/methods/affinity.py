@@ -8,12 +8,12 @@ def affinity_refined(attention, maps):
 
     Args:
         attention: float tensor `[batch, tokens]`, values >= 0: what the read-out attends to.
-        maps: sequence of float tensors `[batch, tokens, tokens]`, each layer's attention, heads
-            averaged, rows sum to 1.
+        maps: sequence of float tensors `[batch, tokens, tokens]`, one per layer: its attention,
+            averaged over heads. Rows sum to 1.
 
     Returns:
-        float32 tensor `[batch, tokens]`, values >= 0, of no fixed sum: `P @ attention`, `P` the
-        mean of the maps.
+        float32 tensor `[batch, tokens]`, values >= 0, with no fixed sum: `P @ attention`, where
+        `P` is the mean of the maps.
 
     References:
         Xu et al. 2022, "Multi-class Token Transformer for Weakly Supervised Semantic

@@ -1,36 +1,36 @@
-"""Attention maps to attention flow: the largest flow through a network of attention, offline."""
+"""Attention flow: the maximum flow through a network of attention, computed in NumPy and SciPy."""
 
 import numpy as np
 
-# Capacities become integers, as SciPy's algorithm asks for.
+# SciPy's algorithm needs integer capacities.
 _UNIT = 2**20
 _MOST_EDGES = 500_000
 
 
 def attention_flow(attentions, *, query=0, residual=0.5):
-    """Returns the largest flow from each token of the top layer to each input token.
+    """Returns the maximum flow from the top layer's query tokens to each input token.
 
-    Each layer's tokens are nodes of a network; an edge from a token to one of the layer below may
-    carry what it attends to there, residual connection included. A reference for small models: the
-    time grows with layers and the fourth power of tokens, 30 tokens and 4 layers take a second.
+    Each layer's tokens are nodes of a network. The capacity of an edge to a token one layer down is
+    the attention to it, residual connection included. This is a reference for small models: the
+    time grows with layers and the fourth power of tokens. 30 tokens and 4 layers take a second.
 
     Args:
         attentions: sequence, bottom layer first, of arrays `[batch, heads, tokens, tokens]` whose
             rows (last axis, keys) sum to 1; heads are averaged.
-        query: a token index, or weights `[tokens]` of sum 1: what may flow into each token of the
-            top layer.
+        query: a token index, or weights `[tokens]` that sum to 1: the capacity into each token of
+            the top layer.
         residual: float in [0, 1); the weight of the residual connection.
 
     Returns:
-        float32 array `[batch, tokens]` in [0, 1], of no fixed sum.
+        float32 array `[batch, tokens]` in [0, 1], with no fixed sum.
 
     Raises:
-        ImportError: SciPy isn't there.
-        ValueError: more than 500,000 edges.
+        ImportError: SciPy isn't installed.
+        ValueError: the network has more than 500,000 edges.
 
     References:
         Abnar & Zuidema 2020, "Quantifying Attention Flow in Transformers", arXiv 2005.00928,
-        section 3, with the maximum flow by Dinic's algorithm of `scipy.sparse.csgraph`.
+        section 3. The maximum flow is by Dinic's algorithm in `scipy.sparse.csgraph`.
     """
     maps = [np.mean(np.asarray(layer, np.float64), axis=1) for layer in attentions]
     tokens = maps[0].shape[-1]
@@ -43,12 +43,15 @@ def flow_through(transitions, weights):
     """Returns the flow from a source, through the top layer's rows, to each input token.
 
     Args:
-        transitions: list, bottom layer first, of arrays `[batch, rows, columns]`, what each row
-            passes to the layer below, whose rows its columns are.
-        weights: array `[rows]` of the top layer, what may flow into each.
+        transitions: list, bottom layer first, of arrays `[batch, rows, columns]`: the capacity from
+            each row to each column. A layer's columns are the rows of the layer below.
+        weights: array `[rows]`, the capacity into each row of the top layer.
 
     Returns:
-        float32 array `[batch, columns]` of the bottom layer.
+        float32 array `[batch, columns]`, over the columns of the bottom layer.
+
+    Raises:
+        ValueError: the network has more than 500,000 edges.
     """
     edges = sum(layer[0].size for layer in transitions)
     if edges > _MOST_EDGES:
@@ -61,7 +64,7 @@ def flow_through(transitions, weights):
 
 
 def _flow(transitions, weights):
-    """Returns one image's flows, float64 `[columns]`."""
+    """Returns the flows of one image, float64 `[columns]`."""
     maximum_flow, csr_array = _scipy()
     sizes = [transitions[0].shape[1], *(layer.shape[0] for layer in transitions)]
     begins = np.cumsum([0, *sizes])

@@ -13,18 +13,18 @@ from keras_attnviz.methods.token_layout import TokenLayout
 class LayerStack:
     """Attention layers over the same tokens, bottom layer first, and which tokens the head reads.
 
-    It knows geometry alone, no model and no attention values: methods pass the attention maps of a
-    batch, a list with one float tensor a layer, `[batch, heads, queries, keys]`, or
-    `[batch, groups, heads, queries, keys]` where an image has several groups.
+    It knows geometry alone, no model and no attention values. Its methods are given the attention
+    maps of a batch: a list with one float tensor per layer, `[batch, heads, queries, keys]`, or
+    `[batch, groups, heads, queries, keys]` if an image has several groups.
 
     Args:
         layout: the `TokenLayout`.
-        placements: tuple of `Placement`, one a layer, over the layout's tokens.
+        placements: tuple of `Placement`, one per layer, over the layout's tokens.
         heads: tuple of integers, each layer's number of heads.
-        query: float32 array, the weights that rollout starts from: `[tokens]`, or `[queries]`
-            where the top layer pools by learned queries. They sum to 1.
-        frames: number of frames of a video, which stand below one another on the layout's grid;
-            None for images.
+        query: float32 array, the weights that rollout starts from: `[tokens]`, or `[queries]` if
+            the top layer pools by learned queries. They sum to 1.
+        frames: number of frames of a video, which the layout's grid holds below one another; None
+            for images.
     """
 
     layout: TokenLayout
@@ -38,17 +38,17 @@ class LayerStack:
 
         Args:
             attentions: list of attention maps.
-            **options: those of `attention_rollout`: `head_fusion`, `discard_ratio`, `residual`,
-                `start_layer`.
+            **options: `head_fusion`, `discard_ratio`, `residual` and `start_layer`, as in
+                `attention_rollout`.
 
         Raises:
-            TypeError: an unknown option, or one of the wrong type.
-            ValueError: another number of maps, or an option out of its range.
+            TypeError: an option is unknown or has the wrong type.
+            ValueError: the number of maps isn't the number of layers, or an option is out of range.
         """
         return placed_rollout(attentions, self.placements, query=self.query, **options)
 
     def token_maps(self, attentions, **options):
-        """Returns each layer's attention among all tokens, heads fused.
+        """Returns each layer's attention among all tokens, with heads fused.
 
         Args:
             attentions: list of attention maps.
@@ -56,12 +56,12 @@ class LayerStack:
 
         Returns:
             list, bottom layer first, of float32 tensors `[batch, tokens, tokens]`, rows sum to 1.
-            Rows of tokens that a layer leaves as they are hold a 1 on the diagonal; a pooling
+            A token that a layer leaves unchanged has a row with a 1 on the diagonal. A pooling
             layer's map is `[batch, queries, tokens]`.
 
         Raises:
-            TypeError: an unknown option, or one of the wrong type.
-            ValueError: another number of maps, or an option out of its range.
+            TypeError: an option is unknown or has the wrong type.
+            ValueError: the number of maps isn't the number of layers, or an option is out of range.
         """
         return [
             placement.token_map(attention, **options)
@@ -69,10 +69,10 @@ class LayerStack:
         ]
 
     def readout_weights(self, layer):
-        """Returns weights over a layer's queries, float32 `[1, groups * queries]`, their sum 1.
+        """Returns weights over a layer's queries, float32 `[1, groups * queries]`, sum 1.
 
-        They are those of the tokens that the head reads; where the layer has none of these among
-        its queries, those of all patches.
+        They lie on the tokens that the head reads. If none of these is a query of the layer, they
+        are spread over all patches.
         """
         placement = self.placements[layer]
         if placement.is_pooling:
@@ -80,13 +80,13 @@ class LayerStack:
         return placement.query_weights(self.layout.query_weights(), self.layout.patch_weights())
 
     def to_heatmap(self, values):
-        """Returns values of all tokens as heatmaps of the patches.
+        """Returns the patches' values as heatmaps.
 
         Args:
             values: tensor `[batch, tokens]`.
 
         Returns:
-            tensor `[batch, grid_height, grid_width]` of the same dtype, of videos
+            tensor `[batch, grid_height, grid_width]` of the same dtype; for videos
             `[batch, frames, grid_height, grid_width]`.
         """
         grid = self.layout.to_grid(values)

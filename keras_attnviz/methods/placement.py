@@ -1,4 +1,4 @@
-"""Attention maps of any placement to rollout: windows, pixel groups, reduced keys, pooling."""
+"""Placements of attention maps among tokens: windows, pixel groups, pooled keys, pooling layers."""
 
 import dataclasses
 
@@ -12,21 +12,21 @@ from keras_attnviz.methods.weighting import sink_damping
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Placement:
-    """Says which token each row and column of an attention map stands for.
+    """The token that each row and column of an attention map stands for.
 
     Args:
-        groups: number of groups (windows) of an image.
-        queries: number of queries of a group.
-        keys: number of keys of a group.
-        query_slots: integer array `[tokens]`; for each token the number `group * queries + query`
-            of its row, -1 where the layer leaves the token as it is. None for a pooling layer,
+        groups: number of groups (windows, for example) per image.
+        queries: number of queries per group.
+        keys: number of keys per group.
+        query_slots: integer array `[tokens]`: for each token the number `group * queries + query`
+            of its row, -1 if the layer leaves the token unchanged. None for a pooling layer,
             whose queries are learned and stand for no token.
-        key_slots: integer array `[tokens]`; for each token the number `group * keys + key` of
-            its column, -1 where the layer doesn't read it. Tokens that share a key, because keys
-            were pooled or tokens merged, share its attention equally.
-        copies: integer array `[further]`. A token that stands in several groups, a class token in
-            each frame say, has further slots at the end of `query_slots` and `key_slots`, and for
-            each of these its number here. What comes out of its rows is averaged.
+        key_slots: integer array `[tokens]`: for each token the number `group * keys + key` of
+            its column, -1 if the layer doesn't read the token. Tokens that share a key, because
+            keys were pooled or tokens merged, share its attention equally.
+        copies: integer array `[further]`. A token in several groups, for example a class token in
+            each frame, has further slots at the end of `query_slots` and `key_slots`. `copies`
+            holds the token's index for each of them. The results of its rows are averaged.
     """
 
     groups: int
@@ -46,20 +46,20 @@ class Placement:
         return Copies(len(self.key_slots) - len(self.copies), self.copies)
 
     def tokens_with(self, is_chosen):
-        """Returns the tokens, ascending, one of whose slots is chosen, bool array `[slots]`."""
+        """Returns the tokens, ascending, that have a chosen slot; `is_chosen` is bool `[slots]`."""
         return np.unique(self._copies.owners()[is_chosen])
 
     def fused(self, attention, **options):
-        """Returns the heads' fusion `[batch, groups, queries, keys]`, rows sum to 1.
+        """Returns the map with heads fused, `[batch, groups, queries, keys]`, rows sum to 1.
 
-        Keys that stand for no token, padding for example, are left out. `attention` is a tensor
-        `[batch, heads, queries, keys]` or `[batch, groups, heads, queries, keys]`; options are
-        those of `fuse_heads`.
+        Keys that stand for no token, for example padding, are left out. `attention` is a tensor
+        `[batch, heads, queries, keys]` or `[batch, groups, heads, queries, keys]`; `options` are
+        as in `fuse_heads`.
         """
         attention = tf.convert_to_tensor(attention)
         shape = tf.shape(attention)
         if attention.shape.rank == 5:
-            # An image's groups stand below one another, so that discarding compares all of them.
+            # Put an image's groups below one another, so that discarding compares all of them.
             attention = tf.transpose(attention, [0, 2, 1, 3, 4])
             attention = tf.reshape(
                 attention, [shape[0], shape[2], self.groups * self.queries, self.keys]
@@ -71,8 +71,8 @@ class Placement:
     def token_map(self, attention, **options):
         """Returns the attention among all tokens, float32 `[batch, tokens, tokens]`.
 
-        Rows of tokens that the layer leaves as they are hold a 1 on the diagonal; a pooling layer
-        gives one row for each query instead.
+        A token that the layer leaves unchanged has a row with a 1 on the diagonal. A pooling layer
+        has one row for each query instead.
         """
         fused = self.fused(attention, **options)
         rows = tf.reshape(fused, [-1, self.groups * self.queries, self.keys])
@@ -88,24 +88,24 @@ class Placement:
         return tf.matmul(self._copies.means(), placed) if len(self.copies) else placed
 
     def rows_through(self, rows, attention, *, residual, **options):
-        """Returns weights over tokens one layer down.
+        """Returns the weights over the layer's input tokens.
 
         Args:
-            rows: float32 tensor `[batch, rows, tokens]`, weights over the layer's output; for a
-                pooling layer `[batch, rows, queries]`, weights over its queries.
+            rows: float32 tensor `[batch, rows, tokens]`, weights over the layer's output tokens;
+                for a pooling layer `[batch, rows, queries]`, weights over its queries.
             attention: see `fused`.
             residual: float in [0, 1), the weight of the residual connection. A pooling layer has
                 none.
-            **options: those of `fuse_heads`.
+            **options: as in `fuse_heads`.
 
         Returns:
-            float32 tensor `[batch, rows, tokens]` of the same sums.
+            float32 tensor `[batch, rows, tokens]` with the same row sums.
         """
         fused = self.fused(attention, **options)
         if self.is_pooling:
             return self._copies.gathered(self._read(rows, fused))
         rows = self._copies.spread(rows)
-        # A row that discarding has emptied keeps its residual only.
+        # A row that discarding has emptied keeps only its residual.
         total = residual + (1 - residual) * tf.reduce_sum(fused, axis=-1)
         total = tf.reshape(total, [-1, 1, self.groups * self.queries])
         weights = tf.math.divide_no_nan(
@@ -118,13 +118,14 @@ class Placement:
         return self._copies.gathered(self._read(weights, fused) + kept)
 
     def relevance_through(self, rows, weights):
-        """Returns relevance one layer down: what tokens have, and what they read.
+        """Returns relevance one layer down: each token's own, plus a share from its readers.
 
         Args:
-            rows: float32 tensor `[batch, rows, tokens]`, relevance of the layer's output; for a
-                pooling layer `[batch, rows, queries]`, of its queries, which have nothing below.
+            rows: float32 tensor `[batch, rows, tokens]`, relevance of the layer's output tokens;
+                for a pooling layer `[batch, rows, queries]`, relevance of its queries, which stand
+                for no input token.
             weights: float tensor in the shape of an attention map, see `fused`, at least 0. Its
-                mean over heads is taken as it is: rows need no sum.
+                mean over heads is not normalized: rows may have any sum.
 
         Returns:
             float32 tensor `[batch, rows, tokens]`.
@@ -142,8 +143,8 @@ class Placement:
         Args:
             attention: see `fused`.
             patches: bool array `[tokens]`, which tokens are patches.
-            **options: those of `sink_damping`, which is asked of what the patches' keys receive on
-                the mean over heads and the patches' queries.
+            **options: as in `sink_damping`. It damps what the patches' keys receive on average over
+                heads and over the patches' queries.
 
         Returns:
             float32 tensor in the shape of `attention`, rows sum to at most 1.
@@ -162,11 +163,11 @@ class Placement:
         return attention * tf.reshape(factors, [-1, *groups, 1, 1, self.keys])
 
     def received(self, weights):
-        """Returns what each token gets from a query, float32 `[batch, tokens]`.
+        """Returns what each token receives per query, float32 `[batch, tokens]`.
 
         Args:
-            weights: float tensor in the shape of an attention map, see `fused`. The mean over
-                heads and over all queries of the layer is taken.
+            weights: float tensor in the shape of an attention map, see `fused`. The result is its
+                mean over heads and over all queries of the layer.
         """
         mean = self._mean_of_heads(weights)
         slots = self.groups * self.queries
@@ -174,14 +175,14 @@ class Placement:
         return self._copies.gathered(self._read(rows, mean)[:, 0])
 
     def head_rows(self, weights, attention):
-        """Returns what weighted queries attend to, head by head.
+        """Returns what weighted queries attend to, for each head.
 
         Args:
             weights: float array `[rows, groups * queries]`, each row's weights over the queries.
             attention: see `fused`.
 
         Returns:
-            float32 tensor `[batch, heads, rows, tokens]`; rows sum to the sums of `weights`. Keys
+            float32 tensor `[batch, heads, rows, tokens]`; each row's sum is that of `weights`. Keys
             that stand for no token are left out.
         """
         attention = tf.cast(tf.convert_to_tensor(attention), tf.float32)
@@ -189,7 +190,7 @@ class Placement:
             attention = attention[:, tf.newaxis]
         attention = self._of_tokens(attention)
         weights = np.asarray(weights, np.float32).reshape(-1, self.groups, self.queries)
-        # Eight times as fast as an einsum, which brings the maps into another order first.
+        # Eight times as fast as an einsum, which first transposes the maps.
         weights = weights.transpose(1, 0, 2)[np.newaxis, :, np.newaxis]
         by_key = tf.transpose(tf.matmul(tf.constant(weights), attention), [0, 2, 3, 1, 4])
         shape = tf.shape(by_key)
@@ -198,11 +199,11 @@ class Placement:
         return self._copies.gathered(rows)
 
     def slot_weights(self, rows):
-        """Returns weights over queries, `[rows, groups * queries]`, of weights over tokens.
+        """Returns weights over tokens as weights over queries, float32 `[rows, groups * queries]`.
 
         Args:
-            rows: float array `[rows, tokens]`. What lies on tokens that are no queries of the
-                layer is left out.
+            rows: float array `[rows, tokens]`. Weight on tokens that are not queries of the layer
+                is left out.
         """
         is_slot = self.query_slots >= 0
         weights = np.zeros((len(rows), self.groups * self.queries), np.float32)
@@ -212,11 +213,11 @@ class Placement:
         return weights
 
     def query_weights(self, *candidates):
-        """Returns weights over queries, float32 `[1, groups * queries]`, their sum 1.
+        """Returns weights over queries, float32 `[1, groups * queries]`, sum 1.
 
         Args:
-            *candidates: float arrays `[tokens]`, at least 0. The first with anything on tokens
-                that are queries of the layer is taken; without one all queries weigh the same.
+            *candidates: float arrays `[tokens]`, at least 0. The first with any weight on the
+                layer's queries is used. If there is none, all queries weigh the same.
         """
         for candidate in () if self.is_pooling else candidates:
             weights = self.slot_weights(np.float32(candidate)[np.newaxis])
@@ -226,7 +227,7 @@ class Placement:
         return np.full((1, slots), 1 / slots, np.float32)
 
     def _mean_of_heads(self, weights):
-        """Returns a map's mean over heads, float32 `[batch, groups, queries, keys]`."""
+        """Returns the mean over heads of a map, float32 `[batch, groups, queries, keys]`."""
         weights = tf.cast(tf.convert_to_tensor(weights), tf.float32)
         if weights.shape.rank == 4:
             weights = weights[:, tf.newaxis]
@@ -260,7 +261,7 @@ class Placement:
 
 
 def _sums_by_slot(rows, slots, count):
-    """Returns the sums of `[batch, rows, tokens]` over each slot's tokens, `[..., count]`."""
+    """Returns the sum over each slot's tokens of `[batch, rows, tokens]`, `[..., count]`."""
     if np.array_equal(slots, np.arange(count)):
         return rows
     is_slot = slots >= 0

@@ -1,4 +1,4 @@
-"""The explanation methods by name: what each needs, and how it comes to its heatmap."""
+"""The explanation methods by name: what each needs, and how it computes its heatmap."""
 
 import dataclasses
 import inspect
@@ -22,14 +22,14 @@ class Method:
     """A way from attention maps to a heatmap.
 
     Args:
-        title: what people call it.
+        title: the name that users see.
         tokens: function from `Evidence`, a `LayerStack` and options to a float32 tensor
             `[batch, tokens]`, at least 0.
-        needs: what it needs beside the maps, of `Evidence`.
+        needs: names of the `Evidence` fields that it needs besides the attention maps.
         is_share: whether its values over all tokens sum to 1.
-        color_limit: the value of the highest color, in times uniform, where its heatmaps are much
-            flatter than those of others; None where the one for all serves.
-        unit: what its values are times of, as told at a color bar.
+        color_limit: the value of the highest color, in times uniform, if its heatmaps are much
+            flatter than those of other methods; None for the shared limit.
+        unit: the unit of its values, as a color bar shows it.
     """
 
     title: str
@@ -41,17 +41,17 @@ class Method:
 
 
 def token_values(method, evidence, stack, options):
-    """Returns a method's values of all tokens, float32 `[batch, tokens]`.
+    """Returns a method's value for each token, float32 `[batch, tokens]`.
 
     Args:
         method: name of one of `METHODS`.
         evidence: `Evidence` with what the method needs.
-        stack: the `LayerStack` that the evidence is of.
+        stack: the `LayerStack` that the evidence belongs to.
         options: dict, the method's options.
 
     Raises:
-        TypeError: an option that the method hasn't, or one of the wrong type.
-        ValueError: an option out of its range.
+        TypeError: the method doesn't have an option, or an option has the wrong type.
+        ValueError: an option is out of range.
     """
     _check_options(method, options)
     return METHODS[method].tokens(evidence, stack, **options)
@@ -60,7 +60,7 @@ def token_values(method, evidence, stack, options):
 def _check_options(method, options):
     parameters = inspect.signature(METHODS[method].tokens).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return  # Those of rollout, which checks them.
+        return  # Rollout checks its own options.
     known = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
     unknown = [name for name in options if name not in known]
     if unknown:
@@ -76,15 +76,16 @@ def check_method(name, method):
 
 
 def needs_of(methods):
-    """Returns what some methods need beside the maps, a set of names of fields of `Evidence`."""
+    """Returns the set of `Evidence` fields, by name, that the methods need besides the maps."""
     return {need for method in methods for need in METHODS[method].needs}
 
 
 def times_uniform(method, values, layout):
     """Returns a method's values as heatmaps in times uniform, float32 `[batch, height, width]`.
 
-    1 is what a patch would get if all tokens got the same; for methods whose values are no shares,
-    if all patches did. A map of zeros stays one, and what is not a number stays that.
+    1 is what a patch would get if all tokens got the same. For methods whose values are not shares,
+    it is what a patch would get if all patches got the same. Zero maps stay zero, and NaN stays
+    NaN.
 
     Args:
         method: name of one of `METHODS`.
@@ -101,7 +102,7 @@ def times_uniform(method, values, layout):
 def method_of(name):
     """Returns the `Method` of a heatmap by its name.
 
-    That is one of `METHODS`, `MEAN_OF_GATES`, or what `gate_name` returns.
+    The name is one of `METHODS`, `MEAN_OF_GATES`, or what `gate_name` returns.
     """
     if name.startswith(f"{MEAN_OF_GATES}/"):
         return dataclasses.replace(_GATES, title=name.removeprefix(f"{MEAN_OF_GATES}/"))
@@ -109,19 +110,19 @@ def method_of(name):
 
 
 def gate_name(gate):
-    """Returns the name of the heatmap of a single `Gate`, its layer's within the model."""
+    """Returns the name of one `Gate`'s heatmap, from its layer's path within the model."""
     return f"{MEAN_OF_GATES}/{gate.layer.split('/', 1)[-1]}"
 
 
 def chosen_methods(methods):
-    """Returns a dict from method names to their options, in order.
+    """Returns a dict from each method's name to its options, in order.
 
     Args:
         methods: sequence of names of `METHODS`, or a dict from names to dicts of options.
 
     Raises:
-        TypeError: something else.
-        ValueError: no method, or an unknown one.
+        TypeError: `methods` is anything else.
+        ValueError: no method is named, or an unknown one.
     """
     must = f"names of methods, {', '.join(METHODS)}, or a dict from names to their options"
     if isinstance(methods, str) or not isinstance(methods, (list, tuple, dict)):
@@ -234,8 +235,8 @@ METHODS = {
     "relevance": Method("Relevance", _relevance, (GRADIENTS,), is_share=False),
     "legrad": Method("LeGrad", _legrad, (LAYER_GRADIENTS,), is_share=False),
 }
-# Of models with gates: the mean of the spatial ones, whose values are absolute.
+# The mean of a model's spatial gates; its values are absolute.
 MEAN_OF_GATES = "gates"
 _GATES = Method("Mean of the gates", None, is_share=False, color_limit=1.0, unit="")
-# What is logged unless methods are named.
+# The methods that are logged by default.
 DEFAULT = ("rollout", "affinity")

@@ -1,4 +1,4 @@
-"""Attention maps and their gradients to relevance, as pure TensorFlow graph functions."""
+"""Relevance from attention maps and their gradients, as pure TensorFlow graph functions."""
 
 import tensorflow as tf
 
@@ -10,26 +10,26 @@ from keras_attnviz.methods.weighting import gradient_weighted
 def attention_relevance(attentions, gradients, *, start_layer=0, query=None):
     """Returns how relevant each input token is to each token of the top layer, for one class.
 
-    Beginning with the identity, each layer adds what it mixes: `R = R + A R`, where `A` is the mean
-    over heads of `relu(attention * gradient)`, see `gradient_weighted`.
+    `R` starts as the identity, and each layer adds what it mixes: `R = R + A R`, where `A` is the
+    mean over heads of `relu(attention * gradient)`, see `gradient_weighted`.
 
     Args:
         attentions: sequence, bottom layer first, of float tensors
-            `[batch, heads, tokens, tokens]` whose rows (last axis, keys) sum to 1. The same
-            batch and number of tokens in every layer; the number of heads may differ.
-            Computed in float32 whatever their dtype.
+            `[batch, heads, tokens, tokens]` whose rows (last axis, keys) sum to 1. All
+            layers have the same batch and number of tokens; the number of heads may differ. Any
+            dtype; the computation is in float32.
         gradients: sequence of float tensors of the same shapes, the gradients of the class's
             score (a logit, not a probability) with respect to each map.
-        start_layer: integer; layers below it are ignored. Negative counts from the top.
+        start_layer: integer; layers below it are ignored. Negative numbers count from the top.
         query: as in `attention_rollout`.
 
     Returns:
-        float32 tensor `[batch, tokens, tokens]`, or with `query` `[batch, tokens]`, at least 0, of
-        no fixed sum.
+        float32 tensor `[batch, tokens, tokens]`, or with `query` `[batch, tokens]`, at least 0. It
+        has no fixed sum.
 
     Raises:
-        TypeError: an argument of the wrong type.
-        ValueError: gradients of other shapes than the maps, and what `attention_rollout` raises.
+        TypeError: an argument has the wrong type.
+        ValueError: the gradients' shapes aren't those of the maps, or as in `attention_rollout`.
 
     Example:
         >>> attention = tf.constant([[[[0.5, 0.5], [0.0, 1.0]]]])
@@ -38,8 +38,8 @@ def attention_relevance(attentions, gradients, *, start_layer=0, query=None):
         [[[1.5, 0.0], [0.0, 3.0]]]
 
     References:
-        Chefer et al. 2021, arXiv 2103.15679, equations 5 and 6. Deviation: its normalization of
-        equation 8 belongs to models with two modalities.
+        Chefer et al. 2021, arXiv 2103.15679, equations 5 and 6. Deviation: no normalization by
+        equation 8, which is for models with two modalities.
     """
     layers = checked_layers(attentions, start_layer)
     _check_same_shapes(attentions, gradients)
@@ -66,10 +66,10 @@ def placed_relevance(attentions, gradients, placements, *, query, start_layer=0)
         attentions: list, bottom layer first, of float tensors `[batch, heads, queries, keys]` or
             `[batch, groups, heads, queries, keys]`.
         gradients: list of tensors of the same shapes.
-        placements: list of `Placement`, one a layer, over the same tokens. Only the last may be a
+        placements: list of `Placement`, one per layer, over the same tokens. Only the last may be a
             pooling layer.
-        query: weights `[tokens]`, or `[queries]` of a pooling layer at the top; their sum is 1.
-        start_layer: integer; layers below it are ignored. Negative counts from the top.
+        query: weights `[tokens]`, or `[queries]` if the top layer is a pooling layer; sum 1.
+        start_layer: integer; layers below it are ignored. Negative numbers count from the top.
 
     Returns:
         float32 tensor `[batch, tokens]`, at least 0.
@@ -87,23 +87,22 @@ def placed_relevance(attentions, gradients, placements, *, query, start_layer=0)
 def placed_legrad(gradients, placements, *, start_layer=0):
     """Returns how sensitive a class's score is to the attention to each token, by LeGrad.
 
-    Of each layer's map the positive part of the gradient is taken, its mean over heads and
-    queries, then the mean over layers.
+    The positive part of each map's gradient is averaged over heads and queries, then over layers.
 
     Args:
         gradients: list, bottom layer first, of float tensors `[batch, heads, queries, keys]` or
-            `[batch, groups, heads, queries, keys]`: the gradient of the class's score with respect
-            to each map.
-        placements: list of `Placement`, one a layer, over the same tokens.
-        start_layer: integer; layers below it are ignored. Negative counts from the top.
+            `[batch, groups, heads, queries, keys]`: the gradient of the class's score at each layer
+            with respect to the layer's map; see `Evidence.layer_gradients`.
+        placements: list of `Placement`, one per layer, over the same tokens.
+        start_layer: integer; layers below it are ignored. Negative numbers count from the top.
 
     Returns:
         float32 tensor `[batch, tokens]`, at least 0.
 
     References:
         Bousselham et al. 2024, "LeGrad: An Explainability Method for Vision Transformers via
-        Feature Formation Sensitivity", arXiv 2404.03214, section 3. Deviation: there the score of
-        a layer is what the model's head makes of that layer's tokens, here it is the model's own.
+        Feature Formation Sensitivity", arXiv 2404.03214, section 3. Deviation: if the
+        head doesn't fit the layers' tokens, `Evidence` has the gradients of the model's own score.
     """
     pairs = list(zip(gradients, placements, strict=True))[start_layer:]
     received = [placement.received(tf.nn.relu(gradient)) for gradient, placement in pairs]

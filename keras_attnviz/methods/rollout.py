@@ -1,4 +1,4 @@
-"""Attention maps to attention rollout, as pure TensorFlow graph functions."""
+"""Attention rollout, as pure TensorFlow graph functions."""
 
 import numpy as np
 import tensorflow as tf
@@ -13,33 +13,34 @@ def attention_rollout(
 ):
     """Returns how much each input token contributes to each token of the top layer.
 
-    Per layer, the heads are fused (`fuse_heads`), rows are normalized to sum 1, the residual
-    connection is added as `residual * I + (1 - residual) * fused`, rows are normalized again,
-    and the result is multiplied from the left onto the product of the layers below.
+    In each layer, the heads are fused (`fuse_heads`), rows are normalized to sum 1, the residual
+    connection is added as `residual * I + (1 - residual) * fused`, and rows are normalized again.
+    The result is multiplied from the left onto the product of the layers below.
 
     Args:
         attentions: sequence, bottom layer first, of float tensors
-            `[batch, heads, tokens, tokens]` whose rows (last axis, keys) sum to 1. The same
-            batch and number of tokens in every layer; the number of heads may differ.
-            Computed in float32 whatever their dtype.
+            `[batch, heads, tokens, tokens]` whose rows (last axis, keys) sum to 1. All
+            layers have the same batch and number of tokens; the number of heads may differ. Any
+            dtype; the computation is in float32.
         head_fusion: `"mean"`, `"max"` or `"min"` over heads.
-        discard_ratio: float in [0, 1); the share of each image's own fused map, lowest values
-            first, that is set to zero. A row left without any attention keeps its residual only.
+        discard_ratio: float in [0, 1); the share of each image's own fused map that is set to
+            zero, lowest values first. A row left without any attention keeps only its residual.
         residual: float in [0, 1); the weight of the residual connection.
-        start_layer: integer; layers below it are ignored. Negative counts from the top: -1 is
-            the last layer alone.
+        start_layer: integer; layers below it are ignored. Negative numbers count from the
+            top: -1 is the last layer alone.
         query: None for all rows; a token index for that token's row; or weights `[tokens]` over
             query tokens, finite, at least 0 and not all zero, for the weighted mean of their rows.
-            One row costs O(layers * tokens^2), all rows O(layers * tokens^3).
+            One row costs O(layers * tokens^2), all rows cost O(layers * tokens^3).
 
     Returns:
-        float32 tensor `[batch, tokens, tokens]`, rows sum to 1; with `query` `[batch, tokens]`,
-        each image's row sums to 1. With `residual=0` a row that discarding has emptied is zero.
+        float32 tensor `[batch, tokens, tokens]`, rows sum to 1. With `query`,
+        `[batch, tokens]`; each image's row sums to 1. With `residual=0`, a row that discarding has
+        emptied is zero.
 
     Raises:
-        TypeError: an argument of the wrong type.
-        ValueError: no layers, layers that are not square or differ in tokens or batch size, an
-            argument out of its range. Values of tensors are not looked at.
+        TypeError: an argument has the wrong type.
+        ValueError: there are no layers, layers are not square or differ in tokens or batch size,
+            or an argument is out of range. Values of tensors are not checked.
 
     Example:
         >>> identity = tf.eye(2)[tf.newaxis, tf.newaxis]
@@ -51,9 +52,9 @@ def attention_rollout(
         section 3, equation 1 (there `residual` is 0.5 and heads are averaged).
         Dosovitskiy et al. 2020, "An Image is Worth 16x16 Words", arXiv 2010.11929, appendix D.7.
         J. Gildenblat, "vit-explain", for the fusion by maximum or minimum and for discarding.
-        Deviations from vit-explain: discarding looks at each image of the batch by itself and
-        spares no token (there the indices of the first image serve for all, and the class
-        token's attention to itself is kept); rows, not columns, are normalized.
+        Deviations from vit-explain: discarding treats each image of the batch by itself and
+        spares no token (vit-explain uses the first image's indices for all, and keeps the class
+        token's attention to itself); rows, not columns, are normalized.
     """
     layers = checked_layers(attentions, start_layer)
     check_choice("head_fusion", head_fusion, FUSIONS)
@@ -80,16 +81,17 @@ def fuse_heads(attention, *, head_fusion="mean", discard_ratio=0.0):
     Args:
         attention: float tensor `[batch, heads, queries, keys]`, values >= 0.
         head_fusion: `"mean"`, `"max"` or `"min"` over heads.
-        discard_ratio: float in [0, 1); of each image's fused map, the
-            `floor(discard_ratio * queries * keys)` lowest values are set to zero; of equal
-            values the later in row order go first.
+        discard_ratio: float in [0, 1); in each image's fused map, the
+            `floor(discard_ratio * queries * keys)` lowest values are set to zero. Of equal
+            values, the last in row order goes first.
 
     Returns:
-        float32 tensor `[batch, queries, keys]`; rows sum to 1, or to 0 where nothing is left.
+        float32 tensor `[batch, queries, keys]`; rows sum to 1, or to 0 if nothing is left.
 
     Raises:
         TypeError: `discard_ratio` is not a number.
-        ValueError: an unknown `head_fusion`, a `discard_ratio` outside [0, 1), or a wrong rank.
+        ValueError: `head_fusion` is unknown, `discard_ratio` is outside [0, 1), or the rank is
+            not 4.
 
     References:
         See `attention_rollout`.
@@ -115,12 +117,12 @@ def _transition(attention, head_fusion, discard_ratio, residual):
 
 
 def _rows_normalized(matrix):
-    """Returns `matrix` with every row divided by its sum; a zero row stays zero."""
+    """Returns `matrix` with each row divided by its sum; a zero row stays zero."""
     return tf.math.divide_no_nan(matrix, tf.reduce_sum(matrix, axis=-1, keepdims=True))
 
 
 def _without_lowest(fused, ratio):
-    """Returns `fused` with the lowest share `ratio` of each image's values set to zero."""
+    """Returns `fused` with the share `ratio` of each image's values, the lowest, set to zero."""
     shape = tf.shape(fused)
     flat = tf.reshape(fused, [shape[0], -1])
     size = tf.shape(flat)[1]
@@ -141,7 +143,7 @@ def query_row(query, tokens):
 
 
 def check_query(query, tokens):
-    """Raises unless `query` fits `tokens`, the number of tokens or None where it is not static."""
+    """Raises unless `query` fits `tokens`, the number of tokens, or None if it is not static."""
     if query is None or tf.is_tensor(query):
         return
     values = np.asarray(query)
@@ -158,7 +160,7 @@ def check_query(query, tokens):
 
 
 def checked_layers(attentions, start_layer):
-    """Returns the attention tensors from `start_layer` up, or raises."""
+    """Returns the attention tensors from `start_layer` up; raises if they don't fit together."""
     if not isinstance(attentions, (list, tuple)):
         must = "a list or tuple of tensors [batch, heads, tokens, tokens], bottom layer first"
         raise TypeError(message("attentions", must, attentions))
@@ -183,7 +185,7 @@ def checked_layers(attentions, start_layer):
 
 
 def check_start_layer(start_layer, layers, *, name="start_layer"):
-    """Raises unless `start_layer` is an index into `layers` layers; negative from the top."""
+    """Raises unless `start_layer` is an index into `layers` layers, negative from the top."""
     must = f"an integer in [{-layers}, {layers}), as there are {layers} layers"
     if not is_integer(start_layer):
         raise TypeError(message(name, must, start_layer))
@@ -192,35 +194,35 @@ def check_start_layer(start_layer, layers, *, name="start_layer"):
 
 
 def _same(sizes):
-    """Tells whether all known sizes are equal."""
+    """Returns whether all known sizes are equal."""
     return len({size for size in sizes if size is not None}) <= 1
 
 
 def placed_rollout(attentions, placements, *, query, residual=0.5, start_layer=0, **options):
     """Returns attention rollout for weighted query tokens, through maps of any placement.
 
-    From the top layer down, the weights `[tokens]` over the layer's output become weights over
-    its input: with the share `residual` each token keeps its own, the rest goes to the tokens
-    that it attends to. Where every layer's tokens are the same and stand in the same order, this
-    is `attention_rollout` with `query`.
+    From the top layer down, weights `[tokens]` over a layer's output become weights over its input.
+    Each token keeps the share `residual` of its weight, and the rest goes to the tokens that it
+    attends to. If all layers have the same tokens in the same order, this is `attention_rollout`
+    with `query`.
 
     Args:
         attentions: list, bottom layer first, of float tensors `[batch, heads, queries, keys]` or
             `[batch, groups, heads, queries, keys]` whose rows sum to 1.
-        placements: list of `Placement`, one a layer, over the same tokens. Only the last may be a
+        placements: list of `Placement`, one per layer, over the same tokens. Only the last may be a
             pooling layer.
-        query: weights `[tokens]`, or `[queries]` of a pooling layer at the top; their sum is 1.
-            Several rows of them, `[rows, tokens]`, give as many rollouts.
+        query: weights `[tokens]`, or `[queries]` if the top layer is a pooling layer; sum 1.
+            Several rows of weights, `[rows, tokens]`, give as many rollouts.
         residual: float in [0, 1); the weight of the residual connection.
-        start_layer: integer; layers below it are ignored. Negative counts from the top.
+        start_layer: integer; layers below it are ignored. Negative numbers count from the top.
         **options: `head_fusion` and `discard_ratio`, as in `fuse_heads`.
 
     Returns:
         float32 tensor `[batch, tokens]`, or `[batch, rows, tokens]`; rows sum to 1.
 
     References:
-        See `attention_rollout`; windows, merged tokens and pooled keys are our own extension,
-        described in docs/models.md.
+        See `attention_rollout`. Windows, merged tokens and pooled keys are our own extension; see
+        docs/models.md.
     """
     check_ratio("residual", residual)
     check_start_layer(start_layer, len(attentions))

@@ -8,33 +8,33 @@ import tensorflow as tf
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Copies:
-    """Goes from tokens to what stands in the groups for them, and back.
+    """Converts between tokens and their copies in the groups.
 
     Args:
-        tokens: number of tokens, each of which stands in one group at least.
-        further: integer array `[further]`, which token each further copy is of.
+        tokens: number of tokens. Each has at least one copy.
+        further: integer array `[further]`, the token of each further copy.
     """
 
     tokens: int
     further: np.ndarray
 
     def owners(self):
-        """Returns for each copy the token that it is of, `[copies]`, those of `further` last."""
+        """Returns the token of each copy, `[copies]`, with the further copies last."""
         return np.append(np.arange(self.tokens), self.further)
 
     def means(self):
-        """Returns the matrix that takes the mean of each token's copies, `[tokens, copies]`."""
+        """Returns the matrix that averages each token's copies, float32 `[tokens, copies]`."""
         is_owner = self.owners() == np.arange(self.tokens)[:, np.newaxis]
         return np.float32(is_owner / is_owner.sum(axis=1, keepdims=True))
 
     def spread(self, rows):
-        """Returns weights over tokens as weights over copies, a token's in equal parts.
+        """Returns weights over tokens as weights over copies; a token's copies get equal parts.
 
         Args:
             rows: float32 tensor or array `[..., tokens]`.
 
         Returns:
-            float32 tensor `[..., copies]` of the same sums.
+            float32 tensor `[..., copies]` with the same sums.
         """
         if not len(self.further):
             return rows
@@ -42,13 +42,13 @@ class Copies:
         return tf.gather(rows, owners, axis=-1) / np.float32(np.bincount(owners)[owners])
 
     def gathered(self, rows):
-        """Returns weights over copies as weights over tokens, the sum of a token's.
+        """Returns weights over copies as weights over tokens; a token gets its copies' sum.
 
         Args:
             rows: float32 tensor `[..., copies]`.
 
         Returns:
-            float32 tensor `[..., tokens]` of the same sums.
+            float32 tensor `[..., tokens]` with the same sums.
         """
         if not len(self.further):
             return rows

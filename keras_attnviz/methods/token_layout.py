@@ -1,4 +1,4 @@
-"""Which token is which: class token, patches, registers; and which of them the head reads."""
+"""The layout of a token sequence: class token, patches, registers, and which the head reads."""
 
 import dataclasses
 
@@ -13,28 +13,28 @@ MAX_PREFIX = 9
 
 @dataclasses.dataclass(frozen=True)
 class TokenLayout:
-    """Says which token is which in a sequence: prefix tokens, patches, suffix tokens.
+    """The layout of a token sequence: prefix tokens, patches, suffix tokens.
 
-    Tokens that are no patches are called further tokens: class, distillation and register tokens,
-    for example. They stand before the patches, the prefix, or after them, the suffix.
+    Tokens that are not patches are called further tokens, for example class, distillation and
+    register tokens. They come before the patches (the prefix) or after them (the suffix).
 
     Args:
         prefix: number of tokens before the patches (class token, distillation token, registers).
-        grid: `(height, width)` of the patch grid; patches stand row by row.
+        grid: `(height, width)` of the patch grid; patches are in row order.
         readout: indices of the query tokens whose output the model's head reads; several are
-            weighted equally. Unless given the class token, `(0,)` or without a prefix the last,
-            and where there is neither prefix nor suffix all patches; `AttentionModel` measures
-            what is not given.
+            weighted equally. The default is the class token: `(0,)`, or the last token if there is
+            only a suffix. Without prefix and suffix, it is all patches. `AttentionModel` measures
+            a read-out that is not given.
         suffix: number of tokens after the patches.
 
     Attributes:
         readout_is_given: whether `readout` was given.
 
     Raises:
-        TypeError: a prefix or suffix that is no integer, a grid or a read-out that are not
-            sequences of integers.
-        ValueError: a negative prefix or suffix, a grid that is not two positive integers, a
-            read-out that is empty or names tokens that don't exist.
+        TypeError: `prefix` or `suffix` is not an integer, or `grid` or `readout` is not a sequence
+            of integers.
+        ValueError: `prefix` or `suffix` is negative, `grid` is not two positive integers, or
+            `readout` is empty or names tokens that don't exist.
     """
 
     prefix: int
@@ -74,25 +74,25 @@ class TokenLayout:
         return self.prefix + self.patches + self.suffix
 
     def further_tokens(self):
-        """Returns the indices of the tokens that are no patches, integer array, ascending."""
+        """Returns the indices of the tokens that are not patches, integer array, ascending."""
         return np.delete(np.arange(self.tokens), np.arange(self.patches) + self.prefix)
 
     def with_readout(self, readout):
-        """Returns a layout of the same tokens with another read-out, None where it isn't known.
+        """Returns a layout of the same tokens with another read-out, None if it isn't known.
 
         Raises:
-            TypeError: a read-out that is no sequence of integers.
-            ValueError: a read-out that is empty or names tokens that don't exist.
+            TypeError: `readout` is not a sequence of integers.
+            ValueError: `readout` is empty or names tokens that don't exist.
         """
         return TokenLayout(self.prefix, self.grid, readout, self.suffix)
 
     def query_weights(self):
-        """Returns the read-out as weights over query tokens, list `[tokens]` of sum 1."""
+        """Returns the read-out as weights over query tokens, list `[tokens]` with sum 1."""
         members = set(self.readout)
         return [1.0 / len(members) if token in members else 0.0 for token in range(self.tokens)]
 
     def patch_weights(self):
-        """Returns equal weights of all patches, list `[tokens]` of sum 1."""
+        """Returns equal weights on all patches, list `[tokens]` with sum 1."""
         patches = [1.0 / self.patches] * self.patches
         return [0.0] * self.prefix + patches + [0.0] * self.suffix
 
@@ -103,8 +103,8 @@ class TokenLayout:
             values: tensor `[..., tokens]`.
 
         Returns:
-            tensor `[..., grid_height, grid_width]` of the same dtype; prefix and
-            suffix tokens are left out.
+            tensor `[..., grid_height, grid_width]` of the same dtype. Prefix and suffix
+            tokens are left out.
         """
         values = tf.convert_to_tensor(values)
         patches = values[..., self.prefix : self.prefix + self.patches]
@@ -114,7 +114,7 @@ class TokenLayout:
         return _text(self, f", readout={_short(self)}")
 
     def readout_text(self):
-        """Returns the read-out in words: "class token", "all patches", token numbers."""
+        """Returns the read-out in words: "class token", "all patches" or token numbers."""
         patches = range(self.prefix, self.prefix + self.patches)
         if set(self.readout) == set(patches):
             return "all patches"
@@ -130,14 +130,14 @@ class TokenLayout:
 
 
 def _usual_readout(prefix, tokens, suffix):
-    """Returns the class token, or all patches where there are no further tokens."""
+    """Returns the class token, or all patches if there are no further tokens."""
     if prefix:
         return (0,)
     return (tokens - 1,) if suffix else range(tokens)
 
 
 def _integers(name, values, must):
-    """Returns a sequence of integers as a tuple of Python's, or raises."""
+    """Returns a sequence of integers as a tuple of Python integers; raises if it isn't one."""
     is_sequence = np.iterable(values) and not isinstance(values, (str, bytes))
     members = tuple(values) if is_sequence else ()
     if not is_sequence or not all(is_integer(member) for member in members):
@@ -146,7 +146,7 @@ def _integers(name, values, must):
 
 
 def candidate_layouts(tokens):
-    """Returns layouts for `tokens` tokens, those with the squarest grid first."""
+    """Returns up to four layouts for `tokens` tokens, the squarest grid first."""
     layouts = []
     for prefix in range(min(MAX_PREFIX, tokens - 1) + 1):
         patches = tokens - prefix
@@ -156,7 +156,7 @@ def candidate_layouts(tokens):
 
 
 def advice(candidates):
-    """Returns the advice to pass one of the candidates, those read-outs in it that are given."""
+    """Returns the advice to pass one of the candidates; it names only read-outs that were given."""
     listed = "; ".join(str(c) if c.readout_is_given else _text(c, "") for c in candidates)
     return f"Pass the right one as `layout`. Candidates: {listed}."
 
@@ -167,7 +167,7 @@ def _text(layout, readout):
 
 
 def _short(layout):
-    """Returns the read-out as text, a run of many tokens as a range."""
+    """Returns the read-out as text; a run of many tokens becomes a range."""
     first, last = layout.readout[0], layout.readout[-1]
     if len(layout.readout) > 3 and layout.readout == tuple(range(first, last + 1)):
         return f"range({first}, {last + 1})"

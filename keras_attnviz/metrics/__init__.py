@@ -1,4 +1,4 @@
-"""Attention maps and heatmaps to numbers; pure TensorFlow."""
+"""Metrics: attention maps and heatmaps to numbers; pure TensorFlow."""
 
 from keras_attnviz.metrics.attention import (
     artifact_tokens,

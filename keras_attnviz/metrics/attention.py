@@ -1,21 +1,22 @@
-"""Numbers about attention that can be followed over epochs, as pure TensorFlow graph functions."""
+"""Metrics of attention that can be followed over epochs, as pure TensorFlow graph functions."""
 
 import tensorflow as tf
 
 from keras_attnviz._checks import message
 
-# Patches that receive more than so many times uniform attention count as sinks.
+# Patches that receive more than this many times uniform attention count as sinks.
 _SINK = 10.0
-# A layer has collapsed below this entropy, and below this share of what it was before training.
+# A layer has collapsed if its entropy is below the first number, and below the second number times
+# its entropy before training.
 _COLLAPSED, _OF_BASELINE = 0.1, 0.5
 
 
 def attention_entropy(attention):
-    """Returns the mean entropy of each head's attention rows, as a share of the largest possible.
+    """Returns the mean entropy of each head's attention rows, as a share of the maximum.
 
     Args:
-        attention: float tensor `[batch, heads, queries, keys]`, rows (last axis) sum to 1;
-            computed in float32 whatever its dtype.
+        attention: float tensor `[batch, heads, queries, keys]`, rows (last axis) sum to 1.
+            Any dtype; the computation is in float32.
 
     Returns:
         float32 tensor `[batch, heads]` in [0, 1]: the mean over queries of
@@ -39,7 +40,7 @@ def attention_entropy(attention):
 
 
 def row_entropies(attention):
-    """Returns the entropy of each row of attention maps in nats.
+    """Returns the entropy of each row of attention maps, in nats.
 
     Args:
         attention: float tensor `[..., keys]`, rows sum to 1.
@@ -52,17 +53,17 @@ def row_entropies(attention):
 
 
 def entropy_collapse(entropy, *, baseline=None):
-    """Returns whether the attention of a layer has collapsed onto few tokens.
+    """Returns whether a layer's attention has collapsed onto few tokens.
 
     Args:
-        entropy: float tensor `[...]` in [0, 1], the entropy of layers, see `attention_entropy`.
-        baseline: float tensor of the same shape, their entropy before training, or None where it
-            isn't known.
+        entropy: float tensor `[...]` in [0, 1], the entropy of layers; see `attention_entropy`.
+        baseline: float tensor of the same shape, their entropy before training; None if it isn't
+            known.
 
     Returns:
-        float32 tensor `[...]`: 1 where the entropy lies below 0.1, so that of T tokens a query
-        attends to about T^0.1 (1.7 of 197), and below half of the baseline, so that what was as
-        sharp before training doesn't count; else 0. NaN where the entropy is not a number.
+        float32 tensor `[...]`: 1 where the entropy is below 0.1 and below half of the baseline,
+        else 0. At 0.1, a query attends to about T^0.1 of T tokens (1.7 of 197). The baseline
+        excludes layers that were as sharp before training. NaN where the entropy is NaN.
 
     References:
         Zhai et al. 2023, arXiv 2303.06296, section 3, describe the collapse. The rule is our own.
@@ -77,18 +78,18 @@ def entropy_collapse(entropy, *, baseline=None):
 
 
 def non_patch_share(attention, is_patch):
-    """Returns the share of attention on tokens that are no patches: class token, registers.
+    """Returns the share of attention on tokens that are not patches: class token, registers.
 
     Args:
         attention: float tensor `[..., queries, keys]`, rows sum to 1.
         is_patch: bool tensor `[keys]`.
 
     Returns:
-        float32 tensor `[...]` in [0, 1], mean over queries. 0 in a model without such tokens.
+        float32 tensor `[...]` in [0, 1], the mean over queries. 0 in a model without such tokens.
 
     References:
         Dosovitskiy et al. 2020, arXiv 2010.11929, equation 1, for the class token; Darcet et al.
-        2023, arXiv 2309.16588, for registers, which are there to draw attention from patches.
+        2023, arXiv 2309.16588, for registers, which draw attention away from patches.
     """
     attention = tf.cast(tf.convert_to_tensor(attention), tf.float32)
     others = tf.cast(tf.logical_not(is_patch), tf.float32)
@@ -97,17 +98,17 @@ def non_patch_share(attention, is_patch):
 
 
 def attention_distance(attention, distances):
-    """Returns how far each head's queries look, on the average.
+    """Returns how far each head's queries look, on average.
 
     Args:
         attention: float tensor `[..., queries, keys]`, values >= 0.
-        distances: float tensor that broadcasts to it, from each query to each key, in pixels
-            say; NaN where the query or the key is no patch. Of each query only the attention to
-            patches counts, divided by its sum.
+        distances: float tensor that broadcasts to `attention`, the distance from each query to each
+            key, for example in pixels; NaN where the query or the key is not a patch. Only
+            attention to patches counts, divided by its sum for each query.
 
     Returns:
-        float32 tensor `[...]` in the unit of `distances`, at least 0: the mean over queries; NaN
-        where no query is a patch.
+        float32 tensor `[...]` in the unit of `distances`, at least 0: the mean over queries. NaN
+        if no query is a patch.
 
     References:
         Dosovitskiy et al. 2020, "An Image is Worth 16x16 Words", arXiv 2010.11929, figure 7 and
@@ -124,15 +125,15 @@ def attention_distance(attention, distances):
 
 
 def sink_share(received):
-    """Returns the share of attention that goes to patches far out of line.
+    """Returns the share of attention that goes to sinks: patches that receive far too much.
 
     Args:
         received: float tensor `[..., patches]`, the attention that each patch receives, in times
             uniform attention.
 
     Returns:
-        float32 tensor `[...]` in [0, 1]: what goes to patches that receive more than ten times
-        what they would under uniform attention, as a share of what goes to all patches.
+        float32 tensor `[...]` in [0, 1]: the attention to patches that receive more than ten times
+        uniform attention, as a share of the attention to all patches.
 
     References:
         Darcet et al. 2023, "Vision Transformers Need Registers", arXiv 2309.16588, describe such
@@ -144,16 +145,15 @@ def sink_share(received):
 
 
 def artifact_tokens(received):
-    """Returns how many patches receive attention far out of line.
+    """Returns the number of sinks: patches that receive far too much attention.
 
     Args:
         received: float tensor `[..., patches]`, the attention that each patch receives, in times
             uniform attention.
 
     Returns:
-        float32 tensor `[...]`, at least 0: the number of patches that `sink_share` counts, which
-        receive more than ten times what they would under uniform attention. NaN where a value
-        is not a number.
+        float32 tensor `[...]`, at least 0: the number of patches that receive more than ten times
+        uniform attention, as in `sink_share`. NaN where a value is NaN.
 
     References:
         See `sink_share`.
@@ -164,7 +164,7 @@ def artifact_tokens(received):
 
 
 def jensen_shannon_divergence(first, second):
-    """Returns how far two distributions over the same positions lie apart.
+    """Returns how far apart two distributions over the same positions are.
 
     Args:
         first: float tensor `[..., positions]`, values >= 0; each row is divided by its sum.
@@ -181,7 +181,7 @@ def jensen_shannon_divergence(first, second):
     first, second = _distribution(first), _distribution(second)
     middle = (first + second) / 2.0
     divergence = (_relative_entropy(first, middle) + _relative_entropy(second, middle)) / 2.0
-    # Rounding can leave a value just outside.
+    # Rounding can put a value just outside the range.
     return tf.clip_by_value(divergence / tf.math.log(2.0), 0.0, 1.0)
 
 
@@ -190,13 +190,13 @@ def frame_importance(heatmaps):
 
     Args:
         heatmaps: float tensor `[..., frames, grid_height, grid_width]`, at least 0, as
-            `AttentionModel.rollout` gives them of videos.
+            `AttentionModel.rollout` returns for videos.
 
     Returns:
-        float32 tensor `[..., frames]` in [0, 1], of sum 1; zeros of a heatmap of zeros.
+        float32 tensor `[..., frames]` in [0, 1] with sum 1; zeros for a heatmap of zeros.
 
     Raises:
-        ValueError: `heatmaps` is of a rank below 3.
+        ValueError: `heatmaps` has a rank below 3.
 
     Example:
         >>> frame_importance([[[[1.0, 2.0]], [[1.0, 0.0]]]])  # 0.75 and 0.25
@@ -223,8 +223,8 @@ def _relative_entropy(values, reference):
 def _sums_over(attention, is_key):
     """Returns the sums of rows `[..., queries, keys]` over the keys that count, `[..., queries]`.
 
-    `is_key` is of `[..., keys]`, 1 or 0. Where it is the same for all maps, a product of two
-    matrices is a third faster than the other way.
+    `is_key` is `[..., keys]`, 1 or 0. If it is the same for all maps, a matrix product is a third
+    faster than the weighted sum.
     """
     if is_key.shape.num_elements() != is_key.shape[-1] or is_key.shape[-1] is None:
         return tf.reduce_sum(attention * is_key[..., tf.newaxis, :], axis=-1)

@@ -1,10 +1,10 @@
-"""How far attention lies on the object that a mask marks; pure TensorFlow graph functions."""
+"""How much attention lies on the object that a mask marks; pure TensorFlow graph functions."""
 
 import tensorflow as tf
 
 from keras_attnviz.metrics.rank_correlation import average_ranks
 
-# A cell of which the object covers at least this share belongs to the object.
+# A cell belongs to the object if the object covers at least this share of it.
 _COVERED = 0.5
 
 
@@ -16,15 +16,15 @@ def localization_mass(heat, mask):
         mask: float tensor that broadcasts to it, the share of each cell that the object covers.
 
     Returns:
-        float32 tensor `[...]` in [0, 1]. A cell that is covered by half counts by half. NaN where
-        there is no attention.
+        float32 tensor `[...]` in [0, 1]. A half-covered cell counts by half. NaN if there is no
+        attention.
     """
     heat, mask = _floats(heat, mask)
     return tf.reduce_sum(heat * mask, axis=-1) / tf.reduce_sum(heat, axis=-1)
 
 
 def localization(heat, mask):
-    """Returns how much more attention lies on an object than its area alone would get.
+    """Returns how much more attention lies on an object than uniform attention would put there.
 
     Args:
         heat: float tensor `[..., cells]`, values >= 0.
@@ -32,8 +32,8 @@ def localization(heat, mask):
 
     Returns:
         float32 tensor `[...]`, at least 0: the share of the attention that lies on the object,
-        divided by the object's share of the area. 1 is what uniform attention gives; NaN where
-        the mask is empty.
+        divided by the object's share of the area. Uniform attention gives 1. NaN if the mask is
+        empty.
     """
     heat, mask = _floats(heat, mask)
     inside = tf.reduce_sum(heat * mask, axis=-1)
@@ -42,7 +42,7 @@ def localization(heat, mask):
 
 
 def localization_auc(heat, mask):
-    """Returns how well the heatmap tells the object's cells from the others.
+    """Returns how well the heatmap distinguishes the object's cells from the others.
 
     Args:
         heat: float tensor `[..., cells]`.
@@ -50,14 +50,15 @@ def localization_auc(heat, mask):
             a cell belongs to the object where it is at least 0.5.
 
     Returns:
-        float32 tensor `[...]` in [0, 1], the area under the ROC curve: how often a cell of the
-        object has a higher value than a cell beside it, equal values counted by half. 1 where all
-        of the object's cells have the highest values, 0.5 for a constant map. NaN where no cell
-        belongs to the object, or all do, or a value is not finite.
+        float32 tensor `[...]` in [0, 1], the area under the ROC curve: how often a cell on the
+        object has a higher value than a cell off it, where equal values count by half. 1 if the
+        object's cells have the highest values, 0.5 for a constant map. NaN if no cell or all cells
+        belong to the object, or a value is not finite.
 
     References:
         Hanley and McNeil 1982, "The Meaning and Use of the Area under a Receiver Operating
-        Characteristic (ROC) Curve", Radiology 143(1): equal to the rank sum of Mann and Whitney.
+        Characteristic (ROC) Curve", Radiology 143(1): the area
+        follows from the rank sum of Mann and Whitney.
     """
     heat, mask = _floats(heat, mask)
     is_inside = tf.cast(mask >= _COVERED, tf.float32)
@@ -76,13 +77,13 @@ def pointing_hit(heat, mask):
             a cell belongs to the object where it is at least 0.5.
 
     Returns:
-        float32 tensor `[...]` in [0, 1]: 1 for a hit, 0 for a miss; of several cells with the
-        highest value the share of those on the object. NaN where no cell belongs to the object,
-        or a value is not finite.
+        float32 tensor `[...]` in [0, 1]: 1 for a hit, 0 for a miss. If several cells have the
+        highest value, the share of them on the object. NaN if no cell belongs to the object, or a
+        value is not finite.
 
     References:
         Zhang et al. 2016, "Top-down Neural Attention by Excitation Backprop", arXiv 1608.00507,
-        section 4.1, the pointing game. Deviation: no margin of 15 pixels around the object, and
+        section 4.1, the pointing game. Deviations: no margin of 15 pixels around the object, and
         cells in place of pixels.
     """
     heat, mask = _floats(heat, mask)
@@ -95,7 +96,7 @@ def pointing_hit(heat, mask):
 
 
 def localizations(heat, mask):
-    """Returns all of `LOCALIZATIONS`, a dict from name to tensor `[...]`."""
+    """Returns all metrics of `LOCALIZATIONS`, a dict from name to float32 tensor `[...]`."""
     return {name: measure(heat, mask) for name, measure in LOCALIZATIONS.items()}
 
 

@@ -1,4 +1,4 @@
-"""Images on the way from one to another, patch by patch, and what is predicted of them."""
+"""Images that change patch by patch into others, and the predictions for them."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,10 +7,11 @@ from keras_attnviz._checks import check_count, message
 
 
 def curves(read, start, finish, order, counts):
-    """Returns what is read on the way from one image to another, `[batch, counts]`.
+    """Returns the values read as one image changes into another, float32 `[batch, counts]`.
 
-    At each of `counts` so many patches, the first by `order` `[batch, rows, columns]`, are those
-    of `finish`. Images are mixed as they are read, so that all steps needn't stand in memory.
+    For each of `counts`, that many patches come from `finish`, the first in `order`
+    `[batch, rows, columns]`; the others come from `start`. Images are mixed as they are read, so
+    that not all steps are in memory at once.
     """
     shape, steps = tf.shape(start), tf.shape(counts)[0]
     rows = tf.range(shape[1]) * tf.shape(order)[1] // shape[1]
@@ -27,14 +28,14 @@ def curves(read, start, finish, order, counts):
 
 
 def reader(predict, classes, value, batch_size):
-    """Returns a function that reads a value of so many images, some at a time, `[count]`."""
+    """Returns a function that reads a value of each image, `[count]`, `batch_size` at a time."""
     check_count("batch_size", batch_size)
 
     def read(images_at, count):
         size = tf.maximum(tf.minimum(batch_size, count), 1)
 
         def chunk(number):
-            # The last chunk repeats the last image, so that all have one size.
+            # The last chunk repeats the last image, so that all chunks have one size.
             images, owners = images_at(tf.minimum(number * size + tf.range(size), count - 1))
             scores = _checked_scores(predict(images), classes)
             return value(scores, tf.gather(classes, owners))
@@ -51,24 +52,24 @@ def reader(predict, classes, value, batch_size):
 
 
 def class_scores(scores, classes):
-    """Returns each image's score of its class."""
+    """Returns each image's score for its class."""
     return tf.gather(scores, classes, axis=1, batch_dims=1)
 
 
 def hits(scores, classes):
-    """Returns 1 where the highest score is that of the class, else 0."""
+    """Returns 1 where the class has the highest score, else 0."""
     return tf.cast(tf.argmax(scores, axis=1, output_type=tf.int32) == classes, tf.float32)
 
 
 def patch_order(heatmaps):
-    """Returns the place of each patch, 0 for the lowest value, int32 `[batch, rows, columns]`."""
+    """Returns the rank of each patch, 0 for the lowest value, int32 `[batch, rows, columns]`."""
     flat = tf.reshape(heatmaps, [tf.shape(heatmaps)[0], -1])
     places = tf.argsort(tf.argsort(flat, axis=1, stable=True), axis=1)
     return tf.reshape(places, tf.shape(heatmaps))
 
 
 def baseline_images(images, baseline):
-    """Returns the images that hold nothing, in the shape of `images`."""
+    """Returns the images with all patches deleted, in the shape of `images`."""
     if isinstance(baseline, str):
         if baseline not in ("mean", "blur"):
             raise ValueError(message("baseline", "'mean', 'blur', a number or a tensor", baseline))
@@ -79,14 +80,14 @@ def baseline_images(images, baseline):
 
 
 def blurred(images):
-    """Returns blurred images, as RISE's: 11 x 11 pixels, a normal curve of deviation 5.
+    """Returns blurred images, as in RISE: a Gaussian of 11 x 11 pixels with standard deviation 5.
 
     Args:
         images: float tensor `[batch, height, width, channels]`.
 
     Returns:
-        float32 tensor of the same shape. Pixels beyond the border are those at the border, so
-        that it stays as bright; RISE's are zero.
+        float32 tensor of the same shape. Pixels beyond the border repeat those at the border,
+        so that the border stays as bright. In RISE they are zero.
     """
     images = tf.cast(tf.convert_to_tensor(images), tf.float32)
     curve = np.exp(-0.5 * (np.arange(-5, 6) / 5) ** 2)

@@ -1,4 +1,4 @@
-"""Whether an explanation depends on what a model has learned: its weights are shuffled."""
+"""A check whether an explanation depends on what a model has learned: it shuffles the weights."""
 
 import dataclasses
 
@@ -9,21 +9,20 @@ from tensorflow import keras
 from keras_attnviz._checks import message
 from keras_attnviz.metrics.rank_correlation import rank_correlation
 
-# A method is sensitive where its maps agree less than this with those of a random network.
+# A method is sensitive if its maps agree less than this with the maps of a random network.
 _SENSITIVE = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class RandomizationResult:
-    """What `randomization_check` has found.
+    """The result of `randomization_check`.
 
     Args:
-        layers: tuple of the layers' names, top first: stage by stage, the one that was shuffled
-            in addition.
+        layers: tuple of layer names, top first: the layer that each stage shuffled in addition.
         correlations: float32 array `[stages, images]` in [-1, 1]: the rank correlation of each
-            map with that of the intact model.
-        is_sensitive: whether the maps of the wholly random model agree less than 0.5 with those
-            of the intact one, mean over images.
+            map with the intact model's map.
+        is_sensitive: whether the maps of the wholly random model agree less than 0.5 with the
+            intact model's maps, averaged over images.
     """
 
     layers: tuple
@@ -31,7 +30,7 @@ class RandomizationResult:
     is_sensitive: bool
 
     def text(self):
-        """Returns a line that says what was found."""
+        """Returns one line that states the result."""
         agreement = f"{self.correlations[-1].mean():.2f}"
         if self.is_sensitive:
             return f"The maps depend on the weights: {agreement} agreement with a random network."
@@ -42,34 +41,34 @@ class RandomizationResult:
 
 
 def randomization_check(model, explain, images, *, seed=0):
-    """Returns how far heatmaps agree with those of the same model with random weights.
+    """Returns how far a model's heatmaps agree with those of the same model with random weights.
 
-    From the top layer down, the weights of one layer after the other are shuffled, and stay so
-    while the next ones are (cascading). After the last stage, and whatever is raised, the model
-    has its own weights again.
+    From the top layer down, the check shuffles the weights of one layer after another, and leaves
+    them shuffled for the next stages (cascading). At the end, the model gets its own weights back,
+    even if an error is raised.
 
     Args:
         model: a built Keras model.
-        explain: function from `images` to heatmaps `[images, grid_height, grid_width]`, of videos
-            `[images, frames, grid_height, grid_width]`, which uses the model as it is when it is
-            called: `AttentionModel(model).rollout`.
-        images: what `explain` takes, a few of them.
+        explain: function from `images` to heatmaps `[images, grid_height, grid_width]`, for videos
+            `[images, frames, grid_height, grid_width]`. It uses the model's weights at the time of
+            the call, as `AttentionModel(model).rollout` does.
+        images: a few inputs of `explain`.
         seed: integer; equal seeds shuffle alike.
 
     Returns:
-        A `RandomizationResult`. A stage is a layer with floating-point weights of `model.layers`,
-        in which nested models are opened. A map that is constant or not finite agrees with none
-        but an equal one.
+        A `RandomizationResult`. A stage is a layer of `model.layers` that has floating-point
+        weights; nested models count as their layers. A map that is constant or not finite agrees
+        only with an equal map.
 
     Raises:
-        TypeError: `model` is no Keras model.
-        ValueError: a model without such weights; what `explain` gives has another shape.
+        TypeError: `model` is not a Keras model.
+        ValueError: the model has no such weights, or the heatmaps have another rank.
 
     References:
         Adebayo et al. 2018, "Sanity Checks for Saliency Maps", arXiv 1810.03292, the cascading
         randomization, with Spearman's rank correlation. Deviation: the values of each weight are
-        shuffled in place of drawn anew, so that their size stays that of the trained model; and
-        the limit of 0.5 is our own.
+        shuffled rather than drawn again, so that they keep the trained model's magnitudes. The
+        limit of 0.5 is our own.
     """
     if not isinstance(model, keras.Model):
         raise TypeError(message("model", "a Keras model", model))
@@ -96,7 +95,7 @@ def randomization_check(model, explain, images, *, seed=0):
 
 
 def _stages(model):
-    """Returns pairs of a layer's name and its weights, top layer first; each weight once."""
+    """Returns pairs of a layer's name and weights, top layer first; each weight occurs once."""
     seen, stages = set(), []
     for layer in _leaves(model):
         weights = [w for w in layer.weights if id(w) not in seen and _is_floating(w)]
@@ -107,7 +106,7 @@ def _stages(model):
 
 
 def _leaves(layer):
-    """Yields the layers of a model, those of nested models in their place, bottom first."""
+    """Yields the layers of a model, bottom first; nested models are replaced by their layers."""
     for inner in layer.layers:
         if isinstance(inner, keras.Model):
             yield from _leaves(inner)

