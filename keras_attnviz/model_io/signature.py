@@ -94,8 +94,8 @@ class InputSignature:
 
         Raises:
             ValueError: `image_shape` or `example`, which the message calls `inputs`, doesn't fit
-                the model's declaration; there are no images among the inputs; or an image size
-                isn't known.
+                the model's declaration; a subclassed model with several inputs has no `example`;
+                there are no images among the inputs; or an image size isn't known.
         """
         signature = cls.declared(model)
         if example is not None:
@@ -181,9 +181,10 @@ class InputSignature:
 
         Pictures are uniform in [0, 1), or in 0..255 where they are integers. The other members are
         rows of the example where there is one: the first `batch` rows for seed 0, the next for
-        seed 1. Otherwise members of rank 4 are like pictures. Floats with "mask" in their name,
-        integers and bools are ones, which are valid indices nearly everywhere and no padding. Other
-        floats are standard normal, and texts are empty. Axes of open length have 8 entries.
+        seed 1. Otherwise floats with "mask" in their name are ones, and other numbers of rank 4
+        are like pictures. All other integers and bools are ones, which are valid indices nearly
+        everywhere and no padding. Other floats are standard normal, and texts are empty. Axes of
+        open length have 8 entries.
         """
         generator = np.random.default_rng(seed)
         pictures = self._pictures()

@@ -110,7 +110,7 @@ class _Locator:
         self._anchors, self._followed = Anchors(trace, inputs), {}
 
     def followed(self, index):
-        """Returns the geometry of a map for which `follow` found the tokens of one below, or None."""
+        """Returns the geometry of a map that `follow` found to have known tokens, or None."""
         return self._followed.get(index)
 
     def follow(self, geometry, shapes):
