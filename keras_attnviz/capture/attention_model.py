@@ -61,7 +61,7 @@ class AttentionModel:
         activation: `"Softmax"` or `"Sigmoid"` where the model ends in one, else None.
 
     Raises:
-        TypeError: `model` is not a Keras model.
+        TypeError: `model` is not a Keras model, or `layers` or `layout` has the wrong type.
         ValueError: the Keras backend is not TensorFlow; the model has no `call`; the image size
             is not known; there are several outputs and none is chosen; no attention is found;
             there are two towers and no `layers`; the token layout can't be inferred or doesn't

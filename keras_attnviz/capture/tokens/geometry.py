@@ -90,7 +90,7 @@ class LeftOut:
 
 
 class NotLocatedError(Exception):
-    """Says why an attention map can't be located: the `reason` of its `LeftOut`."""
+    """An attention map can't be located; its text is the `reason` of the map's `LeftOut`."""
 
 
 def plain_geometry(index, shape, prefix, grid):
