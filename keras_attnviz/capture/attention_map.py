@@ -12,20 +12,20 @@ class AttentionMap:
     Args:
         layer: path of the layer that computes it.
         tower: number of the stack of layers that it belongs to, from 0.
-        kind: `"self-attention"`, all tokens of an image or video among one another; `"windows"` or
-            `"groups"`, the tokens of each window or group among one another; `"temporal"`, those
-            at one position in all frames of a video; `"spatial"`, those of each frame of a video;
-            `"reduced keys"`, where keys were pooled; `"class attention"` of further tokens to the
-            patches; `"pooling"` by learned queries.
+        kind: which tokens attend to which. `"self-attention"`: all tokens of an image or video to
+            one another. `"windows"` or `"groups"`: the tokens of each window or group.
+            `"temporal"`: the tokens at one position in all frames of a video. `"spatial"`: the
+            tokens of each frame. `"reduced keys"`: all tokens to pooled keys. `"class attention"`:
+            further tokens to the patches. `"pooling"`: learned queries to the patches.
         groups: number of groups of tokens (windows) of an image.
         heads: number of heads.
         queries: number of query tokens of a group.
         keys: number of key tokens of a group.
-        grid: `(height, width)` of the queries' patches, the keys' for class attention and
-            pooling, in a video `(frames, height, width)`; None where it isn't known because the
-            layout was given.
+        grid: `(height, width)` of the queries' patches, or of the keys' patches for class
+            attention and pooling; `(frames, height, width)` in a video. None where it isn't known
+            because the layout was given.
         prefix: number of keys before the patches, in each group; 0 where there are groups, unless
-            the same class tokens stand in each.
+            each holds the same class tokens.
         suffix: number of keys after the patches.
         trainable: whether training can change the map, because it is computed from weights that
             are not frozen.
@@ -84,7 +84,7 @@ def _described(geometry, tower, trace):
 
 
 def _over_frames(found, geometry, frames):
-    """Returns an `AttentionMap` of a tall image as that of a video."""
+    """Returns an `AttentionMap` of a tall image as the map of a video."""
     grid = found.grid
     if grid is not None and grid[0] % frames == 0:
         grid = (frames, grid[0] // frames, grid[1])
@@ -92,12 +92,12 @@ def _over_frames(found, geometry, frames):
 
 
 def summary_lines(maps, left_out, layout, *, gates=()):
-    """Returns the lines of a table of attention maps, and one of gates.
+    """Returns the lines of a table of attention maps, and of a table of gates.
 
     Args:
         maps: sequence of `AttentionMap`.
         left_out: sequence of `LeftOut`.
-        layout: the `TokenLayout`, or None without maps.
+        layout: the `TokenLayout`; None without maps.
         gates: sequence of `Gate`.
     """
     lines = _of_maps(maps, layout) if maps else []

@@ -1,4 +1,4 @@
-"""A Keras model to predictions and attention maps, read out of its traced graph."""
+"""Predictions and attention maps of a Keras model, read out of its traced graph."""
 
 import functools
 
@@ -23,33 +23,33 @@ from keras_attnviz.model_io.signature import InputSignature
 class AttentionModel:
     """Gives a Keras model's predictions together with its attention maps.
 
-    The model is traced once, in inference mode, and its attention maps are looked up in that
-    graph; the model itself is not changed: one that isn't built is built for any batch size, and
-    variables keep their values. They are captured by reference, so later weight updates are seen
-    without tracing again. One random image is run through at construction, to learn where the
-    maps' rows and columns stand among the patches, and which tokens the head reads.
+    The model is traced once, in inference mode, and its attention maps are found in that graph.
+    The model's variables keep their values; a model that isn't built is built for any batch size.
+    Variables are captured by reference, so later weight updates are seen without tracing again.
+    At construction, one random image is run through the model. This shows where the maps' rows
+    and columns stand among the patches, and which tokens the head reads.
 
     Args:
-        model: a built Keras model that takes images `[batch, height, width, channels]` or videos
+        model: a Keras model that takes images `[batch, height, width, channels]` or videos
             `[batch, frames, height, width, channels]`, alone or among other inputs.
-        layers: which attention maps to take, bottom first: indices into all maps that are placed
+        layers: which attention maps to take, bottom first: indices into all maps that are located
             on the images, or parts of layer paths; all of them unless given.
         layout: the `TokenLayout`; inferred unless given. A read-out that it doesn't name is
             measured.
         image_shape: `(height, width, channels)`, of videos `(frames, height, width, channels)`,
             where the model doesn't declare it.
-        inputs: example of what the model takes, arrays or `tf.TensorSpec` objects: for subclassed
-            models with several inputs, and for models that ask for certain values. Beside the
-            random image, its rows are run through at construction.
-        output: which output holds the predictions, its index, key or name, where there are
+        inputs: an example of what the model takes, arrays or `tf.TensorSpec` objects. Needed for
+            subclassed models with several inputs, and for models that accept only certain values.
+            At construction, its rows are run through the model beside the random image.
+        output: which output holds the predictions: its index, key or name. Needed where there are
             several.
         self_check: whether one batch is run at construction to verify what was found. Without
-            it, a `layout` is also believed: maps of its number of tokens are not measured, and
-            its read-out is not held against what the output depends on.
+            it, a given `layout` isn't verified either: maps of its number of tokens are not
+            measured, and its read-out is not compared with what the output depends on.
 
     Attributes:
-        maps: tuple of `AttentionMap`, bottom layer first; empty in a model that has gates only.
-        gates: tuple of `Gate`, see `gate_values`, in the order in which they are computed.
+        maps: tuple of `AttentionMap`, bottom layer first; empty in a model that has only gates.
+        gates: tuple of `Gate`, in the order in which they are computed; see `gate_values`.
         left_out: tuple of the softmaxes that were seen and not taken, each with `layer`,
             `shape` for one image, and `reason`.
         layout: the `TokenLayout`; None without maps. Its grid holds the frames of a video below
@@ -61,11 +61,11 @@ class AttentionModel:
         activation: `"Softmax"` or `"Sigmoid"` where the model ends in one, else None.
 
     Raises:
-        TypeError: `model` is not a Keras model.
-        ValueError: the Keras backend is not TensorFlow; a model without a `call`; the image size
-            is not known; several outputs and none chosen; no attention found; two towers and no
-            `layers`; a token layout that can't be inferred or doesn't fit; what was found doesn't
-            pass the check.
+        TypeError: `model` is not a Keras model, or `layers` or `layout` has the wrong type.
+        ValueError: the Keras backend is not TensorFlow; the model has no `call`; the image size
+            is not known; there are several outputs and none is chosen; no attention is found;
+            there are two towers and no `layers`; the token layout can't be inferred or doesn't
+            fit; or what was found fails the check.
 
     Example:
         >>> attention_model = AttentionModel(model)
@@ -119,18 +119,18 @@ class AttentionModel:
         """Returns the predictions and the attention maps.
 
         Args:
-            inputs: tensor or array `[batch, height, width, channels]`, of videos
-                `[batch, frames, height, width, channels]`, or the structure of them that the
-                model takes, exactly what the model takes.
+            inputs: exactly what the model takes: a tensor or array
+                `[batch, height, width, channels]`, of videos
+                `[batch, frames, height, width, channels]`, or a structure of several.
 
         Returns:
-            `(predictions, attentions)`: the predictions in inference mode, and a list, bottom
-            layer first, of tensors `[batch, heads, queries, keys]`, or
+            `(predictions, attentions)`: the predictions in inference mode, and a list of attention
+            maps, bottom layer first: tensors `[batch, heads, queries, keys]`, or
             `[batch, groups, heads, queries, keys]` where an image has several groups, in the
-            model's compute dtype, rows sum to 1.
+            model's compute dtype. Rows sum to 1.
 
         Raises:
-            ValueError: inputs of another shape or structure than the model takes.
+            ValueError: the inputs have another shape or structure than the model takes.
         """
         evidence = self._evidence.of(self.signature.flatten(inputs, name="images"))
         return evidence.predictions, evidence.attentions
@@ -138,9 +138,9 @@ class AttentionModel:
     def rollout(self, inputs, **options):
         """Returns attention rollout on the patch grid, for the tokens that the head reads.
 
-        Where `layers` leaves out the model's last maps, these are the tokens that the output
-        depends on at the last map that was taken: all tokens as a rule, because the layers above
-        mix them.
+        Where `layers` leaves out the model's last maps, rollout starts from the tokens that the
+        output depends on at the last map that was taken. These are mostly all tokens, because the
+        layers above mix them.
 
         Args:
             inputs: as for a call of this object.
@@ -149,17 +149,17 @@ class AttentionModel:
 
         Returns:
             float32 tensor `[batch, grid_height, grid_width]`, of videos
-            `[batch, frames, grid_height, grid_width]`, values >= 0. Together with the prefix and
-            suffix tokens, which are left out, they sum to 1.
+            `[batch, frames, grid_height, grid_width]`, values >= 0. Together with the further
+            tokens, which are left out, they sum to 1.
 
         Raises:
-            TypeError: an unknown option, or one of the wrong type.
-            ValueError: inputs that don't fit, or an option out of its range.
+            TypeError: an option is unknown or of the wrong type.
+            ValueError: the inputs don't fit, or an option is out of its range.
         """
         return self.explain(inputs, "rollout", **options)
 
     def explain(self, inputs, method="rollout", *, classes=None, **options):
-        """Returns where a model looks by an explanation method, on the patch grid.
+        """Returns where the model looks according to an explanation method, on the patch grid.
 
         Args:
             inputs: as for a call of this object.
@@ -167,24 +167,24 @@ class AttentionModel:
                 `"affinity"`, `"corrected_rollout"`, `"value_rollout"`, `"flow"` for few tokens, and
                 with gradients `"gradient_rollout"`, `"relevance"` and `"legrad"`.
             classes: for methods with gradients, the class whose score is explained: an integer,
-                or integers `[batch]`; the predicted class unless given, and where it is -1.
-            **options: the method's options: those of `rollout` for `"rollout"`,
-                `"value_rollout"` and, beside `limit`, `"corrected_rollout"`; `layer` and `head`
+                or integers `[batch]`. None and -1 stand for the predicted class.
+            **options: the method's options: those of `rollout` for `"rollout"` and
+                `"value_rollout"`, and with `limit` for `"corrected_rollout"`; `layer` and `head`
                 for `"attention"`; `top_layers` for `"affinity"`; `residual` for `"flow"`;
                 `residual` and `start_layer` for `"gradient_rollout"`; `start_layer` for
                 `"relevance"` and `"legrad"`.
 
         Returns:
             float32 tensor `[batch, grid_height, grid_width]`, of videos
-            `[batch, frames, grid_height, grid_width]`, values >= 0. Those of the rollouts and of
-            `"attention"` are shares of 1, together with the further tokens that are left out; the
-            others have no fixed sum.
+            `[batch, frames, grid_height, grid_width]`, values >= 0. Heatmaps of the
+            rollouts and of `"attention"` sum to 1 together with the further tokens, which are left
+            out; the others have no fixed sum.
 
         Raises:
-            TypeError: an option that the method hasn't, or one of the wrong type.
-            ValueError: an unknown method, a class or an option out of its range, inputs that
-                don't fit; a model without class scores or gradients for a method with gradients,
-                or without values that can be found for `"value_rollout"`.
+            TypeError: an option that the method doesn't have, or one of the wrong type.
+            ValueError: the method is unknown; a class or an option is out of its range; the inputs
+                don't fit; a method needs gradients and the model has no class scores or no
+                gradients; or `"value_rollout"` can't find the values.
         """
         check_method("method", method)
         self._check_maps()
@@ -198,16 +198,16 @@ class AttentionModel:
         return self._explainers[key](flat, classes)
 
     def predict_with_heatmap(self, inputs, method="rollout", *, classes=None, **options):
-        """Returns the predictions and where the model looks, of one pass.
+        """Returns the predictions and a heatmap, both from one pass.
 
         Args:
             inputs: as for a call of this object.
-            method: see `explain`, as the next two.
+            method: see `explain`.
             classes: see `explain`.
             **options: see `explain`.
 
         Returns:
-            `(predictions, heatmap)`: the predictions in inference mode, and what `explain` gives.
+            `(predictions, heatmap)`: the predictions in inference mode, and what `explain` returns.
 
         Raises:
             TypeError, ValueError: see `explain`.
@@ -216,13 +216,13 @@ class AttentionModel:
         return evidence.predictions, self._heatmap_of(evidence, method, options)
 
     def evidence(self, inputs, *, methods, classes=None, gates=False):
-        """Returns the `Evidence` that some methods need, of one forward and one backward pass.
+        """Returns the `Evidence` that some methods need, from one forward and one backward pass.
 
         Args:
             inputs: as for a call of this object.
             methods: sequence of names of methods, see `explain`; empty without attention maps.
             classes: see `explain`.
-            gates: whether the values of gates are wanted too.
+            gates: whether it holds the values of gates too.
 
         Raises:
             ValueError: see `explain`.
@@ -233,13 +233,14 @@ class AttentionModel:
         return self._evidence.of(flat, needs=needs, classes=classes)
 
     def fixed_pass(self, compute, batches, *, methods):
-        """Returns a `FixedPass` of what is computed from the evidence of batches that stay.
+        """Returns a `FixedPass` that computes tensors from the evidence of fixed batches.
 
         Args:
             compute: function from `Evidence`, symbolic, to a dict of symbolic tensors.
-            batches: list of `(inputs, classes)`, a flat list of arrays, and integers `[batch]`
+            batches: list of `(inputs, classes)`: a flat list of arrays, and integers `[batch]`
                 with -1 for the predicted class.
-            methods: sequence of names of methods, see `explain`. Gates are always there.
+            methods: sequence of names of methods, see `explain`. The evidence also holds the
+                values of gates, where the model has any.
 
         Raises:
             ValueError: see `explain`.
@@ -248,7 +249,7 @@ class AttentionModel:
         return self._evidence.fixed_pass(self.model, compute, batches, needs=needs)
 
     def _needs(self, methods, *, gates):
-        """Returns what evidence must hold for some methods, a set."""
+        """Returns the set of needs of some methods: what the evidence must hold for them."""
         for method in methods:
             check_method("methods", method)
         if methods:
@@ -258,32 +259,32 @@ class AttentionModel:
     def gate_values(self, inputs):
         """Returns the predictions and the values of the model's gates.
 
-        A gate is what attention in convolutional networks multiplies a feature map with, as in
-        squeeze-and-excitation, BAM and CBAM: a sigmoid or hard sigmoid; or the softmax over
-        branches of selective kernels.
+        Attention in convolutional networks multiplies a feature map with a gate. That is a sigmoid
+        or hard sigmoid, as in squeeze-and-excitation, BAM and CBAM; or a softmax over branches, as
+        in selective kernels.
 
         Args:
             inputs: as for a call of this object.
 
         Returns:
-            `(predictions, values)`: the predictions, and a list in the order of `gates` of float32
-            tensors in [0, 1]: `[batch, channels]` of a channel gate, `[batch, height, width]` of a
-            spatial one, `[batch, height, width, channels]` of one of both, `[batch, branches]` of
-            branches, the mean of their channels, whose rows sum to 1.
+            `(predictions, values)`: the predictions, and a list of float32 tensors in [0, 1], in
+            the order of `gates`: `[batch, channels]` of a channel gate, `[batch, height, width]`
+            of a spatial gate, `[batch, height, width, channels]` of a gate that is both. A gate of
+            branches has `[batch, branches]`, means over channels; its rows sum to 1.
 
         Raises:
-            ValueError: inputs of another shape or structure than the model takes.
+            ValueError: the inputs have another shape or structure than the model takes.
         """
         flat = self.signature.flatten(inputs, name="images")
         evidence = self._evidence.of(flat, needs=(GATES,))
         return evidence.predictions, evidence.gates
 
     def heatmap(self, attentions, **options):
-        """Returns `rollout` from attention maps that this object has given before.
+        """Returns `rollout` from attention maps that a call of this object has returned.
 
         Raises:
-            TypeError: an unknown option, or one of the wrong type.
-            ValueError: another number of maps, or an option out of its range.
+            TypeError: an option is unknown or of the wrong type.
+            ValueError: the number of maps is another one, or an option is out of its range.
         """
         return self.to_heatmap(self.token_rollout(attentions, **options))
 
@@ -304,19 +305,19 @@ class AttentionModel:
 
     @property
     def placements(self):
-        """For each map the `Placement` of its rows and columns among the tokens, a tuple."""
+        """The `Placement` of each map's rows and columns among the tokens, a tuple."""
         return self.stack.placements if self.stack else ()
 
     @property
     def indices(self):
-        """The numbers of the maps that were taken among all in the model's graph, a tuple."""
+        """The numbers of the taken maps among all attention sites of the graph, a tuple."""
         return self._evidence.indices
 
     def summary(self, print_fn=print):
         """Prints tables of the attention maps and gates, the token layout, and what was left out.
 
-        `prefix` is the number of further tokens before the patches, `2+1` where one stands after
-        them; the read-out stands in the last map's line.
+        `prefix` is the number of further tokens before the patches; `2+1` means that one more
+        stands after them. The last map's line holds the read-out.
         """
         for line in summary_lines(self.maps, self.left_out, self.layout, gates=self.gates):
             print_fn(line)
@@ -337,7 +338,7 @@ class AttentionModel:
 
 
 def _frames_of(gates):
-    """Returns the number of frames that gates tell where the model looks in, None without any."""
+    """Returns the number of frames of the spatial gates, or None where they have none."""
     return next((gate.frames for gate in gates if gate.is_spatial and gate.frames > 1), None)
 
 

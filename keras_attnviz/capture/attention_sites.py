@@ -14,9 +14,8 @@ from keras_attnviz.capture.graph.operation_types import (
 from keras_attnviz.capture.graph.operations import layer_path
 from keras_attnviz.capture.graph.walks import levels, sources_of, stripped
 
-# Operations that an attention map may pass on its way to the product with the values, and its
-# scores on their way from the product of queries and keys: casts, shape changes, masks, dropout,
-# scaling.
+# Operations between an attention map and its product with the values, and between the product of
+# queries and keys and the scores: casts, shape changes, masks, dropout, scaling.
 _MAP_STEPS = SHAPE_CHANGES | SCALINGS | BIASES
 _SCORE_STEPS = SHAPE_CHANGES | SCALINGS | SCORE_SHIFTS
 _MAX_STEPS = 9
@@ -28,11 +27,11 @@ class AttentionSite:
 
     Args:
         weights: the softmax output, symbolic, `[..., queries, keys]`, before any dropout.
-        scores: what the softmax reads, of the same shape.
+        scores: what the softmax reads, symbolic, of the same shape.
         factor: the weights as they enter the product with the values, symbolic.
         output: the product of weights and values, symbolic.
-        operands: the two factors of the product that gave the scores, symbolic; empty where it
-            was not found.
+        operands: the two factors of the product that gave the scores, symbolic; empty where the
+            product was not found.
         layer: path of the layer that computes it, from the operation's name.
     """
 
@@ -45,12 +44,12 @@ class AttentionSite:
 
 
 def find_attention(operations, model_name, dependence):
-    """Returns the attention maps among a model's operations, in their order, as `AttentionSite`s.
+    """Returns an `AttentionSite` for each attention map among a model's operations, in order.
 
-    An attention map is a softmax of rank 3 or more that, perhaps through casts, masks, dropout,
-    shape changes or a mixing of heads, is multiplied with values, which are computed and no mere
-    weights. A classification or segmentation head ends in a softmax too, but
-    multiplies nothing with it.
+    An attention map is a softmax of rank 3 or more that is multiplied with values, perhaps after
+    casts, masks, dropout, shape changes or a mixing of heads. The values are computed; they are not
+    mere weights. A classification or segmentation head ends in a softmax too, but multiplies
+    nothing with it.
 
     Args:
         operations: the operations that one call of the model has added.
@@ -73,10 +72,10 @@ def find_attention(operations, model_name, dependence):
 
 
 def _softmax_scores(operation):
-    """Returns what a softmax reads, or None where the operation ends no softmax.
+    """Returns what a softmax reads, or None where `operation` isn't the last one of a softmax.
 
-    Beside the operation `Softmax` there are written-out forms: exponentials divided by their sum,
-    and the exponential of a log-softmax, or of scores minus their log-sum-exp.
+    A softmax is the operation `Softmax`; or it is written out as exponentials divided by their
+    sum, or as the exponential of a log-softmax or of scores minus their log-sum-exp.
     """
     if operation.type == "Softmax":
         return operation.inputs[0]
@@ -110,7 +109,7 @@ def _nearest(operation, types, steps=4):
 
 
 def _product_with_values(tensor, names):
-    """Returns what `tensor` becomes and the operation that multiplies it with values, or Nones."""
+    """Returns the form in which `tensor` meets values, and the product with them, or two Nones."""
 
     def readers(item):
         return [consumer for consumer in item.consumers() if consumer.name in names]
@@ -130,8 +129,8 @@ def _product_with_values(tensor, names):
 def _score_operands(scores, dependence):
     """Returns the two factors of the product that `scores` come from, or an empty tuple.
 
-    A product of two things that are computed from the inputs goes first; a relative position
-    bias may be the product of queries and weights, and a pooling head's queries are weights.
+    A product of two tensors that are both computed from the inputs is preferred: a relative
+    position bias may be a product of queries and weights. But a pooling head's queries are weights.
     """
 
     def following(tensor):
@@ -149,7 +148,7 @@ def _score_operands(scores, dependence):
 
 
 def _mixes_heads(operation):
-    """Tells whether an operation mixes the heads with weights of shape `[heads, heads]`."""
+    """Returns whether an operation mixes the heads with weights of shape `[heads, heads]`."""
     if operation.type == "Conv2D":
         kernel = operation.inputs[1].shape
         return kernel.rank == 4 and kernel[:2].as_list() == [1, 1] and kernel[2] == kernel[3]
@@ -160,5 +159,5 @@ def _mixes_heads(operation):
 
 
 def is_weight(tensor):
-    """Tells whether a tensor is a variable, perhaps cast or reshaped."""
+    """Returns whether a tensor is a variable, perhaps cast or reshaped."""
     return stripped(tensor, SAME_ENTRIES | {"Transpose"}).op.type in WEIGHTS

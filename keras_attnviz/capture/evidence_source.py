@@ -1,4 +1,4 @@
-"""What explanation methods are computed from, for one batch: maps, gradients, weighted values."""
+"""Evidence for explanation methods, from one batch: maps, gradients, weighted values."""
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +16,7 @@ _OF_CLASSES = {GRADIENTS, LAYER_GRADIENTS}
 
 
 class EvidenceSource:
-    """Cuts functions to `Evidence` out of a model's graph; each set of needs is cut once.
+    """Functions from inputs to `Evidence`, cut out of a model's graph once for each set of needs.
 
     Args:
         trace: a `Trace`.
@@ -31,33 +31,33 @@ class EvidenceSource:
 
     @property
     def indices(self):
-        """The numbers of the maps in the graph, a tuple."""
+        """The numbers of the maps among the sites of the trace, a tuple."""
         return tuple(geometry.index for geometry in self._geometries)
 
     @property
     def classes(self):
-        """Number of classes that gradients can be asked for, None where there are none."""
+        """Number of classes that have gradients; None where the model has no class scores."""
         logits = before_activation(self._trace.predictions)
         if self._trace.predictions.shape.rank != 2 or logits.shape.rank != 2:
             return None
         return max(2, logits.shape[-1]) if logits.shape[-1] else None
 
     def prepare(self, needs):
-        """Cuts the function for some needs; raises what `of` raises."""
+        """Cuts the function for some needs out of the graph; raises what `of` raises."""
         if frozenset(needs) not in self._functions:
             with tf.init_scope():
                 self._functions[frozenset(needs)] = self._function(needs)
 
     def checked_classes(self, classes, images):
-        """Returns classes as int32 tensor `[batch]`, -1 for the predicted one; or raises.
+        """Returns classes as an int32 tensor `[batch]`, -1 for the predicted class.
 
         Args:
             classes: None, an integer, or integers `[batch]`.
             images: tensor whose first axis is the batch.
 
         Raises:
-            TypeError: no integers.
-            ValueError: a class that the model hasn't, or another number than there are images.
+            TypeError: they are not integers.
+            ValueError: the model has no such class, or there are not as many classes as images.
         """
         batch, count = images.shape[0], self.classes
         must = f"None, a class or classes [{batch or 'batch'}]"
@@ -80,28 +80,28 @@ class EvidenceSource:
             inputs: flat list of the model's inputs.
             needs: what is computed beside the maps, names of fields of `Evidence`: `GATES`,
                 `GRADIENTS`, `LAYER_GRADIENTS`, `VALUES`.
-            classes: int32 tensor `[batch]`, the class of each image that the gradients are of;
-                what is below 0 stands for the predicted class. Needed with gradients.
+            classes: int32 tensor `[batch]`, the class of each image whose score the gradients are
+                taken of; a number below 0 stands for the predicted class. Needed with gradients.
 
         Raises:
-            ValueError: the model has no classes, or no gradient of a map or no values.
+            ValueError: the model has no class scores, or a map has no gradient or no values.
         """
         self.prepare(needs)
         further = [classes] if _OF_CLASSES & set(needs) else []
         return Evidence(**self._functions[frozenset(needs)](*inputs, *further))
 
     def _function(self, needs):
-        """Returns the function from inputs, and classes, to a dict of the fields of `Evidence`."""
+        """Returns the function from inputs and classes to a dict of the fields of `Evidence`."""
         evidence, feeds = self.symbolic(needs)
         fields = ("predictions", "attentions", *needs)
         return self._trace.function({name: getattr(evidence, name) for name in fields}, feeds=feeds)
 
     def symbolic(self, needs):
-        """Returns the `Evidence` of any batch, symbolic, in the graph of the trace.
+        """Returns the symbolic `Evidence` of any batch, in the graph of the trace.
 
         Returns:
-            `(evidence, feeds)`; `feeds` is a list of symbolic tensors that it needs beside the
-            model's inputs: the classes, where any of the needs are of classes.
+            `(evidence, feeds)`; `feeds` is a list of symbolic tensors that the evidence needs
+            beside the model's inputs: the classes, where it holds gradients.
 
         Raises:
             ValueError: see `of`.
@@ -119,16 +119,16 @@ class EvidenceSource:
         return Evidence(self._trace.predictions, **fields), feeds
 
     def _by_group(self, tensors):
-        """Returns one tensor a layer, each in the form that `Evidence` gives maps."""
+        """Returns one tensor for each layer, in the form that maps have in `Evidence`."""
         return [symbolic_by_group(*pair) for pair in zip(tensors, self._geometries, strict=True)]
 
     def fixed_pass(self, model, compute, batches, *, needs):
-        """Returns a `FixedPass` of what is computed from the evidence of some batches.
+        """Returns a `FixedPass` that computes tensors from the evidence of some batches.
 
         Args:
             model: the Keras model.
             compute: function from `Evidence`, symbolic, to a dict of symbolic tensors.
-            batches: list of `(inputs, classes)`: the model's inputs, a flat list of arrays, and
+            batches: list of `(inputs, classes)`: a flat list of arrays, the model's inputs; and
                 integers `[batch]`, see `of`.
             needs: see `of`.
         """
@@ -140,7 +140,7 @@ class EvidenceSource:
         return FixedPass(model, self._trace, fetches, feeds=feeds, batches=given, watched=maps)
 
     def _gradients(self, needs, asked):
-        """Returns a dict from each of the needs that are of classes to a list of gradients."""
+        """Returns a dict from each need that depends on classes to a list of gradients."""
         count = self.classes
         if count is None:
             shape = tuple(self._trace.predictions.shape)
@@ -195,11 +195,11 @@ class EvidenceSource:
 
 
 def _of_two_classes(logits):
-    """Returns logits as float32, those of a single output as `[-logit, logit]`."""
+    """Returns logits as float32; a single logit becomes `[-logit, logit]`."""
     logits = tf.cast(logits, tf.float32)
     return tf.concat([-logits, logits], axis=-1) if logits.shape[-1] == 1 else logits
 
 
 def _scores(logits, classes):
-    """Returns each image's logit of its class, `[batch]`."""
+    """Returns the logit of each image's class, `[batch]`."""
     return tf.gather(logits, classes, batch_dims=1)

@@ -1,4 +1,4 @@
-"""Gates among the operations of a graph: sigmoids, or a softmax of branches, on feature maps."""
+"""Gates among the operations of a graph: sigmoids or softmaxes that multiply feature maps."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from keras_attnviz.capture.graph.operation_types import CASTS, CLIPS, FORM_CHANG
 from keras_attnviz.capture.graph.operations import layer_path
 from keras_attnviz.capture.graph.walks import stripped
 
-# So many operations a gate passes at most on its way to the product.
+# The most operations between a gate and the product.
 _MAX_STEPS = 16
 
 
@@ -17,14 +17,15 @@ class GateSite:
     """A gate in a graph.
 
     Args:
-        values: the gate, symbolic: what a sigmoid gives, or a softmax of branches, these on the
-            last axis.
+        values: the gate, symbolic: the output of a sigmoid, or of a softmax over branches, which
+            are its last axis.
         factor: the gate as it enters the product, symbolic, perhaps scaled or with 1 added; it
             broadcasts over `features`.
         features: the feature map that it multiplies, symbolic, of rank 4, or 5 with branches.
-        is_plain: whether the factor is the values in another form, nothing added or multiplied.
-        source: what a clipped linear function is computed from entry by entry, symbolic; whether
-            that function is a hard sigmoid is still to be tried. None for sigmoid and softmax.
+        is_plain: whether the factor is the values in another form, with nothing added or
+            multiplied.
+        source: what a clipped linear function is computed from entry by entry, symbolic. A test
+            must still show whether that function is a hard sigmoid. None for sigmoid and softmax.
         is_branch: whether the values are weights of branches.
         layer: path of the layer that multiplies.
     """
@@ -39,12 +40,12 @@ class GateSite:
 
 
 def find_gates(operations, model_name, dependence):
-    """Returns the gates among a model's operations, in their order, as `GateSite`s.
+    """Returns a `GateSite` for each gate among a model's operations, in order.
 
-    A gate is a sigmoid, or a linear function cut off at both ends, that multiplies a feature map
-    with broadcasting or entry by entry; or a softmax whose parts multiply feature maps. No gate is
-    what is computed from the very entries that it multiplies, as in SiLU and hard swish, and none
-    that doesn't depend on the inputs.
+    A gate is a sigmoid, or a linear function clipped at both ends, that multiplies a feature map
+    with broadcasting or entry by entry; or a softmax whose parts multiply feature maps. A factor
+    that is computed from the very entries that it multiplies is no gate, as in SiLU and hard
+    swish. Neither is a factor that doesn't depend on the inputs.
 
     Args:
         operations: the operations that one call of the model has added.
@@ -57,7 +58,7 @@ def find_gates(operations, model_name, dependence):
             continue
         if not all(dependence.of(tensor) for tensor in operation.inputs):
             continue
-        # What is broadcast goes first: the other factor may be a sigmoid's feature map.
+        # The broadcast factor comes first: the other one may be a feature map out of a sigmoid.
         for factor, features in sorted(_pairs(operation), key=_broadcast_axes, reverse=True):
             site = _site(factor, features, layer_path(operation.name, model_name))
             if site is not None:
@@ -73,7 +74,7 @@ def _pairs(operation):
 
 
 def _broadcast_axes(pair):
-    """Returns how many axes the first of two tensors has of size 1, after the batch's."""
+    """Returns how many axes of size 1 the first of two tensors has, the batch axis aside."""
     shape = pair[0].shape
     return 0 if shape.rank is None else shape.as_list()[1:].count(1)
 
@@ -106,7 +107,7 @@ def _site(factor, features, layer):
 
 
 def _source(tensor):
-    """Returns what a tensor is a form, a part or a function entry by entry of, or None."""
+    """Returns the tensor that one is a form, a part or an entrywise function of, or None."""
     operation = tensor.op
     if operation.type in FORM_CHANGES | PARTS | {"Relu6", "Sigmoid"}:
         # `Split` takes its axis first.

@@ -1,4 +1,4 @@
-"""Which gates a model has, of what kind they are, and their values."""
+"""Gates of a model: their kinds and their values."""
 
 import dataclasses
 
@@ -14,17 +14,17 @@ _FAR = 1e3
 
 @dataclasses.dataclass(frozen=True)
 class Gate:
-    """One gate that was found: attention that a convolutional network multiplies features with.
+    """One gate that was found: attention as a factor on the features of a convolutional network.
 
     Args:
         layer: path of the layer that multiplies with it.
-        kind: `"channel"`, one value a channel; `"spatial"`, one a position; `"channel and
-            spatial"`, one for each channel at each position; `"branch"`, weights of branches,
-            whose sum is 1.
-        channels: number of channels of the feature map; of branches the number of branches.
-        grid: `(height, width)` of the feature map; where the frames of a video are seen as a batch,
-            of all frames below one another.
-        frames: number of frames that are seen as a batch, 1 without.
+        kind: `"channel"`, one value for each channel; `"spatial"`, one for each position;
+            `"channel and spatial"`, one for each channel at each position; `"branch"`, weights of
+            branches, whose sum is 1.
+        channels: number of channels of the feature map, or number of branches.
+        grid: `(height, width)` of the feature map. Where the model sees the frames of a video as a
+            batch, the height is that of all frames below one another.
+        frames: number of frames that the model sees as a batch; 1 where there are none.
         trainable: whether training can change the gate, because it is computed from weights that
             are not frozen.
     """
@@ -38,7 +38,7 @@ class Gate:
 
     @property
     def is_spatial(self):
-        """Whether it tells where the model looks."""
+        """Whether it shows where the model looks."""
         return self.kind in (SPATIAL, FULL)
 
 
@@ -61,13 +61,14 @@ class GateSource:
         self._is_first = [_is_channels_first(site) for site in self._sites]
 
     def symbolic(self):
-        """Returns each gate's values, symbolic: to be called where the trace is the default graph.
+        """Returns each gate's values, symbolic. Call it while the trace is the default graph.
 
         Returns:
-            list of float32 tensors: `[batch, channels]` of channels, `[batch, height, width]` of
-            positions, `[batch, height, width, channels]` of both, `[batch, branches]` of branches,
-            means over their channels; values in [0, 1]. Of frames that are seen as a batch,
-            channels and branches are means, and positions stand below one another.
+            list of float32 tensors with values in [0, 1]: `[batch, channels]` of channels,
+            `[batch, height, width]` of positions, `[batch, height, width, channels]` of both,
+            `[batch, branches]` of branches, means over their channels. Where the frames of a video
+            are a batch, channels and branches are means over frames, and positions stand below one
+            another.
         """
         found = []
         for site, gate, is_first in zip(self._sites, self.gates, self._is_first, strict=True):
@@ -88,14 +89,14 @@ class GateSource:
 
 
 def _of_video(values, gate):
-    """Returns the values of a gate's frames `[batch * frames, ...]` as those of videos."""
+    """Returns a gate's values on frames, `[batch * frames, ...]`, as values on videos."""
     if gate.is_spatial:
         return tf.reshape(values, [-1, *gate.grid, *values.shape[3:]])
     return tf.reduce_mean(tf.reshape(values, [-1, gate.frames, values.shape[-1]]), axis=1)
 
 
 def _gate_sites(trace, inputs):
-    """Returns the sites that are gates: where a linear function is cut off, it is at 0 and 1."""
+    """Returns the sites that are gates: a clipped linear function must be clipped at 0 and 1."""
     tried = [site for site in trace.gates if site.source is not None]
     if not tried:
         return trace.gates
@@ -125,7 +126,7 @@ def _described(trace, sites, inputs):
 
 
 def _gate(trace, site, factor, features):
-    """Returns the `Gate` of a site, whose factor and features have these shapes, or None."""
+    """Returns the `Gate` of a site whose factor and features have the given shapes, or None."""
     found = _gate_of_batch(trace, site, factor, features)
     frames = [video.frames for video in trace.signature.videos.values()]
     if found is None or factor[0] == 1 or factor[0] not in frames:
@@ -135,11 +136,11 @@ def _gate(trace, site, factor, features):
 
 
 def _gate_of_batch(trace, site, factor, features):
-    """Returns the `Gate` of a site as if its first axis were that of images, or None."""
+    """Returns the `Gate` of a site as if its first axis counted images, or None."""
     trainable = trace.is_trained(site.values)
     if site.is_branch:
         branches = site.values.shape[-1]
-        # Of branches on an axis of their own, the other axes are the feature map's.
+        # Where branches have an axis for themselves, the others are the axes of the feature map.
         grid = features[-3:-1]
         return Gate(site.layer, BRANCH, branches, grid, trainable)
     is_first = _is_channels_first(site)
@@ -153,10 +154,10 @@ def _gate_of_batch(trace, site, factor, features):
 
 
 def _is_channels_first(site):
-    """Tells whether a gate's feature map has its channels before height and width.
+    """Returns whether a gate's feature map has its channels before height and width.
 
-    The gate's own form tells it, where it is 1 on two axes or on one; else the last
-    convolution or pooling before the feature map.
+    The gate's shape shows it where one or two axes have size 1. Otherwise the last convolution or
+    pooling before the feature map does.
     """
     single = [axis for axis in (1, 2, 3) if site.factor.shape[axis] == 1]
     if single in ([2, 3], [1]):
@@ -175,7 +176,7 @@ def _moved(shape, is_first):
 
 
 def _named_apart(gates):
-    """Returns gates whose layers are told apart: by their kind, then by a number."""
+    """Returns the gates with distinct layer names: the kind is added, then a number."""
     found = []
     for gate in gates:
         alike = [other for other in gates if other.layer == gate.layer]

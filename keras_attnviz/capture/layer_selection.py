@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_attnviz._checks import is_integer, message
 
-# So many maps are named in a warning.
+# The most maps that a warning names.
 _MOST_LISTED = 3
 
 
@@ -22,7 +22,7 @@ def choose(geometries, paths, layers=None):
 
     Raises:
         TypeError: `layers` is no sequence, or holds something else.
-        ValueError: a layer that is not there, or none at all.
+        ValueError: a layer doesn't exist, or `layers` is empty.
     """
     if layers is None:
         return geometries
@@ -46,12 +46,12 @@ def choose(geometries, paths, layers=None):
 
 
 def check_one_stack(chosen, geometries, towers, trace):
-    """Raises a `ValueError` unless each chosen map is computed from the one below.
+    """Raises a `ValueError` unless each chosen map is computed from the chosen one below.
 
     Args:
         chosen: sequence of `MapGeometry`, bottom first.
-        geometries: sequence of `MapGeometry`, all of the model.
-        towers: lists of `MapGeometry`, all stacks of the model.
+        geometries: sequence of all `MapGeometry` of the model.
+        towers: lists of `MapGeometry`, all stacks of layers of the model.
         trace: the model's `Trace`.
     """
     for below, above in itertools.pairwise(chosen):
@@ -67,7 +67,7 @@ def check_one_stack(chosen, geometries, towers, trace):
 
 
 def warn_of_gaps(chosen, left_out, trace, *, stacklevel):
-    """Warns of attention below, between or above the chosen maps that was left out.
+    """Warns where attention below, between or above the chosen maps was left out.
 
     Args:
         chosen: sequence of `MapGeometry`.

@@ -1,4 +1,4 @@
-"""The scores that a model's head gives the tokens of each layer: its head put on every layer."""
+"""Logit lens: class scores of each layer, by the model's head put on the layer's tokens."""
 
 from keras_attnviz.capture.graph.logits import before_activation
 from keras_attnviz.capture.graph.paths import gradients_or_none, tensors_between
@@ -6,10 +6,10 @@ from keras_attnviz.capture.graph.subgraph import repeated
 
 
 def logits_by_layer(trace, chosen):
-    """Returns each layer's own class scores, and the tokens that they are of, symbolic.
+    """Returns each layer's own class scores, and the tokens that they are computed from, symbolic.
 
-    What follows after the last layer, the head with its normalization and pooling, is put on the
-    tokens that each of the layers gives, with the head's weights.
+    The head, with its normalization, pooling and weights, is put on the tokens that each of the
+    layers returns.
 
     Args:
         trace: a `Trace`, whose graph gets further operations.
@@ -17,9 +17,9 @@ def logits_by_layer(trace, chosen):
 
     Returns:
         `(logits, tokens)`, two lists of symbolic tensors, one for each of `chosen`. None where
-        layers and head don't fit together: a layer gives tokens of another shape than the head
-        takes, as where stages merge them; layers are not built alike; or the head reads something
-        beside the last layer's tokens.
+        layers and head don't fit together: a layer returns tokens of another shape than the head
+        takes, because a stage merges them for example; layers are not built alike; or the head
+        reads more than the last layer's tokens.
 
     References:
         Bousselham et al. 2024, arXiv 2404.03214, section 3.
@@ -36,15 +36,15 @@ def gradients_by_layer(scores, tokens, sites):
     """Returns the gradient of each layer's own score with respect to that layer's map.
 
     Args:
-        scores: list of symbolic tensors `[batch]`, one a layer, each computed from `tokens` of
-            the same place.
-        tokens: list of symbolic tensors, what the layers give.
+        scores: list of symbolic tensors `[batch]`, one for each layer, each computed from the
+            layer's entry of `tokens`.
+        tokens: list of symbolic tensors, the tokens that the layers return.
         sites: list of `AttentionSite`, bottom first.
 
     Returns:
-        list of symbolic tensors, or None for each that has no gradient.
+        list of symbolic tensors, None where there is no gradient.
     """
-    # One call, in which no score reaches through the tokens of a lower layer.
+    # One call is enough, because no gradient passes through the tokens of a lower layer.
     at_tokens = gradients_or_none(scores, tokens, stop_gradients=tokens)
     return [
         None
@@ -55,11 +55,11 @@ def gradients_by_layer(scores, tokens, sites):
 
 
 def _ends(trace, chosen, logits):
-    """Returns the tokens that each of the chosen layers gives and those that the head takes.
+    """Returns the tokens that each of the chosen layers returns, then the tokens of the head.
 
-    A layer's are the last that all of its attention passes before the next layer begins; how far
-    after the attention that is, the layers below tell for the topmost one. None where that can't
-    be found.
+    A layer's tokens are the last tensor that all of its attention passes before the next layer
+    begins. For the topmost layer, the layers below show how far after the attention that is. None
+    where the tokens can't be found.
     """
     top = max(trace.sites_of(logits))
     indices = sorted({*chosen, top})

@@ -1,19 +1,19 @@
-"""Two images through a captured model, to verify what was found."""
+"""The self-check: two images are run through a captured model, to verify what was found."""
 
 import numpy as np
 import tensorflow as tf
 
-# Largest deviations that pass, in single precision and where some layer computes in half.
+# Largest deviations that pass: in single precision, and where some layer computes in half.
 _TOLERANCE, _HALF_TOLERANCE = 1e-3, 0.03
 _HALF = ("float16", "bfloat16")
 
 
 def check_capture(attention_model, one, own_predictions):
-    """Raises unless a captured model does what it says.
+    """Raises unless a captured model returns what it promises, on random images.
 
-    Held are, on random images: the predictions are the model's own; the attention rows sum to 1;
-    an image's attention doesn't depend on what else is in its batch; rollout is a distribution
-    over tokens.
+    The predictions must be the model's own. Attention rows must sum to 1. The attention and gates
+    of an image must not depend on the rest of the batch. Gates must lie in [0, 1]. Rollout must be
+    a distribution over tokens.
 
     Args:
         attention_model: an `AttentionModel`.
@@ -21,7 +21,7 @@ def check_capture(attention_model, one, own_predictions):
         own_predictions: function from such a list to the model's own predictions.
 
     Raises:
-        ValueError: with the reason.
+        ValueError: the check failed; the message gives the reason.
     """
     signature = attention_model.signature
     layers = attention_model.model._flatten_layers()
@@ -34,7 +34,7 @@ def check_capture(attention_model, one, own_predictions):
     own = own_predictions(one)
     if not _are_close(predictions, own, tolerance):
         # A `call` under `tf.function` that was traced while the model was built keeps the
-        # initial weights for that batch size, which mostly is 1; fits are not touched by that.
+        # initial weights for that batch size, which is mostly 1. This doesn't affect `fit`.
         predictions, own = of_pair, own_predictions([tf.constant(values) for values in pair])
     _check_predictions(predictions, own, tolerance)
     for found, attention, single in zip(attention_model.maps, attentions, alone, strict=True):

@@ -1,7 +1,7 @@
 """A model's stack of attention layers: its maps, the tokens that they share, and the read-out.
 
-`find_stack` shows the whole way: the maps of the graph are located on the image, one stack of them
-is chosen, its maps are brought to the same tokens, and the tokens that the head reads are measured.
+`find_stack` shows the whole way. It locates the maps of the graph on the image, chooses one stack
+of them, brings its maps to the same tokens, and measures which tokens the head reads.
 """
 
 import dataclasses
@@ -24,8 +24,8 @@ class CapturedStack:
     """The attention maps that are taken from a model, and those that are not.
 
     Args:
-        layers: the `LayerStack`; None where the model has gates alone.
-        geometries: tuple of `MapGeometry`, one a layer, bottom first.
+        layers: the `LayerStack`; None where the model has only gates.
+        geometries: tuple of `MapGeometry`, one for each layer, bottom first.
         maps: tuple of `AttentionMap`, the description of each layer's map.
         left_out: tuple of `LeftOut`, the softmaxes that were seen and not taken.
     """
@@ -42,14 +42,14 @@ def find_stack(trace, inputs, *, layers, layout, self_check, has_gates=False):
     Args:
         trace: a `Trace`.
         inputs: flat list of the model's inputs, one random image.
-        layers: see `AttentionModel`, as the next two.
-        layout: `TokenLayout` or None.
-        self_check: bool.
-        has_gates: whether the model has gates, and may have no maps.
+        layers: see `AttentionModel`.
+        layout: `TokenLayout` or None, see `AttentionModel`.
+        self_check: bool, see `AttentionModel`.
+        has_gates: whether the model has gates, and so may have no maps.
 
     Raises:
-        ValueError: no attention; no map that can be located, two towers and no `layers`, a token
-            layout that can't be inferred or doesn't fit.
+        ValueError: there is no attention; no map can be located; there are two towers and no
+            `layers`; or the token layout can't be inferred or doesn't fit.
     """
     if not trace.sites:
         if has_gates:
@@ -85,7 +85,7 @@ def find_stack(trace, inputs, *, layers, layout, self_check, has_gates=False):
 
 
 def _layout(chosen, given, *, self_check):
-    """Returns the `TokenLayout` of the chosen maps, the one that the user gave where it fits."""
+    """Returns the `TokenLayout` of the chosen maps: the given one if it fits, or else raises."""
     found = shared_layout(chosen)
     if given is None:
         return found
@@ -127,14 +127,15 @@ def _none_located(left_out):
 
 
 def stacks(geometries, sites_below):
-    """Returns the maps in stacks of layers, each computed from all the ones below.
+    """Returns the maps in stacks of layers; each map is computed from all below it in its stack.
 
     Args:
         geometries: list of `MapGeometry`, in the graph's order.
-        sites_below: function from a site's index to the indices of those it is computed from.
+        sites_below: function from a site's index to the indices of the sites it is computed from.
 
     Returns:
-        list of lists: two towers are two stacks, and so is what reads both.
+        list of lists of `MapGeometry`: two towers are two stacks, and maps that read both are a
+        third.
     """
     located = {geometry.index for geometry in geometries}
     found = []

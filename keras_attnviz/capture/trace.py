@@ -1,4 +1,4 @@
-"""Attention sites of a traced model: one inference call as a graph, searched for attention."""
+"""The traced model: one inference call as a graph, with its attention maps and gates."""
 
 import dataclasses
 import functools
@@ -18,7 +18,7 @@ from keras_attnviz.model_io.outputs import select_output
 from keras_attnviz.model_io.signature import InputSignature
 from keras_attnviz.model_io.workers import own_variables
 
-# Reductions of an attention map's last axes: one key axis, or two or three (height, width).
+# An attention map has one, two or three key axes: tokens, or height and width, or with frames.
 _MAX_KEY_AXES = 3
 
 
@@ -27,13 +27,13 @@ def trace_model(model, signature, *, output=None):
 
     Args:
         model: a built Keras model.
-        signature: its `InputSignature`. The trace has the same one; where the first convolution
-            takes several frames of a video at a time, it has one that knows this `tubelet`.
+        signature: its `InputSignature`. The trace has the same signature; but where the first
+            convolution takes several frames of a video at a time, it has one with that `tubelet`.
         output: which of the model's outputs holds the predictions, see `select_output`.
 
     Raises:
-        ValueError: several outputs and none chosen, or one chosen that is not there; videos whose
-            number of frames is no multiple of the tubelet.
+        ValueError: there are several outputs and none is chosen; the chosen output doesn't exist;
+            or the number of a video's frames is no multiple of the tubelet.
     """
     graph = _graph_of_call(model, signature, output)
     tubelet = frames_at_a_time(graph.operations)
@@ -85,7 +85,7 @@ def _trained_handles(graph, model):
 
 
 def _fields(instance, kind):
-    """Returns the fields that an instance has as one of a dataclass, by name, no copies of them."""
+    """Returns the fields of a dataclass `kind` in an instance, a dict by name, not copied."""
     return {field.name: getattr(instance, field.name) for field in dataclasses.fields(kind)}
 
 
@@ -117,7 +117,7 @@ class Trace(TracedGraph):
         return self.output
 
     def frames_of(self, site):
-        """Returns the number of frames that an attention map is over, None where there is none."""
+        """Returns the number of frames of the video that a map is computed from, or None."""
         videos = [self.signature.videos.get(index) for index in sorted(self.images_of(site))]
         return videos[0].frames if videos and videos[0] else None
 
@@ -128,7 +128,7 @@ class Trace(TracedGraph):
         return ValueError(_no_attention(self.model, hidden, branches))
 
     def images_of(self, site):
-        """Returns which of the model's image inputs an attention map is computed from."""
+        """Returns the set of the model's image inputs that an attention map is computed from."""
         images = set(self.signature.images)
         return self.reads_inputs.of(site.weights) & images
 
@@ -141,7 +141,7 @@ class Trace(TracedGraph):
         return self.reads_sites.of(tensor)
 
     def is_trained(self, tensor):
-        """Tells whether training can change a tensor for the same inputs."""
+        """Returns whether training can change a tensor for the same inputs."""
         return bool(self.reads_trained.of(tensor))
 
     def feature_maps(self, site):
@@ -167,7 +167,7 @@ class Trace(TracedGraph):
         """Returns the weights above an attention map that hold nothing but zeros.
 
         Args:
-            site: `AttentionSite`; read are the weights that are used after it.
+            site: `AttentionSite`; only weights that are read after it count.
             inputs: flat list of the model's inputs, one image.
 
         Returns:
@@ -187,7 +187,7 @@ class Trace(TracedGraph):
         ]
 
     def observed(self, inputs):
-        """Returns the `ObservedTrace` after a run of one image.
+        """Returns the `ObservedTrace` of this trace, after a run of one image.
 
         Args:
             inputs: flat list of the model's inputs, one image.
@@ -225,8 +225,8 @@ class ObservedMap(typing.NamedTuple):
 
     Args:
         shape: the map's shape, a tuple of integers.
-        deviations: list of floats, at least 0. `deviations[n - 1]` is how far a sum over the last
-            `n` axes is from 1 at most.
+        deviations: list of floats, at least 0. `deviations[n - 1]` is the largest distance from 1
+            of a sum over the last `n` axes.
     """
 
     shape: tuple
@@ -235,7 +235,7 @@ class ObservedMap(typing.NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ObservedTrace(Trace):
-    """A `Trace` through which one image was run, so that shapes are known.
+    """A `Trace` whose shapes are known, because one image was run through it.
 
     Args:
         maps: list of `ObservedMap`, one for each of `sites`.
@@ -262,7 +262,7 @@ def _sum_deviations(weights):
 
 
 def _branches_with_softmax(whole, operations):
-    """Returns the names of conditions and loops, where one of them runs a softmax."""
+    """Returns the names of all conditions and loops if any function runs a softmax, else none."""
     library = whole.as_graph_def().library.function
     if not any(node.op == "Softmax" for function in library for node in function.node_def):
         return []

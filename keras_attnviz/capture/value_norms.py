@@ -18,16 +18,16 @@ _MAX_STEPS = 9
 def value_norms(site, names):
     """Returns the Euclidean norms of the values that an attention map is multiplied with.
 
-    Where the product goes on into a projection, each head's values are multiplied with that head's
-    part of the projection's weights first.
+    Where a projection follows the product, each head's values are first multiplied with that
+    head's part of the projection's weights.
 
     Args:
         site: `AttentionSite`.
         names: the names of the model's own operations.
 
     Returns:
-        symbolic float32 tensor at least 0 that broadcasts to `site.weights`: its queries' axes have
-        size 1. None where the values are not found.
+        symbolic float32 tensor, values >= 0, that broadcasts to `site.weights`: the axes of queries
+        have size 1. None where the values are not found.
 
     References:
         Kobayashi et al. 2020, arXiv 2004.10102, section 3.1, equation 4.
@@ -83,13 +83,13 @@ def _of_einsum(site, product, names):
     norms = _norms(flat, _projection(site.output, flat, names))
     kept = [shape[leading.index(x)] if x in leading else 1 for x in of_map if x not in keys]
     norms = tf.reshape(norms, [*kept, *tf.unstack(shape[count:-1], len(keys))])
-    # Where the map's keys don't stand last, they are put where they stand.
+    # The keys' axes go back to where they stand in the map.
     there = [label for label in of_map if label not in keys] + keys
     return tf.transpose(norms, [there.index(label) for label in of_map])
 
 
 def _norms(values, projection):
-    """Returns the norms of values `[..., heads, keys, features]`, `[..., heads, 1, keys]`."""
+    """Returns the norms, `[..., heads, 1, keys]`, of values `[..., heads, keys, features]`."""
     values = tf.cast(values, tf.float32)
     if projection is None:
         squares = tf.reduce_sum(tf.square(values), axis=-1)
@@ -102,9 +102,9 @@ def _projected_squares(values, projection):
     """Returns the squared norms of values `[..., heads, keys, features]` after a projection."""
     if values.shape.rank == 3:
         return _projected_squares(values[:, tf.newaxis], projection)[:, 0]
-    # One matrix product for each head, with the heads in front and no other batch axis: on CPU,
+    # One matrix product for each head, with the heads in front and no other batch axis. On CPU,
     # TensorFlow 2.15 to 2.21 with oneDNN write beyond the end of a product's result where one of
-    # several batch axes is 1 and another is broadcast.
+    # several batch axes has size 1 and another is broadcast.
     last = values.shape.rank - 1
     heads_first = [last - 2, *range(last - 2), last - 1, last]
     moved = tf.transpose(values, heads_first)
@@ -138,7 +138,7 @@ def _projection(output, values, names):
 
 
 def _next_weights(tensor, names):
-    """Returns the weights of the product that a tensor goes into, perhaps reshaped, or None."""
+    """Returns the weights that a tensor is multiplied with next, perhaps reshaped, or None."""
     for _ in range(_MAX_STEPS):
         users = [user for user in tensor.consumers() if user.name in names]
         users = [user for user in users if user.type not in SHAPES]
@@ -155,7 +155,7 @@ def _next_weights(tensor, names):
 
 
 def _is_untouched(site, passed):
-    """Tells whether a map reaches its product with its entries where they were."""
+    """Returns whether all entries of a map are still in their places when it is multiplied."""
     tensor = site.factor
     for _ in range(_MAX_STEPS + 1):
         if tensor.name == site.weights.name:

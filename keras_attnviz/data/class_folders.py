@@ -21,8 +21,8 @@ class ClassFolders:
 
     Attributes:
         directory: path of the directory, a string.
-        class_names: the folders' names, a sorted tuple of strings; label `n` is the n-th.
-        paths: the pictures' paths, a tuple of strings, class after class, sorted within.
+        class_names: the folders' names, a sorted tuple of strings; label `n` is the name at `n`.
+        paths: the pictures' paths, a tuple of strings, class after class, sorted in each class.
         labels: int32 array `[len(paths)]`.
     """
 
@@ -36,14 +36,14 @@ class ClassFolders:
         """Returns the class folders of a directory.
 
         Pictures are files ending in .jpg, .jpeg or .png (in any case), in a class's folder or
-        in folders below it. Names that begin with a dot, and `__MACOSX`, are passed over.
+        in folders below it. Names that begin with a dot, and `__MACOSX`, are skipped.
 
         Args:
             directory: path of the directory.
-            name: what errors call the directory: the argument that the user has given.
+            name: the directory's name in errors, that of the user's argument.
 
         Raises:
-            ValueError: not a directory, no class folders in it, or a class without pictures.
+            ValueError: it isn't a directory, it has no class folders, or a class has no pictures.
         """
         root = Path(directory)
         if not root.is_dir():
@@ -73,23 +73,23 @@ class ClassFolders:
 
     @property
     def counts(self):
-        """Pictures of every class, a dict from class name to integer."""
+        """Number of pictures of every class, a dict from class name to integer."""
         numbers = np.bincount(self.labels, minlength=len(self.class_names))
         return dict(zip(self.class_names, numbers.tolist(), strict=True))
 
     @property
     def majority_share(self):
-        """Share of the largest class: the accuracy of always answering that class."""
+        """Share of the largest class: the accuracy of always predicting that class."""
         return max(self.counts.values()) / len(self)
 
     def split(self, validation_share, seed, *, name="directory"):
-        """Splits every class by the same share, the same way for the same seed.
+        """Returns two parts, with every class split by the same share; the seed fixes the split.
 
         Args:
             validation_share: share of every class that goes into the second part, in (0, 1);
                 both parts get at least one picture of every class.
             seed: integer.
-            name: what errors call the directory.
+            name: the directory's name in errors.
 
         Returns:
             `(train, validation)`, two `ClassFolders`.
@@ -114,10 +114,10 @@ class ClassFolders:
 
         Args:
             per_class: integer.
-            name: what errors call the directory.
+            name: the directory's name in errors.
 
         Raises:
-            ValueError: naming the classes that have fewer.
+            ValueError: some classes have fewer pictures; the message names them.
         """
         check_count("per_class", per_class)
         self._check_counts(per_class, f"to take {per_class} of every class", name)
@@ -131,7 +131,7 @@ class ClassFolders:
         size = image_size_pair(image_size)
 
         def index_of_intact(index, path):
-            # A result must depend on the pixels, or the decoding is pruned from the graph.
+            # The result must depend on the pixels, or TensorFlow prunes the decoding.
             return index, tf.reduce_max(decode_image(tf.io.read_file(path), size))
 
         indices = tf.data.Dataset.from_tensor_slices((np.arange(len(self)), _encoded(self.paths)))
@@ -143,11 +143,11 @@ class ClassFolders:
         """Returns these class folders without the given paths.
 
         Args:
-            paths: texts out of `paths`.
-            name: what errors call the directory.
+            paths: some of the strings in `paths`.
+            name: the directory's name in errors.
 
         Raises:
-            ValueError: naming the classes that would be left without a picture.
+            ValueError: some classes would have no picture left; the message names them.
         """
         dropped = set(paths)
         kept = self._where(np.array([path not in dropped for path in self.paths], bool))
@@ -157,16 +157,16 @@ class ClassFolders:
     def dataset(self, *, image_size, batch_size, shuffle_seed=None, cache_bytes=CACHE_BYTES):
         """Returns the pictures and labels, batched, as a `tf.data.Dataset`.
 
-        Decoded pictures are kept in memory, 8 bits a value, when together they take at most
-        1 GiB (about 7,100 pictures of 224 x 224); otherwise they are decoded anew each epoch,
-        in parallel and ahead of time.
+        Decoded pictures are kept in memory, 8 bits for each value, if together they take at most
+        `cache_bytes`; 1 GiB holds about 7,100 pictures of 224 x 224. Otherwise they are decoded
+        again in each epoch, in parallel and ahead of time.
 
         Args:
             image_size: one integer or `(height, width)`.
-            batch_size: pictures in a batch; the last batch may have fewer.
-            shuffle_seed: integer; all pictures are shuffled, anew each epoch. None keeps the
+            batch_size: number of pictures in a batch; the last batch may have fewer.
+            shuffle_seed: integer; all pictures are shuffled again in each epoch. None keeps the
                 order of `paths`.
-            cache_bytes: most memory that decoded pictures may take, 1 GiB unless given.
+            cache_bytes: most bytes of memory that decoded pictures may take, 1 GiB unless given.
 
         Returns:
             Dataset of `(float32 [batch, height, width, 3] in [0, 255], int32 [batch])`.
@@ -182,7 +182,7 @@ class ClassFolders:
 
         dataset = tf.data.Dataset.from_tensor_slices((_encoded(self.paths), self.labels))
         is_cached = len(self) * size[0] * size[1] * 3 <= cache_bytes
-        # Paths are shuffled rather than decoded pictures where these don't fit into memory.
+        # Where decoded pictures don't fit into memory, paths are shuffled instead.
         if shuffle_seed is not None and not is_cached:
             dataset = dataset.shuffle(len(self), seed=shuffle_seed)
         dataset = dataset.map(picture, num_parallel_calls=tf.data.AUTOTUNE)
@@ -212,13 +212,14 @@ def check_intact(folders, image_size, *, skip_corrupt=None, name="directory"):
 
     Args:
         folders: `ClassFolders`.
-        image_size: integer or pair (height, width), to which pictures are decoded.
-        skip_corrupt: whether corrupt pictures are left out; an error otherwise. None where the
-            user has no such choice, so that the error offers none.
-        name: what errors call the directory: the argument that the user has given.
+        image_size: one integer or `(height, width)`, the size of decoded pictures.
+        skip_corrupt: whether corrupt pictures are left out; otherwise they raise an error. None
+            where the user has no such choice, so that the error doesn't offer it.
+        name: the directory's name in errors, that of the user's argument.
 
     Raises:
-        ValueError: there are corrupt pictures, which it names, and `skip_corrupt` is not true.
+        ValueError: there are corrupt pictures and `skip_corrupt` isn't true; the message names
+            them. Or a class would have no picture left.
     """
     corrupt = folders.corrupt(image_size)
     if corrupt and not skip_corrupt:
@@ -240,7 +241,7 @@ def picture_paths(folder):
     """Yields the paths of the pictures in a folder and in folders below it, in a fixed order.
 
     Pictures are files ending in .jpg, .jpeg or .png (in any case). Names that begin with a dot,
-    and `__MACOSX`, are passed over. No more than one folder's names are held in memory.
+    and `__MACOSX`, are skipped. Memory holds the names of only one folder at a time.
     """
     for parent, directories, names in os.walk(folder):
         directories[:] = sorted(name for name in directories if not _is_junk(Path(name)))
@@ -254,5 +255,5 @@ def _is_junk(path):
 
 
 def _encoded(paths):
-    # As bytes, so that file names that aren't UTF-8 work as well.
+    # Bytes, so that file names that aren't UTF-8 work too.
     return np.array([os.fsencode(path) for path in paths], dtype=object)

@@ -1,4 +1,4 @@
-"""The first images of each class out of a `tf.data.Dataset`."""
+"""Samples of a `tf.data.Dataset`: the first images of each class."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_attnviz._checks import message, received
 
-# Examples after which an endless dataset is no longer searched for a class.
+# The most examples that are read from an endless dataset.
 _MAX_EXAMPLES = 10_000
 # Ranks of batches of images and of videos.
 _BATCHED = (4, 5)
@@ -16,11 +16,11 @@ _BATCHED = (4, 5)
 def first_images(dataset, *, per_class, class_names, count):
     """Returns the first images of each class, or the first `count` where there are no labels.
 
-    Arguments and errors as in `ProbeSet.from_dataset`.
+    See `ProbeSet.from_dataset` for arguments and errors.
 
     Returns:
-        `(images, labels)`: lists of equal length, ordered by class; labels are integers, or None
-        where the dataset has none.
+        `(images, labels)`: lists of equal length, ordered by class. Labels are integers; `labels`
+        is None where the dataset has none.
     """
     specs = _specs(dataset)
     examples = _examples(dataset, specs[0])
@@ -37,12 +37,12 @@ def first_images(dataset, *, per_class, class_names, count):
 
 
 def class_indices(values):
-    """Returns labels `[n]`, `[n, 1]` or one-hot `[n, classes]` as integers `[n]`, else None."""
+    """Returns labels `[n]`, `[n, 1]` or one-hot `[n, classes]` as integers `[n]`, or None."""
     if values.dtype.kind not in "biuf" or values.ndim not in (1, 2) or values.size == 0:
         return None
     if values.ndim == 2 and values.shape[1] > 1:
         rows = values.astype(np.float64)
-        # Half precision keeps smoothed labels to three digits.
+        # Half precision keeps three digits of smoothed labels.
         sums_to_one = np.abs(rows.sum(axis=1) - 1) < 0.01
         is_one_hot = (rows >= 0).all() and sums_to_one.all() and (rows.max(axis=1) > 0.5).all()
         return rows.argmax(axis=1) if is_one_hot else None
@@ -52,7 +52,7 @@ def class_indices(values):
 
 
 def _specs(dataset):
-    """Returns the specs of a dataset's images and, where it has labels, of those; or raises."""
+    """Returns the specs of a dataset's images and, if it has any, of its labels; or raises."""
     must = "a tf.data.Dataset of images or of (images, labels)"
     if not isinstance(dataset, tf.data.Dataset):
         raise TypeError(message("dataset", must, dataset))
@@ -65,7 +65,7 @@ def _specs(dataset):
 
 
 def _examples(dataset, image_spec):
-    """Yields `(image, label or None)` one by one from a batched or unbatched dataset."""
+    """Yields pairs `(image, label or None)` from a batched or unbatched dataset."""
     if image_spec.shape.rank in _BATCHED:
         dataset = dataset.unbatch()
     for element in dataset.as_numpy_iterator():
@@ -82,7 +82,7 @@ def _class_index(label):
 
 
 def _class_count(dataset, specs, class_names):
-    """Returns the number of classes, or None where only reading the dataset can tell."""
+    """Returns the number of classes, or None where the dataset must be read to know it."""
     if class_names is not None:
         return len(class_names)
     image_spec, label_spec = specs

@@ -1,4 +1,4 @@
-"""Model inputs back to the pictures that people see."""
+"""Display pictures: model inputs turned back into pictures that people can look at."""
 
 import numpy as np
 
@@ -14,23 +14,23 @@ _OVERSHOOT = 0.02
 def display_pictures(images):
     """Returns images or videos as pictures to look at, uint8 `[probes, ..., height, width, 3]`.
 
-    Which range the values have is told from the smallest and the largest of all images: it is
-    the first of [0, 1], [-1, 1], standardized with ImageNet's mean and deviation (3 channels) and
-    [0, 255] that holds them. Each may be overshot by 2 % of its span at either end, as bicubic
-    resizing and contrast augmentation do; what overshoots is clipped.
+    The values of all images together show their range. It is the first of these that holds them
+    all: [0, 1], [-1, 1], standardized with ImageNet's mean and deviation (3 channels), [0, 255].
+    Values may overshoot a range by 2% of its span at either end, because bicubic resizing and
+    contrast augmentation do so; they are clipped.
 
-    The narrowest comes first, since it holds pictures of a wider range only where all of them
-    have very little contrast: standardized ones within [-1, 1], say, or nearly black ones in
-    [0, 255]. Those are shown in wrong colors, unless `ProbeSet` is given their `display`.
-    Negative values are taken for overshot [0, 255] only where the largest is over 25.5, a tenth
-    of that range: otherwise they come from another standardization.
+    The narrowest range comes first. It holds pictures of a wider range only if all of them have
+    very little contrast, for example standardized pictures within [-1, 1], or nearly black pictures
+    in [0, 255]. These are shown in wrong colors, unless `ProbeSet` gets their `display`. Negative
+    values count as overshot [0, 255] only if the largest value is over 25.5, a tenth of that range:
+    otherwise they come from another standardization.
 
     Args:
-        images: array `[probes, ..., height, width, channels]` with 1, 3 or 4 channels; of 4, the
-            last is left out. Those in uint8 are taken as they are.
+        images: array `[probes, ..., height, width, channels]` with 1, 3 or 4 channels; a fourth
+            channel is left out. uint8 values are taken as they are.
 
     Raises:
-        ValueError: another number of channels, or values outside all of these ranges.
+        ValueError: the number of channels is another one, or values are outside all ranges.
     """
     channels = images.shape[-1]
     if channels not in (1, 3, 4):
@@ -63,6 +63,6 @@ def _as_pixels(values):
 
 
 def _is_within(values, low, high):
-    """Tells whether all values are in [low, high], a little overshoot included."""
+    """Returns whether all values are in [low, high], with a little overshoot."""
     overshoot = _OVERSHOOT * (high - low)
     return values.min() >= low - overshoot and values.max() <= high + overshoot

@@ -1,4 +1,4 @@
-"""A file from the web: over HTTP and HTTPS alone, within a time and a size."""
+"""Downloads of files over HTTP and HTTPS alone, within a time and a size."""
 
 import contextlib
 import http.client
@@ -14,18 +14,19 @@ _PIECE = 2**16
 
 
 def downloaded(url, *, seconds, most_bytes):
-    """Returns the contents at an address, bytes.
+    """Returns the contents at an address, as bytes.
 
-    Redirects are followed to other addresses of HTTP and HTTPS. The proxies of the environment are
-    used.
+    Redirects to other HTTP and HTTPS addresses are followed. Proxies are taken from the
+    environment.
 
     Args:
         url: text.
-        seconds: how long it may take in all: names, redirects, headers and body.
-        most_bytes: how many the body may have.
+        seconds: the longest time for everything: name look-up, redirects, headers and body.
+        most_bytes: the most bytes that the body may have.
 
     Raises:
-        OSError: it can't be read, takes too long, is too large or ends before its stated length.
+        OSError: the address can't be read, or the answer takes too long, is too large or ends
+            before its stated length.
     """
     sockets, found = [], {}
 
@@ -35,8 +36,8 @@ def downloaded(url, *, seconds, most_bytes):
         except Exception as error:
             found["error"] = error
 
-    # In a thread, since neither the look-up of a name nor headers that come byte by byte have a
-    # time limit of their own.
+    # In a thread, because there is no time limit on the look-up of a name, nor on headers that come
+    # byte by byte.
     thread = threading.Thread(target=work, name=THREAD, daemon=True)
     thread.start()
     thread.join(seconds)
@@ -45,14 +46,14 @@ def downloaded(url, *, seconds, most_bytes):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
         raise OSError(f"no complete answer within {seconds:g} seconds")
-    # Besides `OSError` those of `http.client`, and `ValueError` for addresses that are none.
+    # `OSError`, errors of `http.client`, or `ValueError` for a malformed address.
     if "error" in found:
         raise OSError(str(found["error"]) or repr(found["error"])) from found["error"]
     return found["contents"]
 
 
 def _contents(url, opener, seconds, most_bytes):
-    # Some hosts (Wikimedia among them) refuse urllib's own name.
+    # Some hosts, Wikimedia for example, refuse urllib's default user agent.
     request = urllib.request.Request(url, headers={"User-Agent": "keras-attnviz"})
     try:
         response = opener.open(request, timeout=seconds)
@@ -74,7 +75,7 @@ def _contents(url, opener, seconds, most_bytes):
 
 
 def _opener(sockets):
-    """Returns an opener without the handlers of files, FTP and data that urllib's own has."""
+    """Returns an opener without the handlers for files, FTP and data of urllib's default opener."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -89,7 +90,7 @@ def _opener(sockets):
 
 
 class _WebHandler(urllib.request.AbstractHTTPHandler):
-    """Opens addresses of HTTP and HTTPS, and keeps their sockets in a list."""
+    """Opens HTTP and HTTPS addresses, and keeps their sockets in a list."""
 
     def __init__(self, sockets):
         super().__init__()
@@ -105,7 +106,7 @@ class _WebHandler(urllib.request.AbstractHTTPHandler):
 
 
 def _kept(connection, sockets):
-    """Returns a class of connections that puts its sockets into a list."""
+    """Returns a class of connections that keep their sockets in a list."""
 
     class Kept(connection):
         def connect(self):
@@ -116,10 +117,10 @@ def _kept(connection, sockets):
 
 
 class _RedirectHandler(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to HTTP and HTTPS alone, and doesn't read what comes along with them."""
+    """Follows redirects to HTTP and HTTPS alone, and doesn't read the bodies of redirects."""
 
     def http_error_302(self, request, response, code, text, headers):
-        # Python reads that whole, however long it is.
+        # Python would read the whole body, however long it is.
         response.close()
         return super().http_error_302(request, response, code, text, headers)
 

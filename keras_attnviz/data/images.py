@@ -1,4 +1,4 @@
-"""Picture files to 8-bit RGB pixels, read by Pillow."""
+"""Picture files read by Pillow into 8-bit RGB pixels."""
 
 import io
 import os
@@ -13,9 +13,9 @@ from keras_attnviz.data.download import SCHEMES, downloaded
 
 _URL_SECONDS = 60
 _URL_BYTES = 64 * 2**20
-# Pillow reads many more, of which some are programs.
+# Pillow reads many more formats; it runs other programs for some of them.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
-# What Pillow raises for files that are broken, no pictures, or too large.
+# What Pillow raises for files that are broken, too large or no pictures.
 _BROKEN = (
     ArithmeticError,
     EOFError,
@@ -33,7 +33,7 @@ _BROKEN = (
 
 
 def decode_image(contents, image_size):
-    """Decodes a picture file inside a graph; see `read_image` for how.
+    """Returns the pixels of a picture file inside a graph, decoded as by `read_image`.
 
     Args:
         contents: scalar string tensor, the bytes of the file.
@@ -43,11 +43,11 @@ def decode_image(contents, image_size):
         uint8 tensor `[height, width, 3]`.
 
     Raises:
-        tf.errors.OpError: when run on contents that can't be decoded.
+        tf.errors.OpError: the contents can't be decoded; raised when the graph runs.
     """
 
     def decode(given):
-        # Bytes in a graph, an array of one when run eagerly.
+        # In a graph, `given` is bytes; when run eagerly, an array of one entry.
         return _decoded(np.asarray(given, object).item(), image_size)
 
     pixels = tf.numpy_function(decode, [contents], tf.uint8, stateful=False)
@@ -55,17 +55,17 @@ def decode_image(contents, image_size):
 
 
 def read_image(path_or_url, image_size=None):
-    """Reads a picture from a file or from an `http://` or `https://` address.
+    """Returns the pixels of a picture from a file or from an `http://` or `https://` address.
 
-    Grey, palette, 16-bit and CMYK pictures become 8-bit RGB (of 16 bits the upper eight stay).
-    Transparent pixels are composed on white. The EXIF orientation that phones write is applied.
-    The resize is bilinear with antialiasing and doesn't keep the aspect ratio.
+    Gray, palette, 16-bit and CMYK pictures become 8-bit RGB; of 16 bits, the upper eight stay.
+    Transparent pixels are composited on white. The EXIF orientation that phones write is applied.
+    Resizing is bilinear with antialiasing and doesn't keep the aspect ratio.
 
     Args:
-        path_or_url: path or address of a JPEG or PNG file; BMP, GIF and WebP are read too. From
-            an address at most 64 MiB are read, within a minute; redirects are followed to HTTP
+        path_or_url: path or address of a JPEG or PNG file; BMP, GIF and WebP are read too. At
+            most 64 MiB are read from an address, within a minute. Redirects are followed to HTTP
             and HTTPS alone.
-        image_size: one integer or `(height, width)`; None keeps the size.
+        image_size: one integer or `(height, width)`; None keeps the picture's size.
 
     Returns:
         uint8 array `[height, width, 3]`.
@@ -73,7 +73,7 @@ def read_image(path_or_url, image_size=None):
     Raises:
         FileNotFoundError: the file doesn't exist.
         OSError: the file or address can't be read.
-        ValueError: the contents aren't a picture or have more pixels than
+        ValueError: the contents aren't a picture, the picture has more pixels than
             `PIL.Image.MAX_IMAGE_PIXELS`, or `image_size` isn't a size.
     """
     size = None if image_size is None else image_size_pair(image_size)
@@ -93,7 +93,7 @@ def resize_image(picture, image_size):
 
 
 def check_exists(path_or_url):
-    """Raises a `FileNotFoundError` unless there is such a file, or it's a web address."""
+    """Raises a `FileNotFoundError` unless the file exists, or it is a web address."""
     address = os.fspath(path_or_url)
     if not _is_url(address) and not os.path.isfile(address):
         raise FileNotFoundError(message("image", "an existing file or a web address", address))
@@ -132,7 +132,7 @@ def _decoded(contents, image_size):
 
 
 def _check_pixels(size):
-    """Raises before a picture is decoded whose few bytes would become gigabytes."""
+    """Raises for a picture of too many pixels, before its few bytes become gigabytes."""
     most = Image.MAX_IMAGE_PIXELS
     if most is not None and size[0] * size[1] > most:
         raise _TooLargeError(
@@ -143,7 +143,7 @@ def _check_pixels(size):
 
 def _rgb(image):
     if image.mode.startswith("I"):
-        # Pillow would cut off what is above 255.
+        # Pillow would clip values above 255.
         image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
     if image.has_transparency_data:
         layers = image.convert("RGBA")

@@ -1,15 +1,15 @@
-"""Masks of objects, as shares of the cells of a grid."""
+"""Masks of objects, as shares of grid cells."""
 
 import numpy as np
 from PIL import Image
 
 
 def mask_shares(masks, grid):
-    """Returns the share of each cell that a mask covers.
+    """Returns the share of each grid cell that a mask covers.
 
     Args:
         masks: float array `[masks, height, width]` in [0, 1].
-        grid: `(height, width)` of the grid that is laid over them.
+        grid: `(height, width)` of the grid that is laid over the masks.
 
     Returns:
         float32 array `[masks, cells]` in [0, 1], row by row.
@@ -22,7 +22,7 @@ def mask_shares(masks, grid):
 
 
 def tall_masks(masks, frames):
-    """Returns the masks of videos as those of tall images.
+    """Returns the masks of videos as masks of tall images.
 
     Args:
         masks: float array `[videos, frames of the video, height, width]`.

@@ -13,35 +13,36 @@ from keras_attnviz.data.display import display_pictures
 
 
 class ProbeSet:
-    """Images or videos that stay the same through a training, with what is known about them.
+    """Images or videos that stay the same during training, with labels, names and masks.
 
     Args:
-        images: float or integer array `[probes, height, width, channels]`, of videos
-            `[probes, frames, height, width, channels]`, exactly what the model takes,
-            preprocessing included; for a model with several inputs the dict, list or tuple of
-            arrays that it takes, each `[probes, ...]`, with the images among them.
-        labels: whole numbers `[probes]` or `[probes, 1]`, the true classes, indices into
-            `class_names`; or one-hot `[probes, classes]`, also smoothed, with more than half of
-            each row's sum of 1 on one class. Kept as integers `[probes]`.
+        images: exactly what the model takes, preprocessing included: float or integer array
+            `[probes, height, width, channels]`, of videos
+            `[probes, frames, height, width, channels]`. For a model with several inputs, the dict,
+            list or tuple of arrays that it takes, each `[probes, ...]`, with images among them.
+        labels: the true classes: whole numbers `[probes]` or `[probes, 1]`, indices into
+            `class_names`; or one-hot `[probes, classes]`, also smoothed: each row sums to 1, with
+            more than half of it on one class. Kept as integers `[probes]`.
         names: unique texts `[probes]`; `probe_0`, `probe_1`, ... unless given.
         masks: float or bool array `[probes, height, width]` in [0, 1], of videos
             `[probes, frames, height, width]`, 1 on the object.
-        class_names: texts, one a class, in the order of the model's outputs.
-        display: uint8 array `[probes, height, width, 3]`, the pictures that people see, of videos
-            `[probes, frames, height, width, 3]`. Derived from `images` by `display_pictures`
-            unless given: for values in [0, 255], [0, 1], [-1, 1] and standardized with ImageNet's
-            mean and deviation; 1, 3 or 4 channels. Needed where several of the arrays are images.
+        class_names: texts, one for each class, in the order of the model's outputs.
+        display: uint8 array `[probes, height, width, 3]`, of videos
+            `[probes, frames, height, width, 3]`: the pictures that people see. Derived from
+            `images` by `display_pictures` unless given, for 1, 3 or 4 channels with values in
+            [0, 255], [0, 1], [-1, 1], or standardized with ImageNet's mean and deviation. Needed
+            where several of the arrays are images.
 
     Attributes:
         inputs: what the model takes, as given, in NumPy arrays.
-        images: the images among them; of several arrays of images the first, of a dict the one
-            with the first key.
+        images: the images among the inputs. Of several arrays of images it is the first; in a dict,
+            the one with the first key in sorted order.
 
     Raises:
-        TypeError: `class_names` is one text.
-        ValueError: no images, a wrong shape or several, values that are not finite or of no known
-            range (then give `display`), lengths that differ, labels without a class name, names
-            that are not unique.
+        TypeError: `class_names` is one text or no sequence.
+        ValueError: there are no images; images have a wrong shape or several shapes; values are
+            not finite, or in no known range (then pass `display`); lengths differ; a label has no
+            class name; or names are not unique.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class ProbeSet:
         return len(self.images)
 
     def fingerprint(self):
-        """Returns a text that is the same for the same inputs, and for others another one."""
+        """Returns a SHA-256 text of the inputs, which is the same only for the same inputs."""
         digest = hashlib.sha256()
         for _, array in members(self.inputs):
             digest.update(f"{array.dtype.str} {array.shape} ".encode())
@@ -70,11 +71,11 @@ class ProbeSet:
     def from_directory(cls, directory, *, image_size, per_class=2, preprocess=None):
         """Returns probes from a directory of class folders.
 
-        Of each class the same number of pictures is taken, evenly spaced over its files in
-        sorted order, so the choice is the same at each call.
+        Each class gives the same number of pictures, evenly spaced over its sorted files, so the
+        choice is the same at each call.
 
         Args:
-            directory: path of a directory with one folder of JPEG or PNG pictures a class.
+            directory: path of a directory with one folder of JPEG or PNG pictures for each class.
             image_size: one integer or `(height, width)`; pictures are resized to it.
             per_class: number of pictures of each class.
             preprocess: function from float32 pictures `[probes, height, width, 3]` in [0, 255]
@@ -82,14 +83,14 @@ class ProbeSet:
                 needed where the model itself begins with a Rescaling layer.
 
         Raises:
-            ValueError: no class folders, too few pictures, a picture that can't be read.
+            ValueError: there are no class folders or too few pictures, or a picture can't be read.
         """
         folders = check_intact(ClassFolders.scan(directory).evenly(per_class), image_size)
         return cls.from_folders(folders, image_size=image_size, preprocess=preprocess)
 
     @classmethod
     def from_folders(cls, folders, *, image_size, preprocess=None):
-        """Returns all pictures of `ClassFolders` as probes; arguments as in `from_directory`."""
+        """Returns all pictures of `ClassFolders` as probes; see `from_directory` for arguments."""
         dataset = folders.dataset(image_size=image_size, batch_size=len(folders))
         pictures, labels = next(dataset.as_numpy_iterator())
         return cls(
@@ -102,22 +103,22 @@ class ProbeSet:
 
     @classmethod
     def from_dataset(cls, dataset, *, per_class=2, class_names=None, count=8):
-        """Returns probes from a `tf.data.Dataset`, the first ones that it gives.
+        """Returns the first images of a `tf.data.Dataset` as probes.
 
         Args:
-            dataset: dataset of images, or of `(images, labels, ...)`, batched or not, of videos
-                batched; labels are as in `ProbeSet`. Shuffled without a seed, it gives other
-                probes in each run. It is read until all probes are found; if it is endless (its
-                cardinality infinite) no further than 10,000 examples.
+            dataset: dataset of images, or of `(images, labels, ...)`, batched or not; videos must
+                be batched. Labels are as in `ProbeSet`. If it is shuffled without a seed, each run
+                has other probes. It is read until all probes are found; an endless dataset, of
+                infinite cardinality, is read up to 10,000 examples.
             per_class: number of images of each class, where there are labels.
-            class_names: texts, one a class. Where they are not given and labels are integers,
-                the whole dataset is read to learn how many classes there are.
+            class_names: texts, one for each class. If they are not given and labels are integers,
+                the whole dataset is read to count the classes.
             count: number of images, where there are no labels.
 
         Raises:
             TypeError: `dataset` is not a dataset of images or of `(images, labels, ...)`.
-            ValueError: an endless dataset whose number of classes is not known, too few images,
-                of a class or at all, or a label that is no class index.
+            ValueError: the dataset is endless and its number of classes is not known; there are
+                too few images in a class or in all; or a label is no class index.
         """
         check_count("per_class", per_class)
         check_count("count", count)
@@ -131,7 +132,7 @@ class ProbeSet:
 
 
 def _checked_inputs(given, display):
-    """Returns what the model takes, in NumPy arrays, and the images among it."""
+    """Returns the model's inputs in NumPy arrays, and the images among them."""
     if not _are_several(given):
         images = _checked_images(given)
         return images, images
@@ -166,7 +167,7 @@ def _checked_inputs(given, display):
 
 
 def _are_several(given):
-    """Tells whether `given` is a structure of arrays, and not a list of images."""
+    """Returns whether `given` is a structure of arrays, and not a list of images."""
     if isinstance(given, dict):
         return True
     return is_sequence(given) and any(
@@ -175,7 +176,7 @@ def _are_several(given):
 
 
 def _as_arrays(given):
-    """Returns a structure with NumPy arrays in it; lists of numbers are arrays."""
+    """Returns a structure of NumPy arrays; a list of numbers becomes one array."""
     if isinstance(given, dict):
         return {key: _as_arrays(member) for key, member in given.items()}
     if is_sequence(given) and any(isinstance(m, dict) or hasattr(m, "shape") for m in given):
@@ -272,7 +273,7 @@ def _check_display(display, images):
 
 
 def _path_names(folders):
-    """Returns names made of class and file name; equal ones are numbered."""
+    """Returns names made of class and file name; equal names are numbered."""
     names = []
     for path, label in zip(folders.paths, folders.labels, strict=True):
         stem = re.split(r"[/\\]", path)[-1].rsplit(".", 1)[0]

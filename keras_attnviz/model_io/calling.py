@@ -1,4 +1,4 @@
-"""A Keras model is built and called without leaving a trace of that in it."""
+"""Calls of a Keras model that leave no trace in it: variables and losses are restored."""
 
 import contextlib
 
@@ -10,7 +10,7 @@ from keras_attnviz.model_io.workers import own_variables
 
 
 def build(model, signature):
-    """Builds a model that isn't built yet for any batch size, as `fit` would.
+    """Builds a model for any batch size, as `fit` would, unless it is built already.
 
     Args:
         model: a Keras model.
@@ -27,13 +27,13 @@ def build(model, signature):
 
 
 def own_predictions(model, signature, inputs, *, output=None):
-    """Returns the predictions that a model itself gives in inference mode.
+    """Returns a model's own predictions in inference mode.
 
     Args:
         model: a built Keras model.
         signature: its `InputSignature`.
         inputs: flat list of tensors, the model's inputs.
-        output: which of its outputs holds the predictions, see `select_output`.
+        output: which output holds the predictions, see `select_output`.
 
     Raises:
         ValueError: the model doesn't take these values.
@@ -50,11 +50,11 @@ def own_predictions(model, signature, inputs, *, output=None):
 
 @contextlib.contextmanager
 def refusal_told(signature, inputs):
-    """Says what to do where a model refuses made-up inputs.
+    """Replaces TensorFlow's error for made-up inputs by one that says what to do.
 
     Args:
         signature: the model's `InputSignature`.
-        inputs: flat list of tensors, the inputs.
+        inputs: flat list of tensors, the model's inputs.
 
     Raises:
         ValueError: the model doesn't take these values.
@@ -75,8 +75,8 @@ def refusal_told(signature, inputs):
 
 @contextlib.contextmanager
 def variables_kept(model):
-    """Gives each variable back the value that it had, counters and random states for example."""
-    # Reading doesn't copy.
+    """Restores the value of each variable on exit, counters and random states for example."""
+    # A read doesn't copy.
     kept = [
         (part, tf.convert_to_tensor(part))
         for variable in model.variables
@@ -92,10 +92,10 @@ def variables_kept(model):
 
 @contextlib.contextmanager
 def losses_kept(model):
-    """Gives each layer back its list of losses, which a call in another graph replaces.
+    """Restores each layer's list of losses on exit, because a call in another graph replaces it.
 
-    Left there, the symbolic tensors of our graph would stand in `model.losses` until the next
-    call of the model.
+    Otherwise the symbolic tensors of that graph would stay in `model.losses` until the next call
+    of the model.
     """
     # Keras 2 has one list for eager calls and one for calls in a graph.
     kept = [
@@ -112,11 +112,11 @@ def losses_kept(model):
 
 
 def parts_of(variable):
-    """Returns the variables that a Keras variable stands for: of several devices one each."""
+    """Returns the TensorFlow variables of a Keras variable: one for each device, as a list."""
     variable = getattr(variable, "_value", variable)  # Keras 3 wraps TensorFlow's
     return list(getattr(variable, "values", (variable,)))
 
 
 def all_layers(model):
-    """Returns all layers of a model, those within layers too."""
+    """Returns all layers of a model, including layers within layers, as a list."""
     return list(model._flatten_layers(include_self=False, recursive=True))

@@ -1,4 +1,4 @@
-"""Which of the tensors that a model gives holds the predictions."""
+"""A model's outputs: the one that holds the predictions, and its classes and probabilities."""
 
 import numpy as np
 import tensorflow as tf
@@ -8,16 +8,16 @@ from keras_attnviz._structures import members
 
 
 def select_output(outputs, output=None, names=None):
-    """Returns one tensor out of what a model gives.
+    """Returns one tensor out of a model's outputs.
 
     Args:
-        outputs: a tensor, or a dict, list or tuple of them, also nested.
-        output: index in the order of `tf.nest`, dict key (of nested ones joined by `/`) or name
-            of an output; None where there is one output only.
+        outputs: a tensor, or a dict, list or tuple of tensors, also nested.
+        output: an output's index in the order of `tf.nest`, its dict key (keys of nested dicts are
+            joined by `/`) or its name; None where there is only one output.
         names: the model's `output_names`, in the same order, where it has them.
 
     Raises:
-        ValueError: several outputs and none chosen, or one chosen that is not there.
+        ValueError: there are several outputs and none is chosen, or the chosen one doesn't exist.
     """
     found = [
         (key, name, tensor)
@@ -56,14 +56,15 @@ def class_predictions(outputs, *, activation):
     """Returns the predicted class and its confidence for each image.
 
     Args:
-        outputs: float array `[batch, classes]`, probabilities or logits; `[batch, 1]` of a
-            binary classifier gives the probability or logit of class 1.
-        activation: `"Softmax"`, `"Sigmoid"` or None, the last operation of the model. With None
-            the outputs are taken for probabilities if every row sums to 1, else for logits.
+        outputs: float array `[batch, classes]`, probabilities or logits; or `[batch, 1]`, a
+            binary classifier's probability or logit of class 1.
+        activation: `"Softmax"`, `"Sigmoid"` or None, the last operation of the model. With None,
+            outputs of several classes are taken as probabilities if no value is negative and every
+            row sums to 1; all others are taken as logits.
 
     Returns:
         `(classes, confidences)`: integer array `[batch]` and float array `[batch]` in [0, 1];
-        or None where `outputs` is not of rank 2.
+        None where `outputs` is not of rank 2.
     """
     probabilities = class_probabilities(outputs, activation=activation)
     if probabilities is None:
@@ -75,14 +76,14 @@ def class_predictions(outputs, *, activation):
 def class_probabilities(outputs, *, activation):
     """Returns the probability of each class, float64 `[batch, classes]`, at least two classes.
 
-    Arguments as in `class_predictions`; None where `outputs` is not of rank 2.
+    See `class_predictions` for the arguments. None where `outputs` is not of rank 2.
     """
     outputs = np.asarray(outputs, np.float64)
     return None if outputs.ndim != 2 else probabilities(outputs, activation=activation).numpy()
 
 
 def probabilities(outputs, *, activation):
-    """Returns the probability of each class as a tensor; pure TensorFlow.
+    """Returns the probability of each class as a tensor, in pure TensorFlow.
 
     Args:
         outputs: float tensor `[batch, classes]`, see `class_predictions`.
@@ -102,11 +103,11 @@ def probabilities(outputs, *, activation):
 
 
 def classes_to_explain(explained_class, count, *, labels=None):
-    """Returns the class of each image that gradients are asked for; -1 stands for the predicted.
+    """Returns the class of each image whose score is explained; -1 for the predicted class.
 
     Args:
         explained_class: `"predicted"`, `"label"`, a class index, or class indices `[count]`, one
-            an image.
+            for each image.
         count: number of images.
         labels: integer array `[count]`, or None.
 
@@ -115,8 +116,8 @@ def classes_to_explain(explained_class, count, *, labels=None):
 
     Raises:
         TypeError: `explained_class` is something else.
-        ValueError: `"label"` without labels, another text, a negative index, another number of
-            indices than there are images.
+        ValueError: `explained_class` is `"label"` without labels, another text, or a negative
+            index; or there are not as many indices as images.
     """
     must = "'predicted', 'label', the index of a class, or one index a probe"
     if isinstance(explained_class, str):
@@ -137,12 +138,12 @@ def classes_to_explain(explained_class, count, *, labels=None):
 
 
 def class_name(index, class_names):
-    """Returns the name of a class, or `class <index>` where names are not known."""
+    """Returns the name of a class, or `class <index>` where names aren't known."""
     return f"class {index}" if class_names is None else class_names[index]
 
 
 def _are_probabilities(outputs):
-    """Tells whether all rows are shares of 1, a bool tensor."""
+    """Returns whether each row of several classes is a distribution, a scalar bool tensor."""
     sums = tf.reduce_sum(outputs, axis=1)
     sum_to_one = tf.reduce_all(tf.abs(sums - 1.0) <= 1e-2)
     is_several = tf.constant(outputs.shape[1] != 1)

@@ -1,4 +1,4 @@
-"""Random inputs: values for a probing run of a model, or rows of an example."""
+"""Random inputs: made-up values for a run of a model, or rows of an example."""
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +13,7 @@ def rows_of(example, spec, batch, seed):
     Args:
         example: array `[examples, ...]`.
         spec: `tf.TensorSpec` of that input.
-        batch: number of rows. They begin anew where the example has fewer.
+        batch: number of rows. Where the example has fewer, its rows repeat.
         seed: integer. The next seed gives the rows that follow.
 
     Returns:
@@ -24,11 +24,11 @@ def rows_of(example, spec, batch, seed):
 
 
 def random_values(generator, name, spec, batch):
-    """Returns random or constant values that suit the spec of one of a model's inputs.
+    """Returns random or constant values for the spec of one of a model's inputs.
 
     Args:
         generator: `numpy.random.Generator`.
-        name: the input's name. Floats with "mask" in it are ones.
+        name: the input's name. With "mask" in it, floats are ones.
         spec: its `tf.TensorSpec` `[None, ...]`.
         batch: number of examples.
 

@@ -1,4 +1,4 @@
-"""A function run on all local devices at once, each with its part of a batch."""
+"""Replicas: a function that runs on all local devices at once, each with its part of a batch."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,8 +7,9 @@ import tensorflow as tf
 def local_strategy():
     """Returns a `tf.distribute.Strategy` over this machine's devices of the fastest kind.
 
-    A `MirroredStrategy` over all GPUs, or without one over all logical CPUs, where there are
-    several; else the strategy in whose scope the caller is, by default that of a single device.
+    With several GPUs, or with no GPU and several logical CPUs, this is a `MirroredStrategy` over
+    them. Otherwise, and inside a strategy's scope, it is the current strategy; the default one uses
+    a single device.
     """
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if len(devices) < 2 or tf.distribute.has_strategy():
@@ -17,14 +18,14 @@ def local_strategy():
 
 
 class Replicas:
-    """Runs a function on batches, on every device of a strategy its part of each.
+    """Runs a function on batches, each device of a strategy on its part of each batch.
 
-    Every device always gets the same number of examples, so that the function is traced once;
-    what a short batch lacks is filled up with its first example, and dropped from the results.
+    Every device always gets the same number of examples, so that the function is traced once. A
+    short batch is filled up with its first example; the results of the filling are dropped.
 
     Args:
         function: function from a flat list of tensors to a flat list of tensors, batch first.
-        batch_size: the most examples of a batch.
+        batch_size: the most examples in a batch.
         strategy: a `tf.distribute.Strategy`; `local_strategy()` unless given.
 
     Attributes:
@@ -58,7 +59,7 @@ class Replicas:
 
 
 def _filled(array, examples):
-    """Returns an array with its first example repeated at the end up to a number of examples."""
+    """Returns an array filled up at the end with its first example to a number of examples."""
     array = np.asarray(array)
     missing = examples - len(array)
     return np.concatenate([array, np.repeat(array[:1], missing, axis=0)]) if missing else array

@@ -1,4 +1,4 @@
-"""What a model takes: its inputs' structure, shapes and dtypes."""
+"""Input signatures: the structure, shapes and dtypes that a model takes."""
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +17,7 @@ from keras_attnviz._structures import (
 from keras_attnviz.model_io.random_inputs import random_values, rows_of
 from keras_attnviz.model_io.video import VideoShape
 
-# By the rank of the input, where its shape is wrong.
+# Remedies for an input of the wrong shape, by its rank.
 _REMEDIES = {
     4: "Resize the images to that.",
     5: "Give videos of that many frames, resized to that.",
@@ -25,14 +25,14 @@ _REMEDIES = {
 
 
 class InputSignature:
-    """The inputs of a model: one batch of images, or a dict, list or tuple with one among others.
+    """The inputs of a model: a batch of images, or a dict, list or tuple with images among others.
 
-    Videos are members of rank 5. Whoever takes the flat list sees them as tall images, see
-    `VideoShape`; the model gets them as they were.
+    Videos are members of rank 5. The flat list of inputs holds them as tall images, see
+    `VideoShape`; the model gets them as videos.
 
     Args:
-        structure: a `tf.TensorSpec` `[None, ...]`, or a dict, list or tuple, also nested, of them.
-        example: flat list of arrays `[examples, ...]` that `random` takes the members from that
+        structure: a `tf.TensorSpec` `[None, ...]`, or a dict, list or tuple of specs, also nested.
+        example: flat list of arrays `[examples, ...]`, from which `random` takes the members that
             are no pictures; a `tf.TensorSpec` stands where there is no example.
         tubelet: number of a video's frames that share their tokens.
 
@@ -41,11 +41,11 @@ class InputSignature:
         specs: list of `tf.TensorSpec`, the structure's members in the order of `tf.nest`, videos
             as tall images.
         names: tuple of texts: dict keys, or the names of the model's input layers.
-        images: tuple of the indices of the members of rank 4 and 5, masks of bools left out.
-        videos: dict from the indices of those of rank 5 to their `VideoShape`.
-        image_shape: `(height, width, channels)` of the first of the images, of a video
-            `(frames, height, width, channels)`, sides that are not known None; None where there
-            are no images.
+        images: tuple of the indices of the members of rank 4 and 5, without bool masks.
+        videos: dict from the indices of members of rank 5 to their `VideoShape`.
+        image_shape: `(height, width, channels)` of the first image member, or
+            `(frames, height, width, channels)` of a video, None for sides that aren't known. None
+            where there are no images.
     """
 
     def __init__(self, structure, *, example=None, tubelet=1):
@@ -72,30 +72,30 @@ class InputSignature:
     def declared(cls, model):
         """Returns the signature that a Keras model declares, or None where it declares nothing.
 
-        Functional and built sequential models declare one, and models derived from them; other
-        subclassed models don't. Sides that are not declared are None.
+        Functional models, built sequential models and models derived from them declare one; other
+        subclassed models don't. Sides that aren't declared are None.
         """
         structure = _declared_structure(model)
         return None if structure is None else cls(mapped(_spec_of_input, structure))
 
     @classmethod
     def of(cls, model, *, image_shape=None, example=None):
-        """Returns the signature of a Keras model, with image sizes that are known.
+        """Returns the signature of a Keras model, in which all image sizes are known.
 
-        What the model itself declares comes first, then `example`, then what a subclassed model
-        was built with, if that was one batch of images; else one batch of images is assumed.
+        The model's own declaration comes first, then `example`, then the inputs with which a
+        subclassed model was built. Without any of these, one batch of images is assumed.
 
         Args:
             model: the Keras model.
             image_shape: `(height, width, channels)`, where the model doesn't declare it.
             example: arrays or `tf.TensorSpec`s, batch first, in the structure that the model
-                takes. Floating point arrays are taken for Keras' default float type. `random`
-                takes the values of the members that are no pictures from it.
+                takes. Floating-point arrays get Keras' default float dtype. `random` takes the
+                values of members that are no pictures from here.
 
         Raises:
-            ValueError: `image_shape` or `example`, which the text calls `inputs`, don't fit what
-                the model declares; there is no batch of images among the inputs; an image size
-                is not known.
+            ValueError: `image_shape` or `example`, which the message calls `inputs`, doesn't fit
+                the model's declaration; a subclassed model with several inputs has no `example`;
+                there are no images among the inputs; or an image size isn't known.
         """
         signature = cls.declared(model)
         if example is not None:
@@ -119,10 +119,10 @@ class InputSignature:
         return cls(signature.structure, example=signature.arrays(example))
 
     def with_tubelet(self, tubelet):
-        """Returns the signature of a model in which so many frames share their tokens.
+        """Returns the same signature, in which `tubelet` frames of a video share their tokens.
 
         Raises:
-            ValueError: a video whose number of frames is no multiple of it.
+            ValueError: the number of a video's frames is no multiple of `tubelet`.
         """
         return InputSignature(self.structure, example=self._example, tubelet=tubelet)
 
@@ -130,13 +130,14 @@ class InputSignature:
         """Returns the inputs as a list of tensors of the specs' dtypes.
 
         Args:
-            inputs: arrays or tensors in the structure that the model takes. A list and a tuple
-                are the same; a bare array stands for a structure of one member; for inputs that
-                the model doesn't take as a dict, a dict from the names of its input layers does.
-            name: how errors name the argument.
+            inputs: arrays or tensors in the structure that the model takes. Lists and tuples
+                count as the same; a bare array stands for a structure of one member; a dict from
+                the names of input layers is taken too where the model takes no dict.
+            name: the argument's name in errors.
 
         Raises:
-            ValueError: another structure, missing or unknown keys, or another shape.
+            ValueError: the inputs have another structure, missing or unknown keys, or other
+                shapes.
         """
         return [
             tf.cast(tf.convert_to_tensor(member), spec.dtype)
@@ -169,20 +170,21 @@ class InputSignature:
         return flat
 
     def pack(self, tensors):
-        """Returns a flat list of tensors in the structure to call the model with."""
+        """Returns a flat list of tensors in the structure that the model takes."""
         flat = list(tensors)
         for index, video in self.videos.items():
             flat[index] = video.video(flat[index])
         return tf.nest.pack_sequence_as(self.structure, flat)
 
     def random(self, batch, *, seed=0):
-        """Returns inputs for a probing run, a flat list of NumPy arrays.
+        """Returns random inputs for a run of the model, a flat list of NumPy arrays.
 
-        Pictures are uniform in [0, 1), or in 0..255 where they are integers. The other members
-        are rows of the example, where there is one: the first `batch` for seed 0, the next for
-        seed 1. Else what has "mask" in its name and all integers and bools are ones, a valid
-        index nearly everywhere and no padding; other floats are standard normal. Axes of open
-        length have 8 entries.
+        Pictures are uniform in [0, 1), or in 0..255 where they are integers. The other members are
+        rows of the example where there is one: the first `batch` rows for seed 0, the next for
+        seed 1. Otherwise floats with "mask" in their name are ones, and other numbers of rank 4
+        are like pictures. All other integers and bools are ones, which are valid indices nearly
+        everywhere and no padding. Other floats are standard normal, and texts are empty. Axes of
+        open length have 8 entries.
         """
         generator = np.random.default_rng(seed)
         pictures = self._pictures()
@@ -197,12 +199,12 @@ class InputSignature:
         ]
 
     def _pictures(self):
-        """Returns the indices of those images that show something: all, or those in color."""
+        """Returns the indices of the images that are pictures: those in color, or else all."""
         colored = [index for index in self.images if self._members[index].shape[-1] == 3]
         return colored or self.images
 
     def _narrowed(self, example):
-        """Returns the signature with the sides that it leaves open taken from an example."""
+        """Returns the signature with its open sides filled in from an example."""
         flat = self.check(example, name="inputs")
         specs = [
             tf.TensorSpec(
@@ -223,7 +225,7 @@ class InputSignature:
         return self._of_members(specs)
 
     def _with_image_shape(self, image_shape):
-        """Returns the signature with the images that `image_shape` fits in that shape."""
+        """Returns the signature in which all images that `image_shape` fits have that shape."""
         specs, fits = list(self._members), False
         for index in self.images:
             declared = tuple(specs[index].shape)[1:]
@@ -249,8 +251,8 @@ def _declared_structure(model):
             return structure
     if not isinstance(model, keras.Sequential):
         return None
-    # A built one holds a functional model in Keras 3; what is not built begins with its first
-    # layer, which may be a model that is not built either.
+    # In Keras 3, a built sequential model holds a functional one. Otherwise its first layer may be
+    # a model that declares a structure.
     functional = getattr(model, "_functional", None)
     if functional is None and model.layers:
         functional = model.layers[0]
@@ -258,7 +260,7 @@ def _declared_structure(model):
 
 
 def _remembered(model):
-    """Returns what a subclassed model was built with, one image of open size where not known."""
+    """Returns the specs with which a subclassed model was built, or of images of open size."""
     called = getattr(model, "_saved_model_inputs_spec", None)  # tf.keras 2
     if called is not None:
         return mapped(_spec_of_example, called)
@@ -306,14 +308,14 @@ def _check_size_is_known(shape):
 
 
 def _fits(given, declared):
-    """Tells whether the image shape `given` is one that a model with shape `declared` takes."""
+    """Returns whether a model that declares the image shape `declared` takes the shape `given`."""
     if not is_sequence(given) or len(given) != len(declared):
         return False
     return all(side in (None, size) for side, size in zip(declared, given, strict=True))
 
 
 def _names(structure):
-    """Returns for each member its dict key, its own name or its place."""
+    """Returns a name for each member: its dict key, its spec's name or its index."""
     return [
         path[-1] if path and isinstance(path[-1], str) else spec.name or f"input_{index}"
         for index, (path, spec) in enumerate(members(structure))

@@ -1,4 +1,4 @@
-"""Videos as tall images, their frames below one another, and back."""
+"""Videos as tall images with frames below one another, and back."""
 
 import dataclasses
 
@@ -12,15 +12,16 @@ from keras_attnviz._checks import message
 class VideoShape:
     """The shape of a model's videos, and how they become tall images.
 
-    What is found in models of images is so found in models of videos: the attention of all frames
-    lies on one grid. Frames that share their tokens (a tubelet) are the channels of one frame.
+    In a tall image, the attention of all frames lies on one grid, so the same code finds it in
+    models of images and of videos. Frames that share their tokens (a tubelet) become the channels
+    of one frame.
 
     Args:
-        shape: `(frames, height, width, channels)`, sides that are not known None.
+        shape: `(frames, height, width, channels)`, None for sides that aren't known.
         tubelet: number of frames that share their tokens.
 
     Raises:
-        ValueError: a number of frames that is no multiple of `tubelet`.
+        ValueError: the number of frames is no multiple of `tubelet`.
     """
 
     shape: tuple
@@ -37,12 +38,12 @@ class VideoShape:
 
     @property
     def frames(self):
-        """The number of frames of the tall image, each of `tubelet` frames; None if not known."""
+        """The number of frames of the tall image, each made of `tubelet` frames, or None."""
         return None if self.shape[0] is None else self.shape[0] // self.tubelet
 
     @property
     def tall_shape(self):
-        """`(height, width, channels)` of the tall image, sides that are not known None."""
+        """`(height, width, channels)` of the tall image, None for sides that aren't known."""
         _, height, width, channels = self.shape
         return _product(self.frames, height), width, _product(self.tubelet, channels)
 
@@ -50,8 +51,8 @@ class VideoShape:
         """Returns videos as tall images.
 
         Args:
-            videos: tensor or array `[batch, frames, height, width, channels]`, all but the batch
-                as the shape says.
+            videos: tensor or array `[batch, frames, height, width, channels]`; all sides but the
+                batch are those of `shape`.
 
         Returns:
             tensor or array `[batch, frames // tubelet * height, width, tubelet * channels]` of the
@@ -64,7 +65,7 @@ class VideoShape:
         return library.reshape(split, [-1, *self.tall_shape])
 
     def video(self, images):
-        """Returns tall images as the videos that they were made of, the inverse of `tall`."""
+        """Returns tall images as videos again, the inverse of `tall`."""
         _, height, width, channels = self.shape
         library = tf if tf.is_tensor(images) else np
         groups = [-1, self.frames, height, width, self.tubelet, channels]

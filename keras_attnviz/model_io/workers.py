@@ -1,4 +1,4 @@
-"""A training on several workers: variables read without the others, values that all agree on."""
+"""Training on several workers: variables read by one worker, and values that all agree on."""
 
 import contextlib
 
@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 def has_workers(strategy):
-    """Tells whether a strategy runs the same program on several workers, each with its variables.
+    """Returns whether a strategy runs one program on several workers, each with its variables.
 
     Args:
         strategy: a `tf.distribute.Strategy`, or None.
@@ -17,10 +17,10 @@ def has_workers(strategy):
 
 @contextlib.contextmanager
 def own_variables(model):
-    """Lets a model's variables be read as this worker has them.
+    """Makes reads of a model's variables return this worker's values.
 
-    Of a variable that each worker has its own value of, a moving average of BatchNormalization
-    say, TensorFlow otherwise reads the mean over workers, for which all must read it at one time.
+    A variable may have another value on each worker, a moving average of BatchNormalization for
+    example. TensorFlow otherwise reads the mean over workers, and all must read it together.
 
     Args:
         model: a Keras model.
@@ -38,9 +38,9 @@ def own_variables(model):
 
 
 class Agreement:
-    """What the workers of a training tell one another; without effect where there is one only.
+    """Agreement among the workers of a training; without effect where there is only one worker.
 
-    All workers must call the same methods in the same order, as they do with training steps.
+    All workers must call the same methods in the same order, as with training steps.
 
     Args:
         strategy: the model's `tf.distribute.Strategy`.
@@ -51,18 +51,19 @@ class Agreement:
         self._sums = tf.function(self._sums_graph)
 
     def from_chief(self, values):
-        """Returns the chief's values, a list of floats; takes each worker's, equally many."""
+        """Returns the chief's values, a list of floats; each worker passes equally many."""
         return list(values) if self._strategy is None else self._reduced(values, of_all=False)
 
     def on_all(self, act, what_failed):
-        """Calls a function on each worker; where it fails on one, all raise and none waits.
+        """Calls a function on each worker. If it fails on one, all raise and none waits.
 
         Args:
             act: function without arguments.
-            what_failed: begin of a sentence, for the workers on which it hasn't failed.
+            what_failed: beginning of the message on workers where the function didn't fail.
 
         Raises:
-            RuntimeError: it has failed on another worker. Where it fails, its own error.
+            Exception: the function's error, on the worker where it failed.
+            RuntimeError: the function failed on another worker.
         """
         error = None
         try:

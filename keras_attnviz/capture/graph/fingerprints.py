@@ -1,4 +1,4 @@
-"""Numbers by which a change of variables is noticed, read at the speed of memory."""
+"""Fingerprints: hashes that show whether variables have changed, at the speed of memory."""
 
 import numpy as np
 import tensorflow as tf
@@ -8,15 +8,15 @@ class Fingerprints:
     """64 bits for each variable, of all bits of its values and their places.
 
     They are TensorFlow's FarmHash, which runs on the CPU: one change in 2^64 is missed. Variables
-    on a GPU stay there: of each row, the bits of its values are multiplied with odd random numbers
-    and summed modulo 2^64, and the hash is that of the sums. A change of one value of a row always
-    changes its sum; of changes of several values, about one in 2^32 is missed.
+    on a GPU stay there: the bits of each row's values are multiplied with odd random numbers and
+    summed modulo 2^64, and the sums are hashed. A change of one value of a row always changes its
+    sum; of changes of several values, about one in 2^32 is missed.
 
     Args:
-        variables: list of TensorFlow variables; texts are not taken.
+        variables: list of TensorFlow variables, none of strings.
 
     Raises:
-        TypeError: a variable of texts or of resources.
+        TypeError: a variable holds strings or resources.
     """
 
     def __init__(self, variables):
@@ -31,12 +31,12 @@ class Fingerprints:
         return [each.numpy() for each in self._hashes()]
 
     def are_equal(self, some, others):
-        """Tells whether two fingerprints are the same."""
+        """Returns whether two fingerprints are the same."""
         return all(map(np.array_equal, some, others))
 
 
 def has_fingerprint(variable):
-    """Tells whether a variable's values are bits that can be hashed."""
+    """Returns whether a variable's values are bits that can be hashed."""
     return variable.dtype not in (tf.string, tf.resource, tf.variant)
 
 
@@ -52,14 +52,14 @@ def _hash(variable):
 def weighted_sums(values):
     """Returns the weighted sums of the bits of each row of a tensor, an int64 tensor `[rows]`."""
     width = values.shape[-1] if values.shape.rank else 1
-    # Before they are integers: on a GPU, TensorFlow fetches those of 32 bits to reshape them.
+    # Reshaped before they are integers: on a GPU, TensorFlow fetches int32 to reshape it.
     bits = _bits(tf.reshape(values, [-1, width or 1]))
     odd = np.random.default_rng(0).integers(-(2**63), 2**63, bits.shape[-1]) | 1
     return tf.reduce_sum(bits * odd, axis=1)
 
 
 def _bits(rows):
-    """Returns the bits of a matrix as an int64 matrix, up to 32 of them in each number."""
+    """Returns the bits of a matrix as an int64 matrix, up to 32 bits in each number."""
     if rows.dtype == tf.bool:
         return tf.cast(rows, tf.int64)
     if rows.dtype.size > 4:

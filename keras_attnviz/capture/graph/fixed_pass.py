@@ -1,4 +1,4 @@
-"""A function of a model on inputs that stay the same: what training can't change runs once."""
+"""Fixed passes: a model on inputs that stay the same; what training can't change runs once."""
 
 import logging
 import math
@@ -11,9 +11,9 @@ from keras_attnviz.capture.graph.subgraph import to_the_bit
 from keras_attnviz.model_io.calling import all_layers, parts_of
 from keras_attnviz.model_io.workers import own_variables
 
-# So many bytes of intermediate tensors are kept at most, see `FixedPass`.
+# The most bytes of intermediate tensors that are kept, see `FixedPass`.
 KEPT_BYTES = 1e9
-# With more than this share of the operations still to be run, keeping isn't worth its memory.
+# If more than this share of the operations must run again, keeping isn't worth its memory.
 _WORTH = 0.95
 _log = logging.getLogger("keras_attnviz")
 
@@ -21,30 +21,31 @@ _log = logging.getLogger("keras_attnviz")
 class FixedPass:
     """Computes some tensors of a model's graph for fixed inputs, again and again.
 
-    In transfer learning most of a model is frozen. What depends on no variable that training can
-    change is computed at the first call and kept, with the tensors that the rest is computed
-    from; later calls run the rest only. At each call it is looked whether that still holds: which
-    layers are trainable, and by a `Fingerprints` whether any frozen variable has another value.
-    If not, all is computed anew. So what is given never differs from that of a full pass; where
-    nothing can be kept, by no more than rounding.
+    In transfer learning, most of a model is frozen. The first call computes what depends on no
+    variable that training can change. It keeps these results and the tensors that the rest is
+    computed from, and later calls run only the rest. Each call checks whether the kept tensors are
+    still valid: which layers are trainable, and, by `Fingerprints`, whether any frozen variable has
+    another value. If they are not, everything is computed again. So results never differ from
+    those of a full pass; where nothing can be kept, they differ by no more than rounding.
 
-    Variables that can change are all those that trainable layers have, moving averages of
-    BatchNormalization among them, and what isn't the model's. A change of another one is noticed.
+    Variables that can change are all variables of trainable layers, moving averages of
+    BatchNormalization among them, and all variables outside the model. A change of any other
+    variable is noticed.
 
     Args:
         model: the Keras model.
         graph: the `TracedGraph` of one call of it.
         fetches: dict from name to symbolic tensor.
-        feeds: list of symbolic tensors that are given beside the model's inputs.
-        watched: list of symbolic tensors of which `frozen` tells.
+        feeds: list of symbolic tensors that are fed beside the model's inputs.
+        watched: list of symbolic tensors that `frozen` is about.
         batches: list of flat lists of arrays, the model's inputs and then the feeds.
-        kept_bytes: how much may be kept, in bytes; batches beyond that are computed in full.
+        kept_bytes: the most bytes that are kept; batches beyond that are computed in full.
 
     Attributes:
-        share: share of the operations that are run again at each call, in [0, 1].
-        frozen: for each of the watched tensors whether training can't change it.
-        kept: how many bytes are kept.
-        traces: how many functions have been traced so far.
+        share: share of the operations that run again at each call, in [0, 1].
+        frozen: list of bools, one for each watched tensor: whether training can't change it.
+        kept: number of bytes that are kept.
+        traces: number of functions that have been traced so far.
     """
 
     def __init__(self, model, graph, fetches, *, feeds, batches, watched=(), kept_bytes=KEPT_BYTES):
@@ -57,14 +58,14 @@ class FixedPass:
 
     def look(self):
         """Looks at what training can change now, and sets `share` and `frozen`; runs nothing."""
-        # Looking at variables must not wait for another worker.
+        # A look at variables must not wait for another worker.
         with own_variables(self._model):
             trained = self._trained_handles()
             if trained != self._trained:
                 self._plan(trained)
 
     def __call__(self):
-        """Returns for each batch a dict from name to eager tensor."""
+        """Returns a list with a dict from name to eager tensor for each batch."""
         self.look()
         if self._split is None:
             return [self._named(self._plain(), batch) for batch in self._batches]
@@ -76,11 +77,11 @@ class FixedPass:
         return [self._of_batch(number) for number in range(len(self._batches))]
 
     def forget(self):
-        """Lets go of what is kept; the next call computes it anew."""
+        """Drops what is kept; the next call computes it again."""
         self._kept, self._prints, self.kept = {}, None, 0
 
     def fingerprint(self):
-        """Returns the `Fingerprints` of the frozen variables as they are now."""
+        """Returns the fingerprints of the frozen variables as they are now, see `Fingerprints`."""
         return self._fingerprints()
 
     def shape(self, name):
@@ -88,7 +89,7 @@ class FixedPass:
         return self._fetches[self._names.index(name)].shape
 
     def _of_batch(self, number):
-        """Returns the tensors of a batch, from what is kept of it."""
+        """Returns the tensors of a batch, computed from what is kept of it."""
         if number not in self._kept:
             kept = self._head(*self._batches[number])
             size = sum(math.prod(tensor.shape) * tensor.dtype.size for tensor in kept)
@@ -105,13 +106,13 @@ class FixedPass:
         return {name: found[name] for name in self._names}
 
     def _in_full(self, batch):
-        """Returns a batch's tensors, of the same bits as from what is kept."""
+        """Returns the tensors of a batch from a full pass, with the same bits as `_of_batch`."""
         if self._whole is None:
             self._whole = self._function(self._all_inputs(), self._fetches)
         return self._named(self._whole, batch)
 
     def _plain(self):
-        """Returns the function of a model that isn't divided: its sums need not be kept apart.
+        """Returns the function of a model that isn't divided, so that its sums may be rewritten.
 
         It is faster by a twentieth, and may round differently.
         """
@@ -124,7 +125,7 @@ class FixedPass:
         return dict(zip(self._names, function(*batch), strict=True))
 
     def _plan(self, trained):
-        """Divides the function for the variables that can change now."""
+        """Splits the function by the variables that can change now."""
         self._trained, self._split = trained, None
         self.forget()
         captures = self._graph.captures()
@@ -159,7 +160,7 @@ class FixedPass:
         self._fingerprints = Fingerprints([part for part in parts if id(part.handle) in frozen])
 
     def _size(self, found):
-        """Returns the bytes that one batch needs, as far as shapes are known."""
+        """Returns the number of bytes that one batch takes, as far as shapes are known."""
         batch = len(self._batches[0][0])
         return sum(
             math.prod(batch if side is None else side for side in tensor.shape) * tensor.dtype.size
@@ -171,7 +172,7 @@ class FixedPass:
         """Returns the handles of all variables that training can change, a frozen set of ids."""
         layers = [self._model, *all_layers(self._model)]
         variables = [v for each in layers if each.trainable for v in own_variables_of(each)]
-        # In Keras 2 also those of modules that are no layers.
+        # In Keras 2, these include variables of modules that are no layers.
         variables += self._model.trainable_variables
         return frozenset(id(part.handle) for v in variables for part in parts_of(v))
 
@@ -184,7 +185,7 @@ class FixedPass:
 
 
 def own_variables_of(layer):
-    """Returns the variables that a layer itself has, without those of layers within it."""
+    """Returns the variables of a layer itself, without the variables of layers in it."""
     names = (
         "_trainable_variables",
         "_non_trainable_variables",

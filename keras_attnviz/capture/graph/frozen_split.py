@@ -14,7 +14,7 @@ class Split:
 
     Args:
         clean: list of the fetched tensors that depend on no changing tensor.
-        frontier: list of the clean tensors that the others are computed from: what has to be kept.
+        frontier: list of the unchanging tensors that the second part reads, and that must be kept.
         dirty: list of the fetched tensors that depend on a changing tensor.
         share: share of the operations on the way to the fetched tensors that belong to the second
             part.
@@ -31,13 +31,14 @@ class Split:
 def split(operations, fetches, *, inputs, changing):
     """Returns the `Split` of a function whose inputs stay the same.
 
-    What depends on neither inputs nor changing tensors, a frozen weight or a constant, is read
-    again in the second part rather than kept. Operations that keep a state change too, random ones
-    and those of Python say, but for those that read a variable; so do those that run functions.
+    A tensor that depends on neither inputs nor changing tensors, such as a frozen weight or a
+    constant, is read again in the second part rather than kept. Stateful operations, such as random
+    numbers and Python functions, count as changing, except those that read a variable. So do
+    operations that run functions.
 
     Args:
         operations: all operations of a graph, in their order.
-        fetches: list of symbolic tensors, what the function gives.
+        fetches: list of symbolic tensors, the function's results.
         inputs: list of symbolic tensors, the function's inputs.
         changing: list of symbolic tensors that may change: the handles of trained variables.
     """
@@ -61,7 +62,7 @@ def split(operations, fetches, *, inputs, changing):
 
 
 def _keeps_state(operation):
-    """Tells whether an operation may give something else at each run, a variable's value aside."""
+    """Returns whether an operation's result may change between runs, even if no variable does."""
     definition = operation.op_def
     if definition is None or not definition.is_stateful:
         return definition is None

@@ -11,8 +11,8 @@ from keras_attnviz.capture.graph.walks import stripped
 def before_activation(predictions):
     """Returns the logits: the tensor that the model's last activations are computed from.
 
-    That is `predictions` itself where the model ends in no softmax or sigmoid. What the
-    predictions depend on is asked of this tensor, because a saturated softmax hides a dependence.
+    That is `predictions` itself where the model ends in no softmax or sigmoid. Use
+    this tensor to measure what the predictions depend on: a saturated softmax hides a dependence.
     """
     return stripped(predictions, SAME_ENTRIES | OUTPUT_ACTIVATIONS)
 

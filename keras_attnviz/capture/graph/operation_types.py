@@ -1,11 +1,11 @@
-"""Operation types of TensorFlow graphs, in sets that are named for what they do to a tensor."""
+"""Operation types of TensorFlow graphs, in sets named for what the operations do to a tensor."""
 
 # Casts: the same values in another number format.
 CASTS = frozenset(["Cast", "Identity"])
 # The same values in the same order on other axes.
 RESHAPES = frozenset(["ExpandDims", "Reshape", "Squeeze"])
 SAME_ENTRIES = CASTS | frozenset(["Reshape"])
-# The same values, perhaps in another order; perhaps several times each; or parts of them.
+# The same values, perhaps in another order, repeated, or only parts of them.
 REARRANGEMENTS = CASTS | RESHAPES | frozenset(["Transpose"])
 FORM_CHANGES = REARRANGEMENTS | frozenset(["BroadcastTo", "StopGradient", "Tile"])
 SLICES = frozenset(["Split", "SplitV", "StridedSlice", "Unpack"])
@@ -16,12 +16,12 @@ SHAPE_CHANGES = RESHAPES | SLICES | frozenset(["Transpose"])
 SHAPES = frozenset(["Shape", "ShapeN"])
 SHAPE_READERS = SHAPES | frozenset(["OnesLike", "Rank", "Size", "ZerosLike"])
 
-# Entry by entry: sums, linear functions of one tensor, and functions that are cut off at an end.
+# Entry by entry: sums, linear functions of one tensor, and functions that are clipped.
 ADDITIONS = frozenset(["Add", "AddV2"])
 BIASES = ADDITIONS | frozenset(["BiasAdd"])
 LINEAR = ADDITIONS | frozenset(["Mul", "Neg", "RealDiv", "Sub"])
 CLIPS = frozenset(["ClipByValue", "Maximum", "Minimum", "Relu6"])
-# Other values in the place of some; each entry scaled, masked or left as it is.
+# Masks put other values in the place of some; scalings scale, mask or keep each entry.
 MASKS = frozenset(["Select", "SelectV2"])
 SCALINGS = CASTS | MASKS | frozenset(["Mul", "RealDiv", "StopGradient"])
 # Attention scores on the way to the softmax: biases, masks and soft caps.
@@ -43,7 +43,7 @@ STATISTIC_STEPS = NORMALIZATIONS | ROOTS | SAME_ENTRIES | frozenset(["Squeeze", 
 PROBABILITIES = frozenset(["Sigmoid", "Softmax"])
 OUTPUT_ACTIVATIONS = PROBABILITIES | frozenset(["LogSoftmax"])
 
-# What is read and not computed.
+# Tensors that are read and not computed.
 WEIGHTS = frozenset(["Const", "ReadVariableOp"])
 
 # Functions, conditions and loops, whose insides are not among a graph's operations.

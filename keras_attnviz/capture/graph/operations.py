@@ -1,4 +1,4 @@
-"""Operations of a graph: what each is computed from, and the layer that added it."""
+"""Operations of a graph: what each one is computed from, and the layer that added it."""
 
 import re
 
@@ -6,12 +6,12 @@ from keras_attnviz.capture.graph.operation_types import CALLS, SHAPE_READERS
 
 
 class Dependence:
-    """Which of some tensors each operation's values are computed from.
+    """Dependence of each operation's values on some tensors, the sources.
 
     Args:
         operations: all operations of a graph, in their order.
         sources: tensors.
-        by_shape: whether what depends on a source's shape alone counts too.
+        by_shape: whether a dependence on a source's shape alone counts too.
     """
 
     def __init__(self, operations, sources, *, by_shape=False):
@@ -32,7 +32,7 @@ class Dependence:
         return {index for index in range(bits.bit_length()) if bits >> index & 1}
 
     def any(self, tensor):
-        """Tells whether `tensor` is computed from any of the sources."""
+        """Returns whether `tensor` is computed from any of the sources."""
         return bool(self._bits.get(tensor.op.name, 0))
 
 
@@ -45,7 +45,7 @@ def layer_path(operation_name, model_name):
     """Returns the path of the layer that added an operation, from the operation's name.
 
     Keras 3 appends `_1`, `_2`, ... to each name in the path; one such suffix is stripped from
-    each. tf.keras 2 leaves the names alone, which shows in the path's first, the model's own.
+    each. tf.keras 2 leaves the names alone; the path then begins with the model's own name.
     """
     parts = operation_name.split("/")[:-1] or [operation_name]
     if parts[0] == model_name:

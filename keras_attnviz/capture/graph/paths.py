@@ -9,8 +9,8 @@ from keras_attnviz.capture.graph.walks import ancestors, sources_of
 def tensors_between(source, target):
     """Returns the tensors that every path from `source` to `target` passes, `source` first.
 
-    Only tensors of rank 3 and 4 whose first axis is the batch's open one are given. A tensor lies
-    on every path if the paths to it, times the paths from it, are as many as there are in all.
+    Only tensors of rank 3 or 4 with an open batch axis are returned. A tensor lies on every path if
+    the number of paths to it, times the number of paths from it, is the number of all paths.
     """
     to = {source.op: 1}
     order = [source.op]
@@ -34,7 +34,7 @@ def tensors_between(source, target):
 
 
 def masks_between(source, target):
-    """Returns where other numbers are put in the place of some on the way between two tensors.
+    """Returns where masks replace numbers by others on the way between two tensors.
 
     Returns:
         list, in graph order, of `(masked, unmasked)`, tensors of one shape.
@@ -51,7 +51,7 @@ def masks_between(source, target):
 
 
 def _operations_between(source, target):
-    """Returns the operations on paths from `source` to `target` by values, in graph order."""
+    """Returns the operations that carry values from `source` to `target`, in graph order."""
 
     def is_end(operation):
         return operation is source or operation.type in SHAPE_READERS
@@ -71,7 +71,7 @@ def _operations_between(source, target):
 
 
 def gradients_or_none(outputs, sources, **options):
-    """Returns `tf.gradients`, all None where an operation between has no gradient."""
+    """Returns `tf.gradients`, all None where an operation in between has no gradient."""
     try:
         return tf.gradients(outputs, sources, **options)
     except LookupError:

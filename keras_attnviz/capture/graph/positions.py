@@ -12,7 +12,7 @@ from keras_attnviz.capture.graph.operation_types import (
 )
 from keras_attnviz.capture.graph.walks import levels
 
-# So many operations lie at most between a statistic and what is normalized with it.
+# The most operations between a statistic and the tensor that is normalized with it.
 _MAX_STEPS = 8
 
 
@@ -21,7 +21,7 @@ def feature_maps(operations, before):
 
     Each is a symbolic tensor `[batch, height, width, channels]`, of videos also
     `[batch, frames, height, width, channels]`, or channels first as its operation's `data_format`
-    says; `spatial_axes` tells which axes are which.
+    says; see `spatial_axes`.
     """
     outputs = []
     for operation in operations:
@@ -33,7 +33,7 @@ def feature_maps(operations, before):
 
 
 def frames_at_a_time(operations):
-    """Returns how many frames of a video the first convolution steps over, 1 without any."""
+    """Returns the first convolution's stride over the frames of a video, 1 where it has none."""
     first = next((each for each in operations if each.type in CONVOLUTIONS), None)
     if first is None or first.type != "Conv3D":
         return 1
@@ -41,7 +41,7 @@ def frames_at_a_time(operations):
 
 
 def as_floats(image):
-    """Returns an image itself where it is of floats, else what it is cast to."""
+    """Returns a list: an image itself if it has a float dtype, else its casts to a float dtype."""
     if image.dtype.is_floating:
         return [image]
     casts = [operation.outputs[0] for operation in image.consumers() if operation.type == "Cast"]
@@ -49,10 +49,10 @@ def as_floats(image):
 
 
 def mixes_positions(tensor):
-    """Tells whether a tensor mixes positions that keep their places beside it.
+    """Returns whether a tensor mixes positions.
 
-    It is the output of a convolution or pooling whose windows overlap, or a statistic of positions
-    that all of them are normalized with.
+    Such a tensor is the output of a convolution or pooling whose windows overlap, or a statistic
+    over positions with which all of them are normalized.
     """
     operation = tensor.op
     if operation.type in STATISTICS:
@@ -72,14 +72,14 @@ def mixes_positions(tensor):
 
 
 def _sums_positions(operation):
-    """Tells whether a reduction goes over more than the last axis, the channels'."""
+    """Returns whether a reduction goes over more than the last axis, that of channels."""
     axes = tf.get_static_value(operation.inputs[1])
     rank = operation.inputs[0].shape.rank
     return axes is not None and bool(rank) and bool({int(a) % rank for a in axes.flat} - {rank - 1})
 
 
 def _normalizes(tensor):
-    """Tells whether a statistic meets, perhaps after a root, a tensor of more positions."""
+    """Returns whether a statistic, perhaps after a root, is combined with more positions."""
 
     def following(item):
         passed = [each for each in item.consumers() if each.type in STATISTIC_STEPS]
@@ -94,7 +94,7 @@ def _normalizes(tensor):
 
 
 def _is_larger(tensor, other):
-    """Tells whether a tensor, computed from a batch of images, has more entries than another."""
+    """Returns whether a tensor, computed from a batch of images, has more entries than another."""
     sizes = tensor.shape.rank and tensor.shape[1:].num_elements()
     others = other.shape.rank and other.shape[1:].num_elements()
     return bool(sizes and others) and tensor.shape[0] is None and sizes > others
@@ -103,7 +103,7 @@ def _is_larger(tensor, other):
 def spatial_axes(tensor):
     """Returns the axes of height and width of a convolution's output, or of an image.
 
-    Of a convolution over frames those of frames, height and width.
+    For a convolution over frames, these are the axes of frames, height and width.
     """
     form = tensor.op.node_def.attr["data_format"].s
     if tensor.op.type == "Conv3D":
@@ -114,8 +114,8 @@ def spatial_axes(tensor):
 def axes_of_positions(tensor):
     """Returns the axes of height and width of a tensor that is computed from feature maps.
 
-    Those of the nearest convolution or pooling before it, followed through transpositions; the
-    second and third where there is none.
+    They are found at the nearest convolution or pooling before the tensor, and followed through
+    transpositions. Where there is none, they are the second and third axis.
     """
     seen = set()
 

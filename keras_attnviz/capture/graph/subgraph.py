@@ -10,14 +10,14 @@ from keras_attnviz.capture.graph.walks import ancestors
 def cut(source, feeds, fetches, captures):
     """Returns a function cut out of a graph.
 
-    This does what `WrappedFunction.prune` does, which copies operation by operation in Python and
-    takes ten times as long.
+    `WrappedFunction.prune` does the same, but copies operation by operation in Python and takes ten
+    times as long.
 
     Args:
         source: the graph of a function.
         feeds: symbolic tensors, the function's arguments.
-        fetches: structure of symbolic tensors, what it returns.
-        captures: dict from the names of placeholders to the tensors outside that they stand for.
+        fetches: structure of symbolic tensors, the function's results.
+        captures: dict from the names of placeholders to the outside tensors that they stand for.
     """
     flat = tf.nest.flatten(fetches)
     fed = {tensor.name for tensor in feeds} | set(captures)
@@ -40,15 +40,15 @@ def cut(source, feeds, fetches, captures):
 
     specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in feeds]
     function = tf.compat.v1.wrap_function(call, specs)
-    # So that a gradient tape watches them.
+    # With these, a gradient tape watches the variables.
     function.graph.variables = source.variables
     return function
 
 
 def repeated(fetch, tensor, other):
-    """Returns `fetch` computed a second time in its graph, from `other` in the place of `tensor`.
+    """Returns `fetch` computed a second time in its graph, from `other` instead of `tensor`.
 
-    All three are symbolic; variables and inputs are the same ones.
+    All three are symbolic. Variables and inputs stay the same.
     """
     source = fetch.graph
     graph_def, operations = _part(source, [fetch], {tensor.name})
@@ -67,9 +67,9 @@ def repeated(fetch, tensor, other):
 
 
 def unoptimized(function):
-    """Returns a function that computes the same, but whose graph isn't rewritten before.
+    """Returns a function that computes the same, but whose graph isn't optimized first.
 
-    For a function that is called a few times at most, rewriting takes longer than it saves.
+    For a function that is called only a few times, optimizing takes longer than it saves.
     """
     return _under(function, "disable_meta_optimizer", True)
 
@@ -77,15 +77,15 @@ def unoptimized(function):
 def to_the_bit(function):
     """Returns a function whose sums and products are computed in the order of the graph.
 
-    TensorFlow otherwise rewrites sums and products into others that round differently, and which
-    it finds depends on what else is in the function. So parts of a graph give the same bits as
-    the whole.
+    So parts of a graph give the same bits as the whole. Otherwise TensorFlow rewrites sums and
+    products into others that round differently. Which of them it rewrites depends on what else is
+    in the function.
     """
     return _under(function, "arithmetic_optimization", False)
 
 
 def _under(function, name, value):
-    """Returns a function that is run with an option of the graph's optimizer."""
+    """Returns a function that runs with an option of TensorFlow's graph optimizer."""
 
     def call(*arguments):
         with _optimizer_option(name, value):
@@ -108,7 +108,7 @@ def _optimizer_option(name, value):
 def _part(source, fetches, fed):
     """Returns the part of a graph that computes `fetches` from the tensors named in `fed`.
 
-    It comes as a graph definition and as a list of operations.
+    The part is a graph definition and a list of operations.
     """
 
     def needed(operation):

@@ -29,7 +29,7 @@ class TracedGraph:
 
         Args:
             outputs: structure of symbolic tensors.
-            feeds: symbolic tensors that the function takes after the call's inputs. What lies
+            feeds: symbolic tensors that the function takes after the call's inputs. The graph
                 below them is cut off.
 
         Returns:
@@ -48,15 +48,15 @@ class TracedGraph:
         return cut(self.wrapped.graph, feeds, fetches, captures)
 
     def captures(self):
-        """Returns `(inner, outer)` of all that the graph takes from outside, variables' handles."""
+        """Returns pairs `(inner, outer)` of the graph's captures, such as handles of variables."""
         return [(inner, outer) for outer, inner in self.wrapped.graph.captures]
 
     def all_operations(self):
-        """Returns all operations of the graph, those too that were added after the call."""
+        """Returns all operations of the graph, including those added after the call."""
         return self.wrapped.graph.get_operations()
 
     def experiment(self, outputs, *, feeds=()):
-        """Returns the same as `function`, for few calls: it starts sooner and runs slower."""
+        """Returns the same as `function`, for few calls: it starts faster and runs slower."""
         return unoptimized(self.function(outputs, feeds=feeds))
 
     def as_default(self):
@@ -88,7 +88,7 @@ def trace_call(call, specs, *, select):
         calls.append((output, added))
         return output
 
-    # Unlike tf.function, what this gives can be cut into functions of parts.
+    # Unlike the result of tf.function, this one can be cut into functions of parts.
     wrapped = tf.compat.v1.wrap_function(traced, specs)
     output, operations = calls[-1]
     return TracedGraph(wrapped, wrapped.inputs[: len(specs)], output, operations)

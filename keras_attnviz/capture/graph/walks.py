@@ -9,7 +9,7 @@ def sources_of(operation):
 
 
 def ancestors(operations, *, following=sources_of):
-    """Returns operations and all that they are computed from, each once.
+    """Returns operations and all operations that they are computed from, each once.
 
     Args:
         operations: iterable of operations. They are among those returned.
@@ -29,13 +29,13 @@ def ancestors(operations, *, following=sources_of):
 
 
 def levels(start, following, *, count=math.inf):
-    """Yields what is 0, 1, 2, ... steps away from some items, one list a level.
+    """Yields the items that are 0, 1, 2, ... steps away from some items, one list for each level.
 
     Args:
         start: list of items, tensors for example.
-        following: function from an item to an iterable of those that are one step away. It is
-            called after the item's level was yielded.
-        count: the most levels that are yielded, that of the start among them.
+        following: function from an item to an iterable of the items one step away. It is called
+            after the item's level was yielded.
+        count: the most levels that are yielded, the start among them.
     """
     level, number = start, 0
     while level and number < count:
@@ -45,11 +45,11 @@ def levels(start, following, *, count=math.inf):
 
 
 def stripped(tensor, types):
-    """Returns the nearest tensor, at or before one, whose operation has none of some types.
+    """Returns the nearest tensor, at or before `tensor`, whose operation is of none of `types`.
 
     Args:
         tensor: symbolic tensor.
-        types: set of operation types. Each such operation is passed along its first input.
+        types: set of operation types. Operations of these types are passed along their first input.
     """
     while tensor.op.type in types:
         tensor = tensor.op.inputs[0]

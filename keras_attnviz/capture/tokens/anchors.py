@@ -1,8 +1,8 @@
 """Anchors: tensors whose positions on the image are known, close below an attention map.
 
-The tokens of the lowest map are found on a feature map, or on the image. Above each map that was
-located, the next tensor through which every path goes (the residual stream) becomes the anchor for
-the maps above. So no path is longer than a block.
+The tokens of the lowest map are found on a feature map, or on the image. Above each located map,
+the next tensor that every path goes through (the residual stream) becomes the anchor for the maps
+above. So no path is longer than a block.
 """
 
 import dataclasses
@@ -24,10 +24,10 @@ class Anchor:
     Args:
         tensor: symbolic, `[batch, height, width, channels]` or `[batch, tokens, channels]`.
         images: which of the model's image inputs the feature map is computed from.
-        grid: `(height, width)` of the feature map that positions are counted on, or None where
-            that is the tensor itself.
-        positions: integer array `[height * width]`; for each position of that feature map the
-            number of the tensor's position, or None.
+        grid: `(height, width)` of the feature map on which positions are counted, or None where
+            the tensor is that feature map.
+        positions: integer array `[height * width]`, or None; for each position of that feature map
+            the number of the tensor's position.
     """
 
     tensor: object
@@ -95,7 +95,7 @@ class Anchors:
 
 
 def _onto(anchor, grid, owners, tensor):
-    """Returns the anchor of a tensor that is known by its positions on another anchor."""
+    """Returns the anchor of a tensor whose positions are known on another anchor."""
     if anchor.grid is None:
         return Anchor(tensor, anchor.images, grid, owners)
     return Anchor(tensor, anchor.images, anchor.grid, owners[anchor.positions])

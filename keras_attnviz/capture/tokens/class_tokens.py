@@ -1,4 +1,4 @@
-"""Class tokens: those that stand in every group of an attention map, and those that are queries."""
+"""Class tokens: those that every group of an attention map holds, and those that are queries."""
 
 import dataclasses
 
@@ -17,12 +17,12 @@ _TOLERANCE = 0.01
 
 
 def with_shared_tokens(trace, inputs, geometries):
-    """Returns geometries in which tokens that stand in every group are marked as shared.
+    """Returns geometries in which tokens that every group holds are marked as shared.
 
-    In divided space-time attention a class token is repeated for each frame, and its outputs are
+    In divided space-time attention, a class token is repeated for each frame, and its outputs are
     averaged. The scores of such a token with itself show it: they are the same in every group, and
-    they change with the image, unlike those of the padding of windows. This must hold in every map
-    that has such tokens, because tokens that each frame has for itself begin alike and then differ.
+    they change with the image, unlike scores of the padding of windows. This must hold in every map
+    that has such tokens, because tokens that each frame has for itself start alike and then differ.
 
     Args:
         trace: a `Trace`.
@@ -52,7 +52,7 @@ def with_shared_tokens(trace, inputs, geometries):
 
 
 def _has_alike(geometry):
-    """Tells whether each of several groups has further tokens in the same slots on both sides."""
+    """Returns whether each of several groups has further tokens in the same slots on both sides."""
     groups = geometry.axes.groups
     if groups == 1 or geometry.queries.grid is None or geometry.keys.grid is None:
         return False
@@ -61,7 +61,7 @@ def _has_alike(geometry):
 
 
 def _free(side, groups):
-    """Returns the slots of a group that stand for no position, None where groups differ."""
+    """Returns the slots of a group that stand for no position; None where groups differ."""
     free = side.free(groups)
     by_group = [free[free // side.slots == group] % side.slots for group in range(groups)]
     is_alike = all(np.array_equal(slots, by_group[0]) for slots in by_group)
@@ -89,9 +89,9 @@ def _are_close(found, expected):
 
 
 def querying_keys(trace, inputs, queries, keys, slots):
-    """Returns those of some keys that are computed from a token that a query comes from too.
+    """Returns the keys that are computed from the same token as a query, out of some keys.
 
-    This tells a class token that is a query from a learned query beside registers.
+    This distinguishes a class token that is a query from a learned query beside registers.
 
     Args:
         trace: an `ObservedTrace`.
@@ -124,7 +124,7 @@ def querying_keys(trace, inputs, queries, keys, slots):
 
 
 def _common_ancestors(first, second):
-    """Returns the tensors of tokens that both of two tensors are computed from."""
+    """Returns the tensors of tokens from which two tensors are both computed."""
     below = set(ancestors([first.op])) & set(ancestors([second.op]))
     outputs = [output for operation in below for output in operation.outputs]
     return [
@@ -135,7 +135,7 @@ def _common_ancestors(first, second):
 
 
 def _meet(gradients):
-    """Tells whether two gradients arrive at one and the same position of a tensor."""
+    """Returns whether two gradients arrive at one and the same position of a tensor."""
     strengths = [np.abs(gradient.numpy().astype(float)).max(axis=-1) for gradient in gradients]
     reached = [strength > _NEGLIGIBLE * strength.max(initial=0) for strength in strengths]
     return bool((reached[0] & reached[1]).any())

@@ -1,8 +1,8 @@
 """Geometry of an attention map: its axes, the patches of its rows and columns, and its kind.
 
-Words: a *group* holds the tokens that attend to one another, a window for example, or all tokens.
-A *slot* is the number of a row (or a column) of a map, counted over all groups. The *owner* of a
-position of a feature map is the slot that stands for it. See `TokenLayout` for *further tokens*.
+Words: a *group* holds tokens that attend to one another, a window for example, or all tokens. A
+*slot* is a row (or a column) of a map, numbered over all groups. The *owner* of a position of a
+feature map is the slot that stands for it. See `TokenLayout` for *further tokens*.
 """
 
 import dataclasses
@@ -20,11 +20,11 @@ class TokenSide:
 
     Args:
         slots: number of queries or keys in a group.
-        grid: `(height, width)` of the feature map that they were found on, or None.
+        grid: `(height, width)` of the feature map on which they were found, or None.
         owners: integer array `[height * width]`; for each position of the feature map, row by
             row, the number of its slot, `group * slots + slot`.
-        is_shared: whether the slots of a group that stand for no position are those of the same
-            tokens in every group.
+        is_shared: whether the slots that stand for no position belong to the same tokens in every
+            group.
     """
 
     slots: int
@@ -33,15 +33,15 @@ class TokenSide:
     is_shared: bool = False
 
     def has_extras(self, groups):
-        """Tells whether the slots that stand for no position are further tokens, and no padding."""
+        """Returns whether slots that stand for no position are further tokens, and not padding."""
         return groups == 1 or self.is_shared
 
     def extras(self, groups):
-        """Returns how many further tokens there are: `(before, after)` the patches."""
+        """Returns the numbers of further tokens `(before, after)` the patches."""
         if self.grid is None:
             return self.slots, 0
         free = self.free(groups)
-        free = free[free < self.slots]  # those of the first group
+        free = free[free < self.slots]  # the slots of the first group
         before = int(np.sum(free < self.owners.min()))
         return before, len(free) - before
 
@@ -90,7 +90,7 @@ class LeftOut:
 
 
 class NotLocatedError(Exception):
-    """Says why an attention map can't be located: the `reason` of its `LeftOut`."""
+    """An attention map can't be located; its text is the `reason` of the map's `LeftOut`."""
 
 
 def plain_geometry(index, shape, prefix, grid):
@@ -136,7 +136,7 @@ def kind_over_frames(geometry, frames):
 
 
 def _are_windows(side, groups):
-    """Tells whether each group is a rectangle of positions, perhaps around the border."""
+    """Returns whether each group is a rectangle of positions, perhaps around the border."""
     owner = (side.owners // side.slots).reshape(side.grid)
     for group in range(groups):
         rows, columns = np.nonzero(owner == group)
@@ -148,13 +148,13 @@ def _are_windows(side, groups):
 
 
 def _are_adjacent(numbers, size):
-    """Tells whether numbers follow one another, where 0 follows `size - 1`."""
+    """Returns whether numbers follow one another, where 0 follows `size - 1`."""
     numbers = np.unique(numbers)
     return np.sum(np.diff(np.append(numbers, numbers[:1] + size)) != 1) <= 1
 
 
 def patch_grid(grid, owners):
-    """Returns the grid and owners of blocks of positions that share a slot, else the same."""
+    """Returns the grid and owners of blocks of positions that share a slot, or else unchanged."""
     square = owners.reshape(grid)
     sizes = [_block(square), _block(square.T)]
     if sizes == [1, 1] or any(side % size for side, size in zip(grid, sizes, strict=True)):
@@ -172,7 +172,7 @@ def _block(square):
 
 
 def by_group(values, axes, queries):
-    """Returns an array in the shape of one image's map as `[groups, heads, queries, keys]`."""
+    """Returns an array of the shape of one image's map as `[groups, heads, queries, keys]`."""
     values = values.reshape(*axes.sizes, queries, -1)
     is_group = axes.is_group
     order = sorted(range(len(is_group)), key=lambda axis: not is_group[axis])
@@ -183,7 +183,7 @@ def by_group(values, axes, queries):
 def symbolic_by_group(weights, geometry):
     """Returns an attention map as `[batch, heads, queries, keys]`, symbolic.
 
-    Where an image has several groups: `[batch, groups, heads, queries, keys]`.
+    Where an image has several groups, it is `[batch, groups, heads, queries, keys]`.
     """
     axes, queries, keys = geometry.axes, geometry.queries.slots, geometry.keys.slots
     weights = tf.transpose(weights, geometry.order)

@@ -3,11 +3,11 @@
 An attention map doesn't show the order of its tokens. They may be patches row by row, the pixels of
 shifted windows, or patches pooled over a neighborhood. So the order is measured. With the attention
 of all layers below held constant, a query (or key) vector is computed from one position of the
-feature map alone, whatever reshaping and normalization lies between. Therefore, if the gradient
+feature map alone, whatever reshaping and normalization lies in between. Therefore, if the gradient
 that flows into slot s is multiplied by a number c_s, the gradient that arrives at the slot's
-position p is multiplied by the same number, in every channel. The quotient of the two names the
-slot. Where a position has several slots, as with channel attention, the gradients are not
-proportional, and the slots can't be named.
+position p is multiplied by the same number, in every channel. The quotient of the gradients with
+and without the factor names the slot. Where a position has several slots, as with channel
+attention, the gradients are not proportional, and the slots can't be named.
 """
 
 import dataclasses
@@ -17,10 +17,10 @@ import numpy as np
 
 # A gradient weaker than this share of the strongest counts as none.
 _NEGLIGIBLE = 1e-6
-# How far two gradients may be from proportional; half precision needs this much.
+# How far two gradients may be from proportional. Half precision needs this much.
 _TOLERANCE = 0.03
-# The same for slots, whose numbers are a further test, in shares of the usual strength: half
-# precision gives weak positions the errors of strong ones.
+# The same for slots, in shares of the usual strength, because half precision gives weak positions
+# the errors of strong ones. That the quotients are slot numbers is a further test.
 _OF_USUAL = 0.05
 # Slots are coded by digits, so that half precision tells them apart.
 _BASE = 8
@@ -32,7 +32,7 @@ class LeadingAxes:
 
     Args:
         sizes: the leading axes' sizes, the first one split in two: groups, then heads.
-        is_group: for each of these whether it counts groups of tokens (windows), else heads.
+        is_group: for each of these, whether it counts groups of tokens (windows); else heads.
     """
 
     sizes: tuple
@@ -62,7 +62,7 @@ def plain_axes(leading):
 def split_axes(gradient, leading, random):
     """Returns the `LeadingAxes` of an attention map: which axes count groups, and which heads.
 
-    All heads of a group read the same positions; another group reads others.
+    All heads of a group read the same positions; another group reads other positions.
 
     Args:
         gradient: function from a cotangent of shape `[*leading]`, by which the incoming
@@ -96,7 +96,7 @@ def split_axes(gradient, leading, random):
 
 
 def slot_owners(gradient, slots):
-    """Returns for each position the slot that is computed from it alone.
+    """Returns the slot that is computed from each position alone.
 
     Args:
         gradient: function from a cotangent of shape `[slots]` to the gradient at each position,
@@ -104,8 +104,8 @@ def slot_owners(gradient, slots):
         slots: number of slots.
 
     Returns:
-        integer array `[positions]`, -1 where no slot is computed from a position, or None where
-        slots depend on several positions in a way that can't be told apart.
+        integer array `[positions]`, -1 where no slot is computed from a position. None where slots
+        depend on several positions that can't be separated.
     """
     base = gradient(np.ones(slots))
     if not np.isfinite(base).all():
@@ -133,9 +133,9 @@ def _has_gradient(base):
 
 
 def _quotient(gradient, base, *, of_usual=0.0):
-    """Returns what `base` was multiplied by at each position, or None where it was not.
+    """Returns the factor on `base` at each position, or None where they are not proportional.
 
-    Errors of the share `of_usual` of the usual strength count as rounding.
+    Errors up to the share `of_usual` of the usual strength count as rounding.
     """
     squares = np.sum(base * base, axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -2,7 +2,8 @@
 
 Maps are taken from the bottom of the graph to the top, each in these steps:
 
-1. `repeated_blocks` finds out whether the map has the same tokens as one below. If so, that is all.
+1. `repeated_blocks` finds out whether the map has the same tokens as a map below. If so, no further
+   step is needed.
 2. `anchors` lists tensors whose positions are known: the residual stream above the map before,
    feature maps, the image.
 3. `score_gradients` gives the gradients of the map's scores at an anchor's positions, through its
@@ -43,9 +44,9 @@ def locate_maps(trace, inputs, *, tokens=None, measure=True):
     Args:
         trace: an `ObservedTrace`.
         inputs: flat list of the model's inputs, one image; random, so that patches differ.
-        tokens: number of tokens where the layout is given: square maps of that size may have
-            no known patches, `grid` None.
-        measure: whether the patches of such maps are measured all the same, where possible.
+        tokens: number of tokens where the layout is given. Patches of square maps of that size may
+            be unknown; then `grid` is None.
+        measure: whether the patches of such maps are still measured where possible.
 
     Returns:
         `(geometries, left_out)`, tuples of `MapGeometry` and `LeftOut`, in the graph's order.
@@ -72,7 +73,7 @@ def locate_maps(trace, inputs, *, tokens=None, measure=True):
 
 
 def _is_read(trace, geometry, geometries):
-    """Tells whether another attention map is computed from a map."""
+    """Returns whether another attention map is computed from a map."""
     return any(geometry.index in trace.sites_below(other.index) for other in geometries)
 
 
@@ -82,7 +83,7 @@ def _left_out(trace, geometry, shapes, reason):
 
 
 def _key_axes(trace, site, deviations):
-    """Returns the number of key axes, or raises for what is no attention over image tokens."""
+    """Returns the number of key axes; raises if the map is no attention over image tokens."""
     if not trace.images_of(site):
         raise NotLocatedError("it is not computed from the images")
     sums = [deviation <= _ROW_SUM_TOLERANCE for deviation in deviations]
@@ -92,7 +93,7 @@ def _key_axes(trace, site, deviations):
 
 
 def _is_plain(shape, tokens=None):
-    """Tells whether a map is `[1, heads, tokens, tokens]`."""
+    """Returns whether a map has the shape `[1, heads, tokens, tokens]`."""
     return len(shape) == 4 and shape[0] == 1 and shape[2] == shape[3] == (tokens or shape[3])
 
 
@@ -109,13 +110,14 @@ class _Locator:
         self._anchors, self._followed = Anchors(trace, inputs), {}
 
     def followed(self, index):
-        """Returns the geometry of a map that was found to have the tokens of one below, or None."""
+        """Returns the geometry of a map that `follow` found to have known tokens, or None."""
         return self._followed.get(index)
 
     def follow(self, geometry, shapes):
-        """Finds the maps above that have the tokens of a map, for `followed`.
+        """Finds the maps above that have the same tokens as a map, for `followed`.
 
-        Only where one group holds all tokens, because windows may be shifted from block to block.
+        It only looks where one group holds all tokens, because windows may be shifted from block
+        to block.
 
         Args:
             geometry: `MapGeometry` of the map below.
@@ -134,14 +136,14 @@ class _Locator:
             )
 
     def given(self, index, shape, key_axes, *, measure):
-        """Returns the geometry of a map whose tokens' layout is given, measured if `measure`."""
+        """Returns the geometry of a map whose token layout is given; measured if `measure`."""
         if measure:
             with contextlib.suppress(NotLocatedError):
                 return self.located(index, shape, key_axes)
         return plain_geometry(index, shape, 0, None)
 
     def located(self, index, shape, key_axes):
-        """Returns the geometry of a map, whose heads may stand before or after the queries."""
+        """Returns the geometry of a map whose heads may stand before or after the queries."""
         order = tuple(range(len(shape)))
         try:
             return self._located(index, shape, key_axes, order)
@@ -153,7 +155,7 @@ class _Locator:
             raise
 
     def _located(self, index, shape, key_axes, order):
-        """Returns the geometry of a map whose axes are taken in an order, or raises."""
+        """Returns the geometry of a map with its axes in a given order, or raises."""
         trace, site = self._trace, self._trace.sites[index]
         shape = tuple(shape[axis] for axis in order)
         gradients = ScoreGradients(
@@ -172,7 +174,7 @@ class _Locator:
         return MapGeometry(index, keys.axes, queries.side, keys.side, kind, order)
 
     def _kind(self, gradients, queries, keys):
-        """Returns what a map is called, see `kind_of`; raises for queries of a decoder."""
+        """Returns the kind of a map, see `kind_of`; raises for queries of a decoder."""
         querying = []
         further = keys.side.free(keys.axes.groups)
         if queries.anchor is None and keys.axes.groups == 1 and len(further):
@@ -190,9 +192,9 @@ class _Locator:
 
 
 def _by_size(trace, index, shape, inputs):
-    """Returns the geometry of a map without gradients where it has as many tokens as a feature map.
+    """Returns the geometry of a map without gradients that has as many tokens as a feature map.
 
-    Of more tokens it can't be known which are the patches.
+    If it has more tokens, it can't be known which ones are the patches.
     """
     if not _is_plain(shape):
         raise NotLocatedError("it has no gradients that would tell where its tokens stand")

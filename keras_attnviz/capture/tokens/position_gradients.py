@@ -1,4 +1,4 @@
-"""Gradients at the positions of a feature map, for example those of the tokens above it."""
+"""Gradients at the positions of a feature map, for example gradients of the tokens above it."""
 
 import math
 
@@ -17,11 +17,11 @@ class PositionGradients:
     Args:
         trace: an `ObservedTrace`.
         feature_map: symbolic tensor `[batch, height, width, channels]`, or channels first as the
-            `data_format` of its operation says, or `[batch, tokens, channels]`. Of videos also
-            with frames before the height, on an axis of their own or merged with the batch: they
-            stand below one another then.
+            `data_format` of its operation says, or `[batch, tokens, channels]`. In a video, frames
+            may stand before the height, on a separate axis or merged with the batch; their
+            positions then stand below one another.
         arriving: symbolic tensor of the same shape, the gradient.
-        fed: placeholders that the gradient is computed from.
+        fed: placeholders for the cotangents, from which the gradient is computed.
         inputs: flat list of the model's inputs, one image.
         randomized: more tensors that are fed with random values.
         others: more tensors that are computed from the placeholders.
@@ -55,7 +55,7 @@ class PositionGradients:
         return self._run(cotangents)[1:]
 
     def _moves(self):
-        """Returns which axes of the feature map are moved where, behind the batch's."""
+        """Returns which axes of the feature map move where, to stand right after the batch axis."""
         return self._axes, range(1, len(self._axes) + 1)
 
     def _run(self, cotangents):
@@ -75,7 +75,7 @@ def token_gradients(trace, feature_map, tokens, inputs):
 
     Returns:
         `(grid, gradient)`: the positions' `(height, width)` or `(tokens,)`, and the function. None
-        where no gradient arrives or the tokens are not one image's.
+        where no gradient arrives or the tokens don't belong to one image.
     """
     shape = trace.shape_of(tokens)
     if shape is None or shape[0] != 1:
@@ -98,7 +98,7 @@ def token_gradients(trace, feature_map, tokens, inputs):
 
 
 def gradients_at(trace, outputs, cotangents, feature_maps):
-    """Returns the gradients at feature maps, symbolic, None where there are none.
+    """Returns the gradients at feature maps, symbolic; None where there are none.
 
     The attention of the layers below is held constant, as are convolutions whose windows
     overlap, so that each query and each key depends on the positions that its token stands for.
@@ -110,7 +110,7 @@ def gradients_at(trace, outputs, cotangents, feature_maps):
 
 
 def input_shapes(trace, inputs):
-    """Returns the shapes of the model's inputs, and of what they are cast to, by tensor name.
+    """Returns the shapes of the model's inputs, and of their casts, by tensor name.
 
     Args:
         trace: a `Trace`.

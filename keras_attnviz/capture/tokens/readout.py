@@ -21,18 +21,18 @@ def find_readout(trace, chosen, placements, inputs, *, layout, is_given, check):
         chosen: sequence of `MapGeometry`, bottom first.
         placements: the `Placement` of each.
         inputs: flat list of the model's inputs, one random image.
-        layout: the `TokenLayout` that the placements are among. A read-out that it doesn't name
-            is measured.
-        is_given: whether the user gave it, so that it holds where nothing can be measured.
-        check: whether a read-out that is given is held against what the output depends on.
+        layout: the `TokenLayout` that the placements refer to. A read-out that it doesn't name is
+            measured.
+        is_given: whether the user gave the layout, so that it holds where nothing can be measured.
+        check: whether a given read-out is compared with what the output depends on.
 
     Returns:
-        `(layout, weights)`: a `TokenLayout`, and a list `[tokens]`, of a pooling layer
-        `[queries]`, of sum 1.
+        `(layout, weights)`: a `TokenLayout`, and a list of weights `[tokens]`, or `[queries]` for a
+        pooling layer. The weights sum to 1.
 
     Raises:
-        ValueError: no read-out is given and the output depends on no token; or one is given that
-            the output doesn't depend on.
+        ValueError: no read-out is given and the output depends on no token; or the output doesn't
+            depend on the given read-out.
     """
     top = placements[-1]
     own = [index for index, placement in enumerate(placements) if not placement.is_pooling]
@@ -63,7 +63,7 @@ def _check_given(layout, slots, read, found, trace, geometry):
         return
     other = [tf.constant(values) for values in trace.signature.random(1, seed=1)]
     if (rows_read(trace, geometry, other) != read).any():
-        return  # Each image has its own, as where the head takes the largest of all patches.
+        return  # Each image has another read-out, as where the head takes the largest patch.
     measured = layout.with_readout(found)
     must = f"one whose read-out the model's output depends on, as on {measured.readout_text()}"
     listed = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
@@ -106,9 +106,9 @@ def rows_read(trace, geometry, inputs):
 
     These are the rows at which a gradient of the predictions, before their activation, arrives.
     Where there is no gradient, as with layers that are computed again in the backward pass, rows
-    are changed to see whether the output changes: each further token by itself, the patches
-    together. The weights of a fresh head or of a gate are often all zeros, which would hide what
-    the output depends on after the first step. So random numbers stand in for them.
+    are changed to see whether the output changes: each further token alone, the patches together.
+    The weights of a fresh head or of a gate are often all zeros. This would hide what the output
+    depends on after the first step, so random numbers stand in for them.
 
     Args:
         trace: a `Trace`.
@@ -130,14 +130,14 @@ def rows_read(trace, geometry, inputs):
     strength = (
         np.abs(by_group(found, geometry.axes, geometry.queries.slots)).max(axis=(1, 3)).ravel()
     )
-    # Less is the rounding of a normalization.
+    # Anything weaker is the rounding of a normalization.
     return strength > _NEGLIGIBLE * strength.max()
 
 
 def _gradient(output, attention):
     """Returns the gradient of a weighted sum of `output`, or None.
 
-    The weights differ, because a plain sum of what a normalization layer gives is constant.
+    The weights differ, because a plain sum of a normalization layer's output is constant.
     """
     flat = tf.reshape(tf.cast(output, tf.float32), [-1])
     weights = tf.cos(tf.cast(tf.range(tf.size(flat)), tf.float32))
@@ -153,7 +153,7 @@ def _stand_ins(weights):
 
 
 def _rows_that_matter(trace, geometry, inputs, feeds, values):
-    """Returns the rows whose change moves the output, patches together."""
+    """Returns the rows whose change changes the output; patches are changed together."""
     site = trace.sites[geometry.index]
     queries = geometry.queries
     matters = np.zeros(geometry.axes.groups * queries.slots, bool)

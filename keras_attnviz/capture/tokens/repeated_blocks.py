@@ -1,9 +1,9 @@
 """Repeated blocks: attention maps that have the same tokens, in the same order, as one below.
 
-To measure each map of a deep model would take long. Where the same block is repeated, one
+Measuring each map of a deep model would take long. Where the same block is repeated, one
 experiment is enough for all of its maps. With the attention of all layers held constant, some
 tokens of the residual stream below the first map are changed. In a map of the same tokens, exactly
-the scores in their rows and columns change.
+the scores in the rows and columns of these tokens change.
 """
 
 import math
@@ -20,7 +20,7 @@ _NEGLIGIBLE = 1e-4
 
 
 def alike(trace, index, shapes):
-    """Returns the maps above map `index` that the same kind of block computes, one on the other.
+    """Returns the maps of repeated blocks above map `index`, each computed from all below it.
 
     Args:
         trace: a `Trace`.
@@ -44,17 +44,17 @@ def _pattern(path):
 
 
 def followers(trace, geometry, candidates, *, anchor, inputs):
-    """Returns those of some maps whose rows and columns stand where another map's do.
+    """Returns the maps that have the same rows and columns as another map, out of some candidates.
 
     Args:
         trace: an `ObservedTrace`.
         geometry: `MapGeometry` of the map below, all tokens in one group.
         candidates: indices of maps of the same shape above it.
-        anchor: symbolic tensor below that map, that its queries are computed from.
+        anchor: symbolic tensor below that map, from which its queries are computed.
         inputs: flat list of the model's inputs, one image.
 
     Returns:
-        set of indices; without the map of `geometry`, which is tested too.
+        set of indices. The map of `geometry` is tested too, but is not among them.
     """
     indices = [geometry.index, *candidates]
     stream = _stream(trace, anchor, indices, geometry.queries.slots)
@@ -88,7 +88,7 @@ def _count(trace, tensor):
 def _changes(geometry):
     """Yields which tokens are changed, and which queries and keys must change with them.
 
-    First some keys' tokens, then tokens that may share a key with others that stay.
+    First come the tokens of some keys, then tokens that may share a key with unchanged tokens.
     """
     random = np.random.default_rng(3)
     queries, keys = geometry.queries, geometry.keys
@@ -106,7 +106,7 @@ def _changes(geometry):
 
 
 def _on_grid(side, grid):
-    """Returns a side's owners for the cells of a finer grid."""
+    """Returns the owners of a side for the cells of a finer grid."""
     rows, columns = (
         np.arange(fine) * coarse // fine for fine, coarse in zip(grid, side.grid, strict=True)
     )
@@ -114,7 +114,7 @@ def _on_grid(side, grid):
 
 
 class _Experiment:
-    """Scores of some maps after changes of tokens below them, attention held constant.
+    """Scores of some maps after changes of tokens below them, with attention held constant.
 
     Args:
         trace: a `Trace`.
@@ -135,10 +135,10 @@ class _Experiment:
         self._usual_scores = self._scores_of(self._usual)
 
     def agreeing(self, tokens, queries, keys, order):
-        """Returns the numbers of the maps in which just the expected rows and columns change.
+        """Returns the numbers of the maps in which exactly the expected rows and columns change.
 
         Args:
-            tokens: bool array `[tokens]`, those that are changed.
+            tokens: bool array `[tokens]`, the tokens that are changed.
             queries: bool array `[queries]`, the rows that must change.
             keys: bool array `[keys]`, the columns that must change.
             order: the axes of scores in the order `[batch, ..., *queries, *keys]`.
@@ -172,7 +172,7 @@ class _Experiment:
 
 
 def _changed_side(change, order, queries, keys):
-    """Returns the side on which just the expected slots have changed, or None."""
+    """Returns the side on which exactly the expected slots have changed, or None."""
     change = np.abs(change.transpose(order))
     change = change.reshape(-1, len(queries), len(keys)).max(axis=0)
     is_changed = change > _NEGLIGIBLE * change.max()

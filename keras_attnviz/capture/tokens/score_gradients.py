@@ -26,10 +26,9 @@ class Operand:
 
     Args:
         tensor: the factor, symbolic.
-        fed: placeholder in the shape of the map for one image, the gradient that flows into the
-            scores and goes on through this factor alone.
-        gradient: what arrives at the factor, symbolic, in its shape; None where there is no
-            gradient.
+        fed: placeholder of the shape of the map for one image, for the gradient that flows into the
+            scores and on through this factor alone.
+        gradient: the gradient at the factor, symbolic, of its shape; None where there is none.
     """
 
     tensor: object
@@ -48,7 +47,7 @@ class SideGradients:
             the scores.
         slots: the shape in which factors of the queries or keys are broadcast over `[*queries,
             *keys]`.
-        arriving: function from an array in the shape of `scores` to the gradients that arrive at
+        arriving: function from an array of the shape of `scores` to the gradients that arrive at
             the feature map, float64 `[positions, channels]`.
     """
 
@@ -59,16 +58,16 @@ class SideGradients:
     arriving: Callable
 
     def of_leading(self, factor):
-        """Returns what arrives, `[positions, channels]`, for a factor `[*leading]` of `scores`."""
+        """Returns the gradients `[positions, channels]` for a factor `[*leading]` on `scores`."""
         ones = [1] * (self.scores.ndim - factor.ndim)
         return self.arriving(self.scores * factor.reshape(*factor.shape, *ones))
 
     def of_slots(self, factor):
-        """Returns what arrives, `[positions, channels]`, for a factor `[*leading, slots]`."""
+        """Returns the gradients `[positions, channels]` for a factor `[*leading, slots]`."""
         return self.arriving(self.scores * factor.reshape(*factor.shape[:-1], *self.slots))
 
     def scores_of(self, slot):
-        """Returns those of `scores` that flow through a single query or key, the others 0."""
+        """Returns `scores` with all entries 0 except those of a single query or key."""
         is_slot = np.arange(math.prod(self.slots)) == slot
         return self.scores * is_slot.reshape(self.slots)
 
@@ -100,7 +99,7 @@ class ScoreGradients:
         self.has_gradients = len(names) == 2 and all(
             operand.gradient is not None for operand in self._operands
         )
-        # What is known of each feature map, by its name.
+        # Results for each feature map, by its name.
         self._arriving, self._sides = {}, {}
 
     def slots(self, side):
@@ -110,7 +109,7 @@ class ScoreGradients:
     def at(self, feature_map, side):
         """Returns the `SideGradients` at a feature map's positions, or None.
 
-        None where no gradient arrives, or where the feature map is not one of the image.
+        None where no gradient arrives, or where the feature map doesn't show the image.
 
         Args:
             feature_map: see `PositionGradients`.
@@ -121,7 +120,7 @@ class ScoreGradients:
         return self._sides[feature_map.name].get(side)
 
     def _both_sides(self, feature_map):
-        """Returns `{side: SideGradients}`, empty where the gradients say nothing."""
+        """Returns `{side: SideGradients}`, empty where the gradients don't show the sides."""
         gradients = self._position_gradients(feature_map)
         numbers = {} if gradients is None else self._numbers_by_side(gradients)
         return {
@@ -160,7 +159,7 @@ class ScoreGradients:
     def _symbolic(self, feature_map):
         """Returns the gradient that arrives at a feature map, symbolic, or None."""
         if feature_map.name not in self._arriving:
-            # All at once, because each call for gradients goes through the whole graph.
+            # All at once, because each call of `tf.gradients` goes through the whole graph.
             together = self._trace.feature_maps(self._site)
             if feature_map.name not in {tensor.name for tensor in together}:
                 together = [feature_map]
@@ -172,7 +171,7 @@ class ScoreGradients:
         return self._arriving[feature_map.name]
 
     def _is_of_image(self, feature_map):
-        """Tells whether a feature map is one of the whole image, or of a video's frames."""
+        """Returns whether a feature map shows the whole image, or frames of a video."""
         shape = self._trace.shape_of(feature_map)
         if shape is None:
             return feature_map.name in input_shapes(self._trace, self._inputs)
@@ -182,8 +181,8 @@ class ScoreGradients:
     def _numbers_by_side(self, gradients):
         """Returns which operand holds which side, `{side: number}`, empty where it isn't known.
 
-        Where the rows of scores are multiplied by 1 or 2 each, so are the gradients of the queries;
-        those of the keys are mixtures, also under a mask.
+        If each row of scores is multiplied by 1 or 2, then so are the gradients of the queries.
+        Gradients of the keys are mixtures, also under a mask.
         """
         side = "queries" if self.slots("queries") > 1 else "keys"
         factors = 1.0 + np.random.default_rng(1).permutation(self.slots(side)) % 2
@@ -214,7 +213,7 @@ def _operands(site, shape, order):
 
 
 def _alone(scores, number):
-    """Returns the gradients that flow into the scores for each of two operands, one of them 0."""
+    """Returns the gradients into the scores for two operands: `scores` for one, 0 for the other."""
     alone = [np.zeros(scores.shape), np.zeros(scores.shape)]
     alone[number] = scores
     return alone
@@ -223,7 +222,7 @@ def _alone(scores, number):
 def _past_masks(outputs, cotangent, operand, scores, options):
     """Returns the gradient at an operand as if no scores were masked, or None.
 
-    Otherwise a query that may see no key, or a key that no query sees, would have no gradient.
+    With masks, a query that sees no key, or a key that no query sees, would have no gradient.
     """
     for masked, unmasked in reversed(masks_between(operand, scores)):
         (cotangent,) = gradients_or_none(outputs, [masked], grad_ys=cotangent, **options)
@@ -234,7 +233,7 @@ def _past_masks(outputs, cotangent, operand, scores, options):
 
 
 def _share_multiplied(gradient, base):
-    """Returns the share of the entries of a gradient that are its base's, or double."""
+    """Returns the share of a gradient's entries that are equal to its base's, or double."""
     is_there = np.abs(base) > _NEGLIGIBLE * np.abs(base).max()
     quotient = gradient[is_there] / base[is_there]
     nearest = np.clip(np.round(quotient), 1, 2)

@@ -1,7 +1,8 @@
-"""Where the queries, or the keys, of an attention map stand among the patches of an image.
+"""Token sides: where the queries or keys of an attention map stand among an image's patches.
 
-Each anchor is asked in turn, the nearest first, which of its positions each query or key is
-computed from. The first anchor whose positions all have a query or key gives the answer.
+The anchors are tried in turn, the nearest first: a measurement shows from which of the anchor's
+positions each query or key is computed. The first anchor whose positions all have a query or key
+gives the answer.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ from keras_attnviz.capture.tokens.geometry import NotLocatedError, TokenSide, pa
 from keras_attnviz.capture.tokens.gradient_codes import LeadingAxes, slot_owners, split_axes
 from keras_attnviz.methods.token_layout import MAX_PREFIX
 
-# What is mixed on so many feature maps in a row is mixed on those below too.
+# Slots that are mixed on so many feature maps in a row are mixed on the maps below too.
 _MOST_MIXED = 2
 
 
@@ -24,7 +25,7 @@ class LocatedSide:
     Args:
         side: `TokenSide`.
         axes: the map's `LeadingAxes`.
-        anchor: the `Anchor` that they were found on; None for queries that stand for no patches.
+        anchor: the `Anchor` on which they were found; None for queries that stand for no patches.
     """
 
     side: TokenSide
@@ -34,14 +35,14 @@ class LocatedSide:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Finding:
-    """What one anchor shows of the queries or the keys.
+    """The result of the measurement of queries or keys at one anchor.
 
     Args:
-        axes: the map's `LeadingAxes`, None where no gradient arrives.
+        axes: the map's `LeadingAxes`; None where no gradient arrives.
         grid: `(height, width)` of the anchor's feature map, `(tokens,)`, or `()` where no gradient
             arrives.
-        owners: integer array `[positions]`, for each position the number of its slot, -1 without
-            one; None where slots mix several positions.
+        owners: integer array `[positions]`, the number of each position's slot, or -1 where it has
+            none; None where slots mix several positions.
     """
 
     axes: LeadingAxes | None
@@ -50,7 +51,7 @@ class _Finding:
 
     @property
     def is_mixed(self):
-        """Whether slots are computed from several positions that can't be told apart."""
+        """Whether slots are computed from several positions that can't be separated."""
         return self.owners is None
 
     @property
@@ -71,11 +72,11 @@ def locate_side(gradients, anchors, name, *, axes=None):
         gradients: the map's `ScoreGradients`.
         anchors: iterable of `Anchor`, the nearest first.
         name: `"queries"` or `"keys"`.
-        axes: the map's `LeadingAxes`, measured unless given.
+        axes: the map's `LeadingAxes`; measured unless given.
 
     Raises:
-        NotLocatedError: they stand for no patches of the image; a few queries may, because they
-            can be class tokens or learned.
+        NotLocatedError: they stand for no patches of the image. For a few queries this is no error,
+            because they can be class tokens or learned queries.
     """
     slots, findings = gradients.slots(name), []
     for anchor in anchors:
@@ -99,7 +100,7 @@ def _found_on(anchor, gradients, name, axes):
         return _Finding(None, (), np.array([], int))
     grid, of_leading, of_slots = arriving.grid, arriving.of_leading, arriving.of_slots
     if anchor.grid is not None:
-        # A class token that stands in every group of frames is no hint to the patches' groups.
+        # A class token in every group of frames doesn't show the groups of the patches.
         grid = anchor.grid
         of_leading, of_slots = (
             _at_positions(gradient, anchor.positions) for gradient in (of_leading, of_slots)
@@ -113,13 +114,13 @@ def _at_positions(gradient, positions):
 
 
 def _owners(of_slots, axes, slots, leading):
-    """Returns for each position the number of its slot, `group * slots + slot`, or None."""
+    """Returns the slot number of each position, `group * slots + slot`, or None."""
     numbers = axes.group_numbers().reshape(leading)[..., np.newaxis] * slots + np.arange(slots)
     return slot_owners(lambda factors: of_slots(factors[numbers]), axes.groups * slots)
 
 
 def _why_not(findings, name, slots):
-    """Returns why queries or keys stand for no patches, or None where few queries may do so."""
+    """Returns why queries or keys stand for no patches; None for few queries, which may do so."""
     if any(finding.is_mixed for finding in findings):
         return f"its {name} stand for no single patches (channels, for example)"
     if name == "keys" and not any(finding.is_reached for finding in findings):

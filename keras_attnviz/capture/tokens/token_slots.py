@@ -1,7 +1,7 @@
 """Slots: the row and the column of each token in each attention map of a stack.
 
-The maps of a stack may have different tokens: coarser grids, no class token, registers from some
-layer on. All are brought to the same `TokenLayout`, of the finest grid and the most further tokens.
+The maps of a stack may have different tokens: coarser grids, no class token, or registers from some
+layer on. All are brought to one `TokenLayout`, with the finest grid and the most further tokens.
 """
 
 import warnings
@@ -15,15 +15,15 @@ from keras_attnviz.methods.token_layout import MAX_PREFIX, TokenLayout
 def shared_layout(geometries, *, stacklevel=4):
     """Returns the `TokenLayout` of a stack of maps: the finest grid, the most further tokens.
 
-    Its read-out isn't known. None where no map is located, because the layout is given. Warns where
-    there are more further tokens than class tokens and registers.
+    Its read-out isn't known. Returns None where no map is located, because the layout is given.
+    Warns where there are more further tokens than class tokens and registers would explain.
 
     Args:
         geometries: sequence of `MapGeometry`, bottom first.
         stacklevel: as in `warnings.warn`, of the function that calls this one.
 
     Raises:
-        ValueError: further tokens that are added, taken away or moved from one map to the next.
+        ValueError: further tokens are added, removed or moved from one map to the next.
     """
     sides = [(side, p.axes.groups) for p in geometries for side in (p.queries, p.keys) if side.grid]
     if not sides:
@@ -45,7 +45,7 @@ def shared_layout(geometries, *, stacklevel=4):
 
 
 def _check_same_extras(extras):
-    """Raises where it can't be known which of the further tokens are the same in two maps."""
+    """Raises where it isn't clear which further tokens are the same in two maps."""
     found = sorted(set(extras) - {(0, 0)})
     counts = [{pair[end] for pair in found} - {0} for end in (0, 1)]
     is_moved = any(not after for _, after in found) and any(not before for before, _ in found)
@@ -80,14 +80,14 @@ def placement_of(geometry, layout):
 
 
 def token_slots(layout, side, groups, others=None):
-    """Returns for each token the number of its slot, the first group's, -1 without one.
+    """Returns the slot number of each token, in the first group, or -1 where it has none.
 
     Args:
         layout: the `TokenLayout` of the stack.
         side: `TokenSide`, the queries or the keys of a map.
         groups: number of groups of the map.
-        others: the map's other side, where this one stands for no patches: its tokens are those
-            that the other side has beside the patches.
+        others: the map's other side, where this side stands for no patches. The tokens of this
+            side are then the further tokens of the other side.
 
     Returns:
         integer array `[tokens]`.
@@ -97,7 +97,7 @@ def token_slots(layout, side, groups, others=None):
     if reference.has_extras(groups):
         before, after = reference.extras(groups)
         free = side.free(groups)
-        free = free[free < side.slots]  # those of the first group
+        free = free[free < side.slots]  # the slots of the first group
         found[:before] = _padded(free[:before], before)
         behind = layout.prefix + layout.patches
         found[behind : behind + after] = _padded(free[before:], after)
@@ -108,7 +108,7 @@ def token_slots(layout, side, groups, others=None):
 
 
 def _cells(fine_grid, grid):
-    """Returns for each patch of a grid the number of its cell in a coarser one, row by row."""
+    """Returns the number of each patch's cell in a coarser grid, row by row."""
     rows, columns = (
         np.arange(fine) * coarse // fine for fine, coarse in zip(fine_grid, grid, strict=True)
     )
