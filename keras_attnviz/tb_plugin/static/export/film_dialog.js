@@ -62,7 +62,6 @@ export class FilmDialog {
       el("div", { class: "actions" }, this.cancel, this.save),
     );
     this.root.addEventListener("close", () => this.controller?.abort());
-    document.body.append(this.root);
   }
 
   async open() {
