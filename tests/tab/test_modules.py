@@ -513,3 +513,47 @@ def test_frames_of_a_video_are_lines_of_their_own(modules):
     assert groups == [
         [["frame 1", [0.5, 0.125]], ["frame 2", [0.5, 0.25]], ["frame 3", [0, 0.625]]]
     ]
+
+
+def test_a_probe_without_a_picture_takes_no_other_with_it(modules):
+    asked, sizes = modules.evaluate(
+        """async () => {
+          const { Run } = await import("./static/log/run.js");
+          const asked = [];
+          // Answers each key with as many bytes as its place among them, from 1.
+          window.fetch = async (address) => {
+            asked.push(address);
+            const parts = address.split("key=").slice(1).map((_, i) => new Uint8Array(i + 1));
+            const lengths = parts.map(({ length }) => Uint32Array.of(length));
+            return new Response(new Blob(parts.flatMap((part, i) => [lengths[i], part])));
+          };
+          const setup = { pictures: ["a", null, "b"], probes: [{}, {}, {}], layers: [] };
+          const run = new Run("run", null, setup, []);
+          run.loadPictures();
+          const size = (probe) => run.picture(probe).then((blob) => blob.size, () => null);
+          const sizes = await Promise.all([0, 1, 2].map(size));
+          run.loadPictures();
+          return [asked, sizes];
+        }"""
+    )
+    assert asked == ["./blobs?key=a&key=b"]
+    assert sizes == [1, None, 2]
+
+
+def test_a_run_without_epochs_is_not_compared_with(modules):
+    sides = modules.evaluate(
+        """async () => {
+          const [{ Run }, { resolve }, { DEFAULTS }] = await Promise.all(
+            ["log/run.js", "state/resolve.js", "state/state.js"].map(
+              (name) => import(`./static/${name}`)));
+          const setup = {
+            layers: [], methods: [], series: [], pictures: ["a"], probes: [{ name: "a" }],
+            colors: { limit: 4, map: "inferno", opacity: 0.6 },
+          };
+          const run = (steps) => new Run("run", null, setup,
+            steps.map((step) => ({ fields: { step }, arrays: {} })));
+          const state = { ...DEFAULTS, compare: "run" };
+          return [[], [2]].map((steps) => resolve(state, run([0, 1]), run(steps)).b?.step ?? null);
+        }"""
+    )
+    assert sides == [None, 2]

@@ -90,7 +90,7 @@ export class App {
   /** @param {HTMLElement} body */
   mount(body) {
     const { page, empty, waiting, banner } = this.parts;
-    body.append(banner, waiting, empty, page);
+    body.append(banner, waiting, empty, page, this.film.root);
     this.parts.savePicture.addEventListener("click", () => this.savePicture());
     this.parts.saveFilm.addEventListener("click", () => this.film.open());
     this.parts.copyLink.addEventListener("click", () => this.copyLink());

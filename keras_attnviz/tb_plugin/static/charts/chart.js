@@ -6,7 +6,7 @@ import { alignedLines, decimals, formatValue, inWords, yRange } from "./chart_li
 import { colorOf, isStrong, plotOptions } from "./chart_options.js";
 
 // The vendored module has no types; those are in its package.
-const Plot = /** @type {typeof uPlot} */ (/** @type {unknown} */ (uPlotModule));
+const UPlot = /** @type {typeof uPlot} */ (/** @type {unknown} */ (uPlotModule));
 
 /** @import uPlot from "uplot" */
 /** @import { AlignedLine, Group } from "./chart_lines.js" */
@@ -145,7 +145,7 @@ function resize(chart) {
     return;
   }
   const hooks = { draw: () => show(chart), hover: () => hover(chart) };
-  const uplot = new Plot(
+  const uplot = new UPlot(
     { ...plotOptions(chart, hooks), width, height },
     [chart.steps, ...chart.lines.map((line) => line.values)],
     chart.parts.plot,

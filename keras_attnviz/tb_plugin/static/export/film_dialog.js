@@ -5,8 +5,6 @@ import { el } from "../lib/dom.js";
 import { messageOf } from "../log/blobs.js";
 import { plural } from "../page/words.js";
 import { saveBlob } from "./files.js";
-import { encodeGif } from "./gif_film.js";
-import { encodeWebm, webmSupport } from "./webm_film.js";
 
 /**
  * A film of epochs: so many a second, and the name of its file.
@@ -64,7 +62,6 @@ export class FilmDialog {
       el("div", { class: "actions" }, this.cancel, this.save),
     );
     this.root.addEventListener("close", () => this.controller?.abort());
-    document.body.append(this.root);
   }
 
   async open() {
@@ -77,7 +74,17 @@ export class FilmDialog {
     this._busy(false);
     this.status.textContent = "";
     this.root.showModal();
-    const support = await webmSupport();
+    try {
+      // The first picture of the page needs no encoders: they are loaded only here.
+      const { webmSupport } = await import("./webm_film.js");
+      this._offer(await webmSupport());
+    } catch (error) {
+      this.status.textContent = messageOf(error);
+    }
+  }
+
+  /** @param {"codecs" | "recorder" | null} support how this browser can make WebM. */
+  _offer(support) {
     this.format[1].disabled = support === null;
     this.note.hidden = support === "codecs";
     this.note.textContent =
@@ -102,7 +109,9 @@ export class FilmDialog {
     this._busy(true);
     this.status.textContent = "";
     try {
-      const encode = isGif ? encodeGif : encodeWebm;
+      const encode = isGif
+        ? (await import("./gif_film.js")).encodeGif
+        : (await import("./webm_film.js")).encodeWebm;
       const onProgress = (/** @type {number} */ done) => {
         this.progress.value = done / count;
       };
