@@ -326,7 +326,7 @@ class AttentionModel:
         if not self.maps:
             raise ValueError(
                 "Explanation methods need attention maps. Received: model "
-                f"{self.model.name!r}, which has gates alone. Call `gate_values`."
+                f"{self.model.name!r}, which has only gates. Call `gate_values`."
             )
 
     def _explain_graph(self, flat, classes, *, method, options):

@@ -43,7 +43,7 @@ def check_capture(attention_model, one, own_predictions):
             raise ValueError(
                 _failed(
                     f"the attention of layer {found.layer} for one image depends on the other "
-                    "images of the batch, so its rows can't be told apart by image"
+                    "images of the batch, so its rows can't be assigned to images"
                 )
             )
     _check_gates(attention_model, signature.pack(one), signature.pack(pair), tolerance)

@@ -128,5 +128,5 @@ class _RedirectHandler(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, request, response, code, text, headers, url):
         if urllib.parse.urlsplit(url).scheme not in SCHEMES:
-            raise OSError(f"it leads to {url!r}, which is no address of HTTP or HTTPS")
+            raise OSError(f"it leads to {url!r}, which is not an HTTP or HTTPS address")
         return super().redirect_request(request, response, code, text, headers, url)

@@ -140,10 +140,10 @@ def _checked_inputs(given, display):
     for path, (_, member) in zip(paths, members(given), strict=True):
         if member is None:
             remedy = (
-                "Inputs that are left out can't be followed. Pass arrays for all inputs, or attach "
+                "All inputs must be passed. Pass arrays for all inputs, or attach "
                 "to a model without that input."
             )
-            raise ValueError(message(path, "an array, one entry a probe", member, remedy))
+            raise ValueError(message(path, "an array, one entry for each probe", member, remedy))
     inputs = _as_arrays(given)
     paths = member_paths(inputs, "images")
     arrays = [array for _, array in members(inputs)]
@@ -159,7 +159,7 @@ def _checked_inputs(given, display):
         if _is_picture(array):
             _checked_images(array, path)
         elif array.ndim == 0 or len(array) != len(pictures[0]):
-            must = f"an array of {len(pictures[0])} entries, one a probe"
+            must = f"an array of {len(pictures[0])} entries, one for each probe"
             raise ValueError(message(path, must, array))
         else:
             _check_finite(array, path)
@@ -227,7 +227,7 @@ def _checked_labels(labels, count, class_names):
         values = None
     if values is None or values.shape != (count,):
         must = f"integers of shape [{count}], or one-hot [{count}, classes]"
-        remedy = "Pass one class index an image; of scores, `argmax(axis=-1)`."
+        remedy = "Pass one class index for each image; of scores, `argmax(axis=-1)`."
         raise ValueError(message("labels", must, labels, remedy))
     classes = np.inf if class_names is None else len(class_names)
     if values.min() < 0 or values.max() >= classes:

@@ -48,7 +48,7 @@ def as_functional(model, name):
     if isinstance(model, keras.Sequential) and model.built:
         return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     if not getattr(model, "_nodes_by_depth", None):
-        remedy = "Build it of layers called on `keras.Input`."
+        remedy = "Build it from layers called on `keras.Input`."
         raise ValueError(message(name, must, model, remedy))
     return model
 

@@ -153,7 +153,7 @@ class SelectiveKernel(FeatureGate):
 
 def _checked_dilations(dilations):
     """Returns the dilations as a tuple."""
-    must = "two or more integers of at least 1, a branch each"
+    must = "two or more integers of at least 1, one per branch"
     if not isinstance(dilations, (list, tuple)):
         raise TypeError(message("dilations", must, dilations))
     for dilation in dilations:

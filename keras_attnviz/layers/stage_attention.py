@@ -72,11 +72,11 @@ def _new_layers(layer, ends):
     layers = {}
     for stage, tensor in ends:
         made = layer(stage.number)
-        must = f"a function that gives a new Keras layer for stage {stage.number}"
+        must = f"a function that returns a new Keras layer for stage {stage.number}"
         if not isinstance(made, keras.layers.Layer):
             raise TypeError(message("layer", must, made))
         if made in layers.values():
-            remedy = "Make the layer inside of the function."
+            remedy = "Create the layer inside the function."
             raise ValueError(message("layer", must, made, remedy))
         layers[id(tensor)] = made
     return layers

@@ -57,7 +57,7 @@ def flow_through(transitions, weights):
     if edges > _MOST_EDGES:
         raise ValueError(
             f"Attention flow must be of at most {_MOST_EDGES} pairs of tokens in all layers. "
-            f"Received: {edges}. Take a smaller image, fewer layers, or another method."
+            f"Received: {edges}. Use a smaller image, fewer layers, or another method."
         )
     flows = [_flow(image, weights) for image in zip(*transitions, strict=True)]
     return np.stack(flows).astype(np.float32)
@@ -92,6 +92,6 @@ def _scipy():
         from scipy.sparse.csgraph import maximum_flow
     except ImportError as error:
         raise ImportError(
-            "Attention flow needs SciPy. Install it: pip install 'keras-attnviz[flow]'."
+            "Attention flow needs SciPy. Install it with: pip install 'keras-attnviz[flow]'."
         ) from error
     return maximum_flow, csr_array

@@ -146,7 +146,7 @@ def _attention(evidence, stack, *, layer=-1, head=None):
     if head is None:
         return tf.reduce_mean(rows, axis=1)
     heads = rows.shape[1] or stack.heads[layer]
-    must = f"None or an integer in [0, {heads}), as that layer has {heads} heads"
+    must = f"None or an integer in [0, {heads}), because the layer has {heads} heads"
     if not is_integer(head):
         raise TypeError(message("head", must, head))
     if not 0 <= head < heads:

@@ -133,6 +133,6 @@ def _checked(images, heatmaps, classes):
     )
     for name, values, rank, axes in shapes:
         if values.shape.rank != rank or not values.shape[:1].is_compatible_with(images.shape[:1]):
-            must = f"of shape {axes} with one entry for each of the images"
+            must = f"of shape {axes} with one entry per image"
             raise ValueError(message(name, must, values))
     return images, heatmaps, classes

@@ -103,7 +103,9 @@ def blurred(images):
 def _checked_scores(scores, classes):
     scores = tf.cast(tf.convert_to_tensor(scores), tf.float32)
     if scores.shape.rank != 2:
-        raise ValueError(message("predict", "a function to scores [batch, classes]", scores))
+        raise ValueError(
+            message("predict", "a function that returns scores [batch, classes]", scores)
+        )
     if tf.executing_eagerly() and scores.shape[1] is not None:
         values = np.asarray(classes)
         if ((values < 0) | (values >= scores.shape[1])).any():

@@ -125,7 +125,7 @@ def _shuffled(values, generator):
 def _maps(explain, images):
     maps = np.asarray(explain(images), np.float32)
     if maps.ndim not in (3, 4):
-        must = "a function to heatmaps [images, grid_height, grid_width]"
+        must = "a function that returns heatmaps [images, grid_height, grid_width]"
         raise ValueError(message("explain", must, maps))
     return maps.reshape(len(maps), -1)
 

@@ -119,7 +119,7 @@ def classes_to_explain(explained_class, count, *, labels=None):
         ValueError: `explained_class` is `"label"` without labels, another text, or a negative
             index; or there are not as many indices as images.
     """
-    must = "'predicted', 'label', the index of a class, or one index a probe"
+    must = "'predicted', 'label', the index of a class, or one index for each probe"
     if isinstance(explained_class, str):
         if explained_class == "predicted":
             return np.full(count, -1, np.int32)

@@ -158,7 +158,7 @@ class InputSignature:
         paths = member_paths(self.structure, name)
         for path, member, spec in zip(paths, flat, self._members, strict=True):
             if member is None:
-                remedy = "Inputs that are left out can't be followed."
+                remedy = "All inputs must be passed."
                 raise ValueError(message(path, "an array", member, remedy))
             if not spec.shape.is_compatible_with(shape_of(member)):
                 must = f"of shape {tuple(spec.shape)}"
@@ -286,7 +286,7 @@ def _spec_of_input(tensor):
 def _spec_of_example(example):
     """Returns the spec of an array or of a spec, with an open batch size."""
     if example is None:
-        remedy = "Inputs that are left out can't be followed."
+        remedy = "All inputs must be passed."
         raise ValueError(message("inputs", "arrays, none of them None", example, remedy))
     if isinstance(example, tf.TensorSpec):
         dtype = example.dtype

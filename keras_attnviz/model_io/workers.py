@@ -76,7 +76,7 @@ class Agreement:
         if error is not None:
             raise error
         if has_failed:
-            raise RuntimeError(f"{what_failed} on another worker; the error there tells why.")
+            raise RuntimeError(f"{what_failed} on another worker; see the error there.")
 
     def _reduced(self, values, *, of_all):
         found = self._sums(tf.constant(np.float64(values)), tf.constant(of_all))

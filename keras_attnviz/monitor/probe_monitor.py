@@ -52,7 +52,7 @@ class ProbeMonitor:
             stand below one another in it.
         frames: number of frames of the heatmaps of videos, None for images.
         sheet: the `Sheet` that shows frames side by side.
-        inputs: flat list of arrays, what the model takes, one entry a probe.
+        inputs: flat list of arrays, what the model takes, one entry for each probe.
         image_place: index of the images among them.
         explained_classes: int32 array `[probes]`, -1 for the predicted class.
         has_classes: whether the predictions are class scores.

@@ -30,7 +30,7 @@ class TracedProbes:
         rollout_options: dict, all options of `attention_rollout`.
         attention_measures: the `Measures`; None without attention maps.
         gate_measures: the `GateMeasures`, empty where the model has no gates.
-        inputs: flat list of arrays, what the model takes, one entry a probe.
+        inputs: flat list of arrays, what the model takes, one entry for each probe.
         fixed_pass: the `FixedPass` over the probes, which gives what `ProbeGraph` names.
         full_maps: function from a flat list of inputs to `Measures.full` of each layer.
     """

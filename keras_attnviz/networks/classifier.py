@@ -147,7 +147,7 @@ def load_classifier(path, *, trust=False, name="path"):
     # Damage can cause any of these: invalid JSON, a missing key, sizes that are not numbers or
     # don't fit the weights, a broken archive.
     except _DAMAGES as error:
-        remedy = f"It is damaged: {error!r}. Take another copy, or fine-tune again."
+        remedy = f"It is damaged: {error!r}. Use another copy, or fine-tune again."
         must = "an intact .keras file where this package has saved it"
         raise ValueError(message(name, must, path, remedy)) from error
 

@@ -203,9 +203,9 @@ def _published(architecture, image_size, weights, include_top, activation):
         if "URL fetch failure" not in str(error):
             raise
         raise OSError(
-            f"The pretrained weights can't be downloaded: {error}. Without network, download "
-            "that file elsewhere and pass its path as `weights` (--weights FILE.npz), or put it "
-            "into ~/.keras/weights."
+            f"The pretrained weights can't be downloaded: {error}. Without network access, "
+            "download that file elsewhere and pass its path as `weights` (--weights FILE.npz), or "
+            "put it into ~/.keras/weights."
         ) from error
     return model
 

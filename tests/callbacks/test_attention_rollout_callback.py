@@ -528,7 +528,7 @@ def test_one_color_scale_or_one_for_each_picture(faces, probes, tmp_path):
         ({"explained_class": -2}, ValueError, r"`explained_class` must be 'predicted', 'label', "),
         ({"explained_class": "b"}, ValueError, r"`explained_class` must be 'predicted', 'label', "),
         ({"explained_class": 0.5}, TypeError, r"`explained_class` must be 'predicted', 'label', "),
-        ({"explained_class": [0, 1]}, ValueError, r"one index a probe, at least 0"),
+        ({"explained_class": [0, 1]}, ValueError, r"one index for each probe, at least 0"),
         (
             {"faithfulness_every_epochs": 0},
             ValueError,

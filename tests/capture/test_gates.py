@@ -154,7 +154,7 @@ def test_what_needs_maps_says_so(images):
             ValueError, match=r"need attention maps. Received: model 'gated', which"
         ):
             call(images)
-    with pytest.raises(ValueError, match="has gates alone"):
+    with pytest.raises(ValueError, match="has only gates"):
         RolloutModel(gated.channels_only())
 
 

@@ -83,7 +83,7 @@ FAILURES = {
     "attention that other images change": (
         lambda: model_of(first=with_the_mean_image),
         "the attention of layer .*attention for one image depends on the other images of the "
-        "batch, so its rows can't be told apart by image",
+        "batch, so its rows can't be assigned to images",
     ),
 }
 

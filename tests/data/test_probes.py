@@ -150,8 +150,8 @@ BROKEN[1, 0, 0, 0] = np.nan
         (
             {"image": PICTURES, "table": None},
             {},
-            r"`images\['table'\]` must be an array, one entry a probe\. Received: .*=None\. Inputs "
-            "that are left out can't be followed",
+            r"`images\['table'\]` must be an array, one entry for each probe\. Received: .*=None\. "
+            "All inputs must be passed",
         ),
         (PICTURES, {"labels": [0, 2], "class_names": ["a", "b"]}, r"class indices in \[0, 2\)"),
         (PICTURES, {"names": ["a", "a"]}, "`names` must be 2 unique texts"),
@@ -411,7 +411,8 @@ def test_of_several_images_those_to_show_are_given():
         ({"image": CAT}, r"`images` must be with one array .*\{'image': \(48, 64, 3\)\}\.$"),
         (
             {"image": PICTURES, "table": TABLE[:1]},
-            r"`images\['table'\]` must be an array of 2 entries, one a probe\. Received.*\(1, 5\)",
+            r"`images\['table'\]` must be an array of 2 entries, one for each probe\. "
+            r"Received.*\(1, 5\)",
         ),
         ([PICTURES, 3.0], r"`images\[1\]` must be an array of 2 entries"),
         ([PICTURES, TABLE * np.nan], r"`images\[1\]` must be finite.*infinity in probes \[0, 1\]"),

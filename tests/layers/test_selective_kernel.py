@@ -110,7 +110,8 @@ def test_sknet50_has_the_papers_number_of_weights():
         (
             {"dilations": (1,)},
             ValueError,
-            "`dilations` must be two or more integers of at least 1, a branch each. Received: .*1,",
+            "`dilations` must be two or more integers of at least 1, one per branch. "
+            "Received: .*1,",
         ),
         ({"dilations": 2}, TypeError, "`dilations` must be two or more integers of at least 1"),
         ({"dilations": (1, 0)}, ValueError, "`dilations` must be at least 1. Received: .*=0"),

@@ -180,13 +180,13 @@ class TestWrongArguments:
             with_stage_attention(residual_net(), layer)
 
     def test_a_function_that_gives_no_layer(self):
-        text = "`layer` must be a function that gives a new Keras layer for stage 1. Received: "
+        text = "`layer` must be a function that returns a new Keras layer for stage 1. Received: "
         with pytest.raises(TypeError, match=text + "layer=None"):
             with_stage_attention(residual_net(), lambda stage: None)
 
     def test_one_layer_for_two_stages(self):
         layer = SqueezeExcite()
-        text = "gives a new Keras layer for stage 2. .*Make the layer inside of the function"
+        text = "returns a new Keras layer for stage 2. .*Create the layer inside the function"
         with pytest.raises(ValueError, match=text):
             with_stage_attention(residual_net(), lambda stage: layer)
 

@@ -177,7 +177,7 @@ def test_a_broken_heatmap_has_no_value():
         (
             {"predict": lambda images: images},
             ValueError,
-            r"`predict` must be a function to scores \[batch, classes\]",
+            r"`predict` must be a function that returns scores \[batch, classes\]",
         ),
     ],
 )

@@ -124,5 +124,7 @@ def test_what_does_not_fit_is_refused():
     empty = keras.Sequential([keras.Input((2,)), keras.layers.Flatten()])
     with pytest.raises(ValueError, match=r"`model` must be built, with floating-point weights"):
         randomization_check(empty, len, [])
-    with pytest.raises(ValueError, match=r"`explain` must be a function to heatmaps \[images"):
+    with pytest.raises(
+        ValueError, match=r"`explain` must be a function that returns heatmaps \[images"
+    ):
         randomization_check(dense(), lambda images: np.ones((2, 2)), [])

@@ -65,9 +65,9 @@ def test_the_class_to_explain_is_one_for_all_or_each_probes_own(asked, labels, e
     ("asked", "error", "text"),
     [
         ("label", ValueError, "The probes have no labels"),
-        ([0, 1], ValueError, "one index a probe, at least 0"),
+        ([0, 1], ValueError, "one index for each probe, at least 0"),
         ([0, -1, 1], ValueError, "at least 0"),
-        ([0.0, 1.0, 2.0], TypeError, "one index a probe"),
+        ([0.0, 1.0, 2.0], TypeError, "one index for each probe"),
         (True, TypeError, "the index of a class"),
     ],
 )

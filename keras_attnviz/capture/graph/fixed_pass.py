@@ -71,7 +71,7 @@ class FixedPass:
             return [self._named(self._plain(), batch) for batch in self._batches]
         prints = self.fingerprint()
         if self._prints is not None and not self._fingerprints.are_equal(prints, self._prints):
-            _log.debug("Frozen variables have other values: the probes are run in full again.")
+            _log.debug("Frozen variables have changed; running the probes in full again.")
             self.forget()
         self._prints = prints
         return [self._of_batch(number) for number in range(len(self._batches))]

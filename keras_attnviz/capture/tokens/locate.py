@@ -197,7 +197,7 @@ def _by_size(trace, index, shape, inputs):
     If it has more tokens, it can't be known which ones are the patches.
     """
     if not _is_plain(shape):
-        raise NotLocatedError("it has no gradients that would tell where its tokens stand")
+        raise NotLocatedError("it has no gradients that show where its tokens stand")
     site = trace.sites[index]
     with trace.as_default():
         sizes = [tf.gather(tf.shape(f), spatial_axes(f)) for f in trace.feature_maps(site)]

@@ -98,7 +98,7 @@ def _likely_reason(chosen):
             "Tokens that each group has for itself beside its patches, a class token of each "
             "frame's own say, are not followed."
         )
-    return "What comes out of that map may be multiplied by a constant of zero."
+    return "The output of that map may be multiplied by a constant zero."
 
 
 def rows_read(trace, geometry, inputs):
