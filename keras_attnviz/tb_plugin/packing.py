@@ -10,7 +10,7 @@ _PREAMBLE = struct.Struct("<4sI")
 _ALIGNMENT = 8
 _DTYPES = ("uint8", "int32", "float32")
 _LEVELS = 255
-# What `unpack` runs into if a header isn't JSON, nests too deeply, or refers to missing data.
+# What `unpack` meets if a header is not JSON, nests too deeply, or refers to missing data.
 _MALFORMED = (
     ArithmeticError,
     AttributeError,
