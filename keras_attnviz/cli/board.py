@@ -105,7 +105,7 @@ def _listening_error(port, host):
                 raise ValueError(message("host", must, host, f"{error.strerror}.")) from error
             return error
     with socket.socket() as caller:
-        # TensorBoard refuses a port that answers on localhost, whatever its own host is.
+        # TensorBoard refuses a port that answers on localhost, whatever its host is.
         if port != 0 and caller.connect_ex(("localhost", port)) == 0:
             return OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
     return None

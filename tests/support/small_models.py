@@ -29,11 +29,11 @@ def small_vit(*, image_size=24, patch_size=4, include_top=False, activation="lin
 
 
 def small_classifier(**options):
-    """Returns the common transfer-learning model around `small_vit`, compiled."""
+    """Returns the usual transfer-learning model around `small_vit`, compiled."""
     model = keras.Sequential(
         [small_vit(**options), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
     )
-    # A step of Adam is traced for as long as all the rest of a small model's training.
+    # Tracing a step of Adam takes as long as the rest of a small model's training.
     optimizer = keras.optimizers.SGD(0.01)
     accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=[accuracy])
