@@ -1,4 +1,4 @@
-"""Packaging of keras_attnviz; the version number stands in `keras_attnviz/_version.py`."""
+"""Packaging of keras_attnviz; the version number is in `keras_attnviz/_version.py`."""
 
 from pathlib import Path
 
@@ -14,9 +14,9 @@ def version():
 
 
 VIT = ["vit-keras>=0.2.0,<0.3", "opencv-python-headless"]
-# The stack of most vit-keras notebooks. TensorFlow 2.15 is the newest that tensorflow-addons takes,
-# OpenCV 4.10 the newest for NumPy 1, and setuptools before 81 has `pkg_resources`, which
-# vit-keras 0.1 and TensorBoard 2.15 import, without a warning about it.
+# The stack of most vit-keras notebooks. tensorflow-addons needs TensorFlow 2.15 or older, and
+# NumPy 1 needs OpenCV 4.10 or older. vit-keras 0.1 and TensorBoard 2.15 import `pkg_resources`,
+# which setuptools has without a warning only before version 81.
 LEGACY = [
     "numpy<2",
     "opencv-python-headless<4.11",
@@ -25,22 +25,22 @@ LEGACY = [
     "tensorflow-addons>=0.23,<0.24",
     "vit-keras>=0.1.2,<0.2",
 ]
-# The oldest Keras 3 that is supported, on the oldest TensorFlow that takes one. Up to Keras 3.4,
-# a Sequential model that begins with another model has no inputs before it is trained.
+# The oldest supported Keras 3, on the oldest TensorFlow that works with Keras 3. Up to Keras 3.4,
+# a Sequential model that starts with another model has no inputs before it is trained.
 OLDEST = ["keras>=3.5,<3.6", "setuptools<81", "tensorflow>=2.16,<2.17"]
 TF_KERAS = ["tensorflow>=2.21,<2.22", "tf_keras>=2.21,<2.22"]
 DEMO = [*VIT, "elpv-dataset>=1.0.0.post1", "onnx>=1.16"]
 LINT = ["ruff>=0.9"]
 DOCS = ["furo", "myst-parser", "sphinx>=8"]
 FLOW = ["scipy>=1.11"]
-# With NumPy 1 it takes pyarrow 25; newer ones don't say so to pip, and can't be imported.
+# NumPy 1 needs pyarrow 25 or older. Newer versions don't tell pip so, and can't be imported.
 PARQUET = ["pyarrow>=14"]
 NUMPY_1 = ["pyarrow<26"]
-# For examples/beam_explain.py. Beside the newest TensorFlow it takes protobuf 6 in place of 7.
+# For examples/beam_explain.py. With the newest TensorFlow, it brings protobuf 6 instead of 7.
 BEAM = ["apache-beam>=2.77,<3", "pyarrow>=14"]
 BENCH = [*DEMO, "playwright>=1.49", "scikit-image>=0.24", "scikit-learn>=1.4"]
-# For benchmarks/speed/peers.py, which measures PyTorch and imports nothing of this package. Of
-# PyTorch, 2.6 is the oldest that transformers 5.24 takes.
+# For benchmarks/speed/peers.py, which measures PyTorch and imports nothing from this package.
+# transformers 5.24 needs PyTorch 2.6 or newer.
 BENCH_PEERS = ["numpy>=1.26", "pillow>=10.1", "scikit-image>=0.24", "torch>=2.6", "transformers>=5"]
 TEST_EVERYWHERE = [
     *PARQUET,
@@ -50,7 +50,7 @@ TEST_EVERYWHERE = [
     "pytest-xdist>=3.6",
     "scikit-image>=0.24",
 ]
-# Where the tests take models of other packages from.
+# Packages whose models are tested.
 ZOO = ["keras-hub>=0.32,<0.33; python_version >= '3.11'", "kimm>=0.2.5,<0.3"]
 TEST = [*DEMO, *ZOO, *LINT, *BEAM, *TEST_EVERYWHERE, "build", "jax", "onnxruntime"]
 SOAK = [*TEST, "atheris>=3; platform_system == 'Linux'"]

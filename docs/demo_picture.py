@@ -1,8 +1,8 @@
-"""Makes docs/images/demo.png out of the demo's log.
+"""Makes docs/images/demo.png from the demo's log.
 
     python docs/demo_picture.py logs/demo-20260101-120000 defective-mono-cell1315 ...
 
-One row a probe: the photograph, then its attention before training and after each epoch.
+Each probe gets a row: the photograph, then its attention before training and after each epoch.
 """
 
 import io
@@ -21,7 +21,7 @@ GAP = 6
 
 
 def panels(log_dir, probe):
-    """Returns a dict from step to `(picture, overlay)`, cut out of the logged pictures."""
+    """Returns a dict from step to `(picture, overlay)`, cropped from the logged pictures."""
     found = {}
     for path in sorted(pathlib.Path(log_dir, "attention").glob("*tfevents*")):
         for event in EventFileLoader(str(path)).Load():

@@ -1,8 +1,8 @@
-"""Makes docs/images/methods.png: photographs and every method's heatmap of them.
+"""Makes docs/images/methods.png: photographs with every method's heatmaps.
 
     python docs/methods_picture.py logs/demo/model.keras defective/mono-cell1315.png ...
 
-The model is the one that the demo has trained, the photographs are of its data set.
+The model is the demo's trained model, and the photographs are from its data set.
 """
 
 import pathlib

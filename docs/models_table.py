@@ -1,6 +1,6 @@
-"""Writes the tables of docs/models.md from the table that the tests run, tests/zoo/table.py.
+"""Writes the tables of docs/models.md from tests/zoo/table.py, the table that the tests run.
 
-Run it after a change of that table: python docs/models_table.py
+Run it after changing that table: python docs/models_table.py
 """
 
 import re
@@ -19,7 +19,7 @@ _REGION = re.compile(r"(<!-- tables -->\n).*(<!-- end of tables -->)", flags=re.
 
 
 def with_tables(page):
-    """Returns the page's text with its tables made anew."""
+    """Returns the page's text with its tables replaced."""
     tables = "\n".join(_section(title, families) for title, families in SECTIONS.items())
     return _REGION.sub(lambda found: f"{found[1]}\n{tables}\n{found[2]}", page)
 

@@ -1,6 +1,6 @@
 """Writes the color maps of the Attention tab, static/lib/colormaps.js, from matplotlib's.
 
-Run it with `make colormaps`; tests/tab/test_colormaps.py holds the file equal to matplotlib's maps.
+Run it with `make colormaps`. tests/tab/test_colormaps.py checks that the file matches matplotlib.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 
 STATIC = Path(__file__).parents[1] / "keras_attnviz" / "tb_plugin" / "static"
 FILE = STATIC / "lib" / "colormaps.js"
-# Of even lightness steps; coolwarm, from blue over light gray to red, is for differences.
+# Lightness changes evenly in all but coolwarm, from blue over light gray to red, for differences.
 NAMES = ("inferno", "viridis", "magma", "cividis", "gray", "coolwarm")
 COLORS_A_LINE = 14
 HEAD = """\
@@ -44,7 +44,7 @@ def script():
 
 
 def _entry(name):
-    """Returns one map as an entry of a JavaScript object, its colors as hexadecimal digits."""
+    """Returns a map as an entry of a JavaScript object, with colors as hexadecimal digits."""
     colors = matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]
     lines = [
         colors[start : start + COLORS_A_LINE].tobytes().hex()

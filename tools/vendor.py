@@ -1,7 +1,7 @@
 """Fetches the libraries of the Attention tab, unmodified, from the npm registry.
 
-Run it with `make vendor`. An archive is taken only with the hash that is pinned here;
-tests/tab/test_modules.py holds the files in the repository equal to the pinned ones.
+Run it with `make vendor`. It accepts an archive only if its hash is the one pinned here.
+tests/tab/test_modules.py checks that the files in the repository match the pinned hashes.
 """
 
 import hashlib
@@ -13,8 +13,8 @@ from pathlib import Path
 FOLDER = Path(__file__).parents[1] / "keras_attnviz" / "tb_plugin" / "static" / "vendor"
 REGISTRY = "https://registry.npmjs.org"
 
-# For each package: version, SHA-256 of its archive, and for each file in the archive that is taken
-# the name that it gets and its SHA-256.
+# For each package: its version, the SHA-256 of its archive, and a dict from each file to take from
+# the archive to its new name and SHA-256.
 PACKAGES = {
     "uplot": (
         "1.6.32",
@@ -57,7 +57,7 @@ def pinned():
 
 
 def fetch():
-    """Writes static/vendor/ anew; raises ValueError where something isn't what is pinned."""
+    """Rewrites static/vendor/; raises ValueError if a hash differs from the pinned one."""
     FOLDER.mkdir(exist_ok=True)
     for package, (version, digest, files) in PACKAGES.items():
         address = f"{REGISTRY}/{package}/-/{package}-{version}.tgz"

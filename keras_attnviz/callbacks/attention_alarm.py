@@ -1,4 +1,4 @@
-"""`AttentionAlarm`: warns, and ends the fit on request, when attention goes wrong."""
+"""Attention alarm: warns, and ends the fit on request, when attention goes wrong."""
 
 import numbers
 import warnings
@@ -9,14 +9,13 @@ from keras_attnviz._checks import message
 from keras_attnviz.callbacks.attention_rollout_callback import AttentionRolloutCallback
 
 TAG = "attention/alarm"
-# For each condition: the names that it looks for in the logs, of which it reads the first one
-# found; its bound; and advice. Rollout's highest values are often artifact tokens, affinity's
-# aren't.
+# For each condition: names in the logs, of which the first one found counts; its bound; and
+# advice. Affinity comes first, because rollout's highest values are often artifact tokens.
 _CONDITIONS = {
     "collapse": (
         ("attention_collapsed_layers",),
         {"above": 0},
-        "So many layers attend to one or two tokens only. A lower learning rate, a longer warm-up "
+        "These layers attend to only one or two tokens. A lower learning rate, a longer warm-up "
         "or more weight decay on queries and keys may help.",
     ),
     "shortcut": (
@@ -37,11 +36,11 @@ class AttentionAlarm(keras.callbacks.Callback):
     once, and training goes on.
 
     Args:
-        condition: `"collapse"`: the attention of a layer has collapsed, see `entropy_collapse`;
-            `"shortcut"`: the probes are predicted right, yet less attention lies on the object
-            than its area would get by chance, measured by affinity if it is logged, else by the
-            first method; the probes need `masks` and `labels`; or the name of any value in the
-            logs, such as `"attention_entropy"`.
+        condition: `"collapse"`, `"shortcut"`, or the name of any value in the logs, such as
+            `"attention_entropy"`. Collapse: the attention of a layer has collapsed, see
+            `entropy_collapse`. Shortcut: the probes are predicted right, yet less attention lies
+            on the object than its area would get by chance. It is measured by affinity if it is
+            logged, else by the first method; the probes need `masks` and `labels`.
         below: number; the alarm warns of values below it. Default for `"shortcut"`: 1.0.
         above: number; the alarm warns of values above it. Default for `"collapse"`: 0.
         attention: the `AttentionRolloutCallback` whose log receives the alarm as a text, with the

@@ -1,4 +1,4 @@
-"""`AttentionRolloutCallback`: logs the attention on probes during `model.fit`, for TensorBoard."""
+"""Attention rollout callback: logs the attention on probes during `model.fit`, for TensorBoard."""
 
 import os
 import time
@@ -23,28 +23,29 @@ from keras_attnviz.monitor.scalars import overall
 class AttentionRolloutCallback(keras.callbacks.Callback):
     """Logs where a Vision Transformer looks on fixed probe images, epoch by epoch.
 
-    Before the first training step the state of the model is logged as the baseline, at the step
-    before the first epoch's (-1 in a fit from the start); after each epoch at the step `epoch`
-    that Keras counts from 0. Everything goes into the run `<log_dir>/attention`.
+    It logs the model's state before the first training step as the baseline, at the step before
+    the first epoch's (-1 in a fit from the start). Then it logs after each epoch, at the step
+    `epoch` that Keras counts from 0. Everything goes into the run `<log_dir>/attention`.
 
-    Logged: a picture of each probe with its attention rollout and prediction; the scalars
+    It logs a picture of each probe with its attention rollout and prediction, and the scalars
     `attention/entropy`, `attention/entropy/layer_<n>`, `attention/drift_from_baseline`,
-    `attention/drift_from_last`, for videos `attention/frame_share/<n>`, and the scalars of health
-    and localization; docs/log.md lists them all. The scalars also go into Keras' `logs`, as
+    `attention/drift_from_last`, for videos `attention/frame_share/<n>`, and others for health and
+    localization; docs/log.md lists them all. The scalars also go into Keras' `logs`, as
     `attention_entropy` and so on, for the progress bar, the history and callbacks after this one
-    in the list; epochs that are not logged repeat the last logged values. If there are several
+    in the list. Epochs that are not logged repeat the last logged values. If there are several
     workers, the chief writes, and all of them get its scalars.
 
     Args:
         probes: a `ProbeSet`, or an array of images `[probes, height, width, channels]` or videos
-            `[probes, frames, height, width, channels]`, exactly what the model takes; or the dict,
-            list or tuple of arrays, with images among them, that a model with several inputs takes.
+            `[probes, frames, height, width, channels]`, exactly as the model takes them. For a
+            model with several inputs, a dict, list or tuple of arrays with images among them.
         log_dir: path of the log directory, the same as for `keras.callbacks.TensorBoard`.
-        every_epochs: log after every so many epochs, and after the last.
-        head_fusion: see `attention_rollout`, as the next three.
+        every_epochs: number of epochs from one logging to the next. The last epoch is always
+            logged.
+        head_fusion: see `attention_rollout`, also for the next three.
         discard_ratio: float in [0, 1).
         residual: float in [0, 1).
-        start_layer: integer; layers below it are ignored, -1 is the last.
+        start_layer: integer; layers below it are ignored, and -1 is the last layer.
         layers: see `AttentionModel`.
         layout: see `AttentionModel`.
         output: see `AttentionModel`; captions name the class that this output predicts.
@@ -54,11 +55,11 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             Drift is measured on the first. Rollout also takes the options above.
         explained_class: the class that methods with gradients explain: `"predicted"`, `"label"`
             for each probe's label, the index of one class, or a list of indices, one per probe.
-        color_scale: `"uniform"`: one color scale for all pictures and epochs, as a multiple of
-            uniform attention; `"image"`: a scale for each picture, from 0 to its maximum.
+        color_scale: `"uniform"` for one color scale for all pictures and epochs, in multiples of
+            uniform attention; `"image"` for a scale for each picture, from 0 to its maximum.
         color_limit: float above 0; with `"uniform"`, the value of the highest color.
         color_map: name of a matplotlib color map.
-        opacity: float in [0, 1] of the heatmap over the picture.
+        opacity: float in [0, 1], the heatmap's opacity over the picture.
         batch_size: number of probes in a batch.
         per_layer_logs: whether the scalars of single layers, and of single frames of videos, also
             go into `logs`; TensorBoard has them in any case.
@@ -67,20 +68,23 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         full_probes: names or indices of probes whose whole attention is also logged: every layer
             and head, from every patch to every patch. Each logging takes 5.6 MB per probe for a
             ViT-B/16; the size is printed when training begins.
-        full_every_epochs: log whole attention after every so many epochs, and before the first.
+        full_every_epochs: number of epochs from one logging of whole attention to the next. It is
+            also logged before the first epoch.
         max_overhead: None, or the largest share of the training's time that logging may take,
-            such as 0.05. Epochs are then skipped, but never the last one; a line says so at the
-            first one and at the end. The first trace and the baseline don't count.
-        faithfulness_every_epochs: None, or measure deletion, insertion and perturbation of each
-            method's heatmaps after every so many epochs, and before the first. The scalars are
-            `attention/faithfulness/<figure>/<method>`. This runs some 60 changed pictures per
+            such as 0.05. To stay within it, epochs are skipped, but never the last one. A line is
+            printed at the first skipped epoch and at the end. The first trace and the baseline
+            don't count.
+        faithfulness_every_epochs: None, or the number of epochs from one measurement of deletion,
+            insertion and perturbation of each method's heatmaps to the next. They are also
+            measured before the first epoch. The scalars are
+            `attention/faithfulness/<figure>/<method>`. This runs about 60 changed pictures per
             probe and method through the model.
 
     Raises:
-        TypeError: an argument of the wrong type.
-        ValueError: an argument is out of its range. `fit` also raises it before the first
-            training step: for what `AttentionModel` raises, for probes that the model doesn't
-            take, and for a log directory that can't be written.
+        TypeError: an argument has the wrong type.
+        ValueError: an argument is out of range. `fit` also raises it before the first training
+            step, for probes that the model doesn't take, for a log directory that can't be
+            written, and wherever `AttentionModel` raises it.
 
     A failure after training has begun, such as a full disk, does not end the training: the callback
     warns once, and warns again at the end with the steps that are missing in the log.
@@ -170,7 +174,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._monitor = self._run = self._agreement = self._history = None
 
     def on_train_begin(self, logs=None):
-        """Finds the attention maps; raises where there are none or the probes don't fit."""
+        """Finds the attention maps; raises if there are none or the probes don't fit."""
         if self._run is not None:
             self._run.log.close()
             self._history, self._run = self._run.history, None
@@ -194,16 +198,16 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Logs the baseline before the first training step of a fit."""
-        # Not in `on_train_begin`: a callback that restores weights there may stand after this.
+        # Not in `on_train_begin`: a callback after this one may restore weights there.
         if not self._has_begun:
-            what = f"The attention log in {self.log_dir!r} could not be begun"
+            what = f"The attention log in {self.log_dir!r} could not be started"
             is_due = self._is_due(epoch - 1)
             self._agreement.on_all(lambda: self._run.begin(epoch, is_due=is_due), what)
             self._has_begun = True
         self._began = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Logs the epoch, if it is one to be logged, and adds the scalars to `logs`."""
+        """Logs the epoch if it is due, and adds the scalars to `logs`."""
         self._epoch = epoch
         ended = time.monotonic()
         self._budget.trained(ended - self._began)
@@ -214,15 +218,15 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             self._budget.logged(time.monotonic() - ended)
         names, known = run.scalar_names(), run.scalars()
         names = names if self._per_layer_logs else overall(names)
-        # Whoever stops the training by them must do so on all workers.
+        # A callback that stops the training because of a scalar must do so on all workers.
         values = self._agreement.from_chief([known.get(name, float("nan")) for name in names])
         for name, value in zip(names, values, strict=True):
             if logs is not None:
                 logs[f"attention_{name.replace('/', '_')}"] = value
 
     def on_train_end(self, logs=None):
-        """Logs the last epoch unless it is logged, closes the log, and warns of missing steps."""
-        # A callback that stands after this one has ended the training.
+        """Logs the last epoch if that is still due, closes the log, and warns of missing steps."""
+        # A callback after this one may have ended the training.
         if self._epoch is not None and self._epoch != self._run.logged:
             self._run.log_epoch(self._epoch)
         self._budget.tell(self._run.say)
@@ -230,16 +234,18 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._monitor.forget()
 
     def plan_line(self):
-        """Returns how many attention layers are frozen, and what share of the probes' pass is left.
+        """Returns a line: how many attention layers are frozen, and how much of the pass reruns.
+
+        It describes the model as it is now.
 
         Returns:
-            text, one line, about the model as it is now.
+            text, one line.
 
         Raises:
-            RuntimeError: no training has begun.
+            RuntimeError: no training has started.
         """
         if self._monitor is None:
-            raise RuntimeError("no training has begun; call this in or after `fit`")
+            raise RuntimeError("no training has started; call this in or after `fit`")
         return self._monitor.plan_line()
 
     def write_text(self, step, tag, text):
@@ -247,7 +253,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
 
         Raises:
             RuntimeError: no log is open.
-            OSError: the log's file was removed; also `tf.errors.OpError` where it can't be written.
+            OSError: the log's file was removed.
+            tf.errors.OpError: the file can't be written.
         """
         if self._run is None or not self._run.log.is_open:
             raise RuntimeError(f"no attention log is open in {self.log_dir!r}")

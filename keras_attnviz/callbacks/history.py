@@ -1,6 +1,6 @@
 """The history of a training: its baseline and last snapshots, in memory and beside the log.
 
-Later epochs are compared with them, also after the training was killed and started again.
+Later epochs are compared with them, even after the training was killed and restarted.
 """
 
 import io
@@ -23,25 +23,25 @@ _BASELINE, _LAST = "baseline.npz", "last.npz"
 class History:
     """The baseline of a training and the last snapshots that were measured.
 
-    Made by `History.begin` or `History.resume`. A killed training leaves its files whole: each is
-    written under another name and then renamed, so there is the old one or the new one, never a
-    part of one. They hold numbers and texts only, and no code.
+    `History.begin` and `History.resume` make one. A killed training leaves its files intact: each
+    is written under another name and then renamed, so it is either old or new, never partial. The
+    files hold only numbers and texts, no code.
 
     Attributes:
-        baseline: the `Snapshot` before training, or None where it isn't known.
+        baseline: the `Snapshot` before training, or None if it isn't known.
         last: the `Snapshot` that the next one is compared with, or None.
-        before: the one that the last one was compared with, or None.
-        scalars: those of the snapshot measured last, a dict from name to float; empty where
-            measuring it has failed.
-        logged: of a resumed training, the last step before it that was logged; None where that
-            isn't known.
-        is_continued: whether an earlier fit of the same callback has left its last snapshot.
+        before: the `Snapshot` that `last` was compared with, or None.
+        scalars: dict from name to float, the scalars of the snapshot measured last; empty if
+            measuring it failed.
+        logged: for a resumed training, the last step that was logged before it; None if it isn't
+            known.
+        is_continued: whether an earlier fit of the same callback left its last snapshot.
     """
 
     def __init__(self, log_dir, monitor, *, baseline=None, last=None, scalars=None, recent=None):
         self._log_dir, self._monitor = log_dir, monitor
         self._identity = _identity_of(monitor)
-        # The heatmaps of the last two steps that were kept, by their steps.
+        # From the last two kept steps to their heatmaps.
         self._recent = recent or {}
         self.baseline, self.last, self.before = baseline, last, None
         self.scalars = scalars or {}
@@ -61,10 +61,10 @@ class History:
 
     @classmethod
     def resume(cls, log_dir, monitor, *, epoch, earlier=None):
-        """Returns the history of a training that goes on at an epoch; measures nothing.
+        """Returns the history of a training that resumes at an epoch; measures nothing.
 
         What no earlier fit has left is read from the files beside the log. A file of another
-        model or of other options counts as missing.
+        model or with other options counts as missing.
 
         Args:
             log_dir: path of the log directory.
@@ -73,7 +73,7 @@ class History:
             earlier: the `History` of an earlier fit of the same model, or None.
 
         Raises:
-            ValueError: a file is of other probes.
+            ValueError: a file has other probes.
         """
         identity = _identity_of(monitor)
         recent = _recent_heat(_read(log_dir, _LAST, identity) or {})
@@ -90,11 +90,11 @@ class History:
         return history
 
     def measure(self, *, is_logged=True):
-        """Returns a `Snapshot` of the model now; its scalars are in `scalars` then.
+        """Returns a `Snapshot` of the model as it is now, and sets `scalars`.
 
         Args:
-            is_logged: whether it will be logged. If not, and another one was logged before, the
-                next one is compared with that one.
+            is_logged: whether the snapshot will be logged. If not, the next one is compared with
+                the one logged before, if there is one.
         """
         self.scalars = {}
         snapshot = self._monitor.snapshot()
@@ -102,12 +102,12 @@ class History:
         return snapshot
 
     def keep(self, step, snapshot):
-        """Writes the files beside the log, after all of a step has been logged.
+        """Writes the files beside the log, once a step is completely logged.
 
-        The heatmaps of the step before are kept too: a training may be resumed one epoch earlier.
+        The heatmaps of the step before are kept too: a training may resume one epoch earlier.
 
         Raises:
-            OSError: a file can't be written; also `tf.errors.OpError`.
+            OSError, tf.errors.OpError: a file can't be written.
         """
         if snapshot is self.baseline:
             self._recent = {}
@@ -122,7 +122,7 @@ class History:
         self._write(_LAST, arrays)
 
     def _take(self, snapshot, *, is_logged=True):
-        """Sets the scalars of a snapshot, and which one the next is compared with."""
+        """Sets the scalars of a snapshot, and which snapshot the next one is compared with."""
         self.scalars = snapshot_scalars(snapshot, baseline=self.baseline, last=self.last)
         if is_logged or self.last is None:
             self.before, self.last = self.last, snapshot
@@ -144,7 +144,7 @@ def _identity_of(monitor):
 
 
 def _read(log_dir, name, identity):
-    """Returns what a file holds, a dict of arrays; None if it is missing or of another identity."""
+    """Returns a file's arrays, a dict; None if it is missing or has another identity."""
     path = os.path.join(log_dir, RUN, name)
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
@@ -153,18 +153,18 @@ def _read(log_dir, name, identity):
             arrays = dict(found)
         kept = json.loads(str(arrays.pop("identity")))
         probes = kept["probes"]
-    # NumPy raises errors of several kinds for a file that is none of its own.
+    # NumPy raises errors of several kinds for a file that it can't read.
     except Exception:
         return None
     if probes != identity["probes"]:
-        must = f"the images that the log in {log_dir!r} was begun with"
+        must = f"the images that the log in {log_dir!r} was started with"
         remedy = "Pass the same ones, or another `log_dir` for a new run."
         raise ValueError(message("probes", must, "other images", remedy))
     return arrays if kept == identity else None
 
 
 def _baseline_arrays(snapshot):
-    """Returns what the baseline's file holds of a `Snapshot`, a dict of arrays."""
+    """Returns the arrays of a `Snapshot` for the baseline's file, a dict."""
     measures = {
         f"measures/{name}": values
         for name, values in snapshot.measures.items()
@@ -175,7 +175,7 @@ def _baseline_arrays(snapshot):
 
 
 def _baseline_of(arrays):
-    """Returns the `Snapshot` of the baseline's file, as far as drift needs it, or None."""
+    """Returns the `Snapshot` in the baseline's file, with what drift needs, or None."""
     if arrays is None:
         return None
     heat, measures = _by_prefix(arrays, "heat/"), _by_prefix(arrays, "measures/")
@@ -183,7 +183,7 @@ def _baseline_of(arrays):
 
 
 def _recent_heat(arrays):
-    """Returns the heatmaps of the other file, a dict from step to a dict from method to array."""
+    """Returns the heatmaps in `_LAST`, a dict from step to a dict from method to array."""
     steps = {name.split("/")[0] for name in arrays}
     return {int(step): _by_prefix(arrays, f"{step}/") for step in steps}
 

@@ -1,4 +1,4 @@
-"""`TimeBudget`: the share of a training's time that logging may take."""
+"""Time budget: the share of a training's time that logging may take."""
 
 import numbers
 
@@ -8,13 +8,13 @@ from keras_attnviz._checks import message
 class TimeBudget:
     """Decides whether logging once more stays within its share of the training's time.
 
-    The first time is always allowed, because nothing is known yet of how long logging takes.
+    The first time is always allowed, because it isn't known yet how long logging takes.
 
     Args:
         max_overhead: None for no limit, or a number in (0, 1], the largest share of the time.
 
     Raises:
-        TypeError: `max_overhead` is no number.
+        TypeError: `max_overhead` is not a number.
         ValueError: it is not in (0, 1].
     """
 
@@ -49,14 +49,14 @@ class TimeBudget:
         self._once = seconds
 
     def allows(self):
-        """Returns whether logging once more, as long as the last time, stays within the share."""
+        """Returns whether logging once more would stay within the share if it takes as long."""
         if self.max_overhead is None or not self._spent:
             return True
         spent = self._spent + self._once
         return spent <= self.max_overhead * (self._trained + spent)
 
     def admits(self, epoch, say=print):
-        """Returns whether an epoch is to be logged; says one line at the first that isn't."""
+        """Returns whether to log an epoch; prints one line for the first that is left out."""
         if self.allows():
             return True
         if not self._left_out:
@@ -69,7 +69,7 @@ class TimeBudget:
         return False
 
     def tell(self, say=print):
-        """Says how many epochs were left out, if any."""
+        """Prints how many epochs were left out, if any."""
         if self._left_out:
             say(
                 f"Attention was not logged after {self._left_out} epochs, to stay within "

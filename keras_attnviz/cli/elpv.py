@@ -53,14 +53,14 @@ authors ask to be cited as follows.
 def write_class_folders(directory, *, per_class, validation_per_class, seed):
     """Writes photographs of functional and defective solar cells as class folders.
 
-    `functional/` takes cells whose probability of being defective is 0 (1,508 photographs),
-    `defective/` those with probability 1 (715); those in between, 1/3 and 2/3, are left out.
-    Writes `train/<class>/*.png`, `validation/<class>/*.png` and a note on license and authors.
-    The photographs are copies of the package's files, named by the cell's type, `mono-` or
-    `poly-` (crystalline), and number; train and validation have none in common.
+    `functional/` gets cells with a probability of being defective of 0 (1,508 photographs), and
+    `defective/` cells with a probability of 1 (715). Cells in between, 1/3 and 2/3, are left out.
+    This writes `train/<class>/*.png`, `validation/<class>/*.png` and a note on license and
+    authors. The photographs are copies of the package's files, named by the cell's type, `mono-`
+    or `poly-` (crystalline), and number. Train and validation have none in common.
 
-    The choice depends on the arguments alone. A folder written before with the same arguments is
-    left as it is; one written with others is replaced.
+    The choice depends only on the arguments. A folder written with the same arguments stays as it
+    is; a folder written with others is replaced.
 
     Args:
         directory: path of the folder; its parents are made.
@@ -73,7 +73,7 @@ def write_class_folders(directory, *, per_class, validation_per_class, seed):
 
     Raises:
         ValueError: a count is below 1, the two exceed what a class has, or `directory` holds
-            something that this function has not written.
+            something that this function didn't write.
         TypeError: a count or the seed is not an integer.
         ImportError: `elpv-dataset` is not installed.
     """
@@ -102,7 +102,7 @@ def write_class_folders(directory, *, per_class, validation_per_class, seed):
 
 
 def _package_folder():
-    # The package is found, not imported: its loader reads all photographs into one array.
+    # Only located, not imported: the package's loader reads all photographs into one array.
     package = importlib.util.find_spec("elpv_dataset")
     if package is None:
         raise ImportError(
@@ -127,7 +127,7 @@ def _check_replaceable(directory):
 
 
 def _chosen(source, per_class, validation_per_class, seed):
-    """Returns pairs (file relative to `source`, new name) by the folder they go into."""
+    """Returns a dict from target folder to pairs (file relative to `source`, new name)."""
     lines = (source / "labels.csv").read_text(encoding="utf-8").splitlines()
     chosen = {}
     for name, wanted in CLASSES.items():

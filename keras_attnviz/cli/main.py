@@ -23,7 +23,7 @@ def main(argv=None):
     An error that this package raises about an argument or a file becomes one line on stderr and the
     exit code 2. Any other error keeps its traceback.
     """
-    # Of TensorFlow's own messages only errors, unless the user wants them all.
+    # Show only errors among TensorFlow's messages, unless the user set another level.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     arguments = parse(argv)
     try:
@@ -46,11 +46,11 @@ def _demo(arguments):
     from keras_attnviz.cli.demo import run_demo
 
     log_dir = arguments.log_dir or str(Path("logs") / time.strftime("demo-%Y%m%d-%H%M%S"))
-    # Before training, so that a port that is taken ends the command at once or is replaced.
+    # Before training, so that a taken port ends the command at once or is replaced.
     port = None if arguments.no_serve else free_port(arguments.port)
     run_demo(log_dir=log_dir)
     if port is not None:
-        # Again, because a training of minutes must not end in an error about the port.
+        # Again, because minutes of training must not end in an error about the port.
         serve(log_dir, port=free_port(default=port))
 
 
@@ -143,11 +143,11 @@ def _user_error(text):
 
 
 def _printable(text):
-    """Returns a text without control characters; names of files and classes may hold some."""
+    """Returns a text without control characters, which file and class names may hold."""
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def _is_ours(error):
-    """Returns whether the error was raised in this package, rather than in a library below it."""
+    """Returns whether this package raised the error, rather than a library that it uses."""
     innermost = traceback.extract_tb(error.__traceback__)[-1].filename
     return Path(__file__).parents[1] in Path(innermost).parents

@@ -16,15 +16,14 @@ class ColorScale:
     """How values become colors.
 
     Args:
-        scale: `"uniform"`: one scale for all pictures and epochs, from 0 to `limit` times
-            uniform attention; `"image"`: each picture from 0 to its own highest value.
-        limit: float above 0, for `"uniform"`; methods whose heatmaps are much flatter have a limit
-            of their own.
+        scale: `"uniform"` for one scale for all pictures and epochs, from 0 to `limit` times
+            uniform attention; `"image"` to scale each picture from 0 to its highest value.
+        limit: float above 0, for `"uniform"`. Methods with much flatter heatmaps override it.
         color_map: name of a matplotlib color map.
-        opacity: float in [0, 1] of the heatmap over the grey picture.
+        opacity: float in [0, 1], the heatmap's opacity over the grey picture.
 
     Raises:
-        ValueError: a value that is not one of these.
+        ValueError: an argument is none of these.
     """
 
     scale: str = "uniform"
@@ -41,8 +40,8 @@ class ColorScale:
         render.colorize([0.0], limit=1.0, color_map=self.color_map)
 
     def limit_of(self, grid, method="rollout"):
-        """Returns the value of the highest color for `grid`, in times uniform attention."""
+        """Returns the value of the highest color for `grid`, as a multiple of uniform attention."""
         if self.scale == "uniform":
             return method_of(method).color_limit or self.limit
-        # Of a model that has diverged there may be no number at all.
+        # If the model has diverged, all values may be NaN.
         return max(float(np.max(np.nan_to_num(grid, nan=0.0, posinf=0.0))), 1e-12)

@@ -1,4 +1,4 @@
-"""Videos as contact sheets: their frames row by row in one picture, heatmaps alike."""
+"""Contact sheets: a video's frames, or its heatmaps, row by row in one picture."""
 
 import dataclasses
 import math
@@ -8,17 +8,17 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Sheet:
-    """Lays frames out in a near-square sheet. One frame stays as it is, so images need no sheet.
+    """Lays frames out in a near-square sheet. A single frame, as of an image, stays as it is.
 
     Args:
-        frames: number of frames, which stand below one another in what is laid out.
+        frames: number of frames, which stand below one another in the input.
     """
 
     frames: int = 1
 
     @property
     def columns(self):
-        """Number of frames in a row of the sheet, the root of their number, rounded up."""
+        """Number of frames in a row of the sheet: the square root of `frames`, rounded up."""
         return math.isqrt(self.frames - 1) + 1
 
     @property
@@ -27,16 +27,16 @@ class Sheet:
         return -(-self.frames // self.columns)
 
     def grid(self, grid):
-        """Returns the grid `(height, width)` of the sheet of all frames' grid."""
+        """Returns the sheet's grid `(height, width)` for the grid of the stacked frames."""
         height, width = grid
         return height // self.frames * self.rows, width * self.columns
 
     def laid(self, values, *, fill=0):
-        """Returns what stands frame below frame as a sheet.
+        """Returns stacked frames as a sheet.
 
         Args:
             values: array `[..., frames * height, width]`.
-            fill: what cells hold that no frame is left for.
+            fill: value of the sheet's cells beyond the last frame.
 
         Returns:
             array `[..., rows * height, columns * width]` of the same dtype.
@@ -50,11 +50,12 @@ class Sheet:
         return split.transpose(0, 1, 3, 2, 4).reshape(*leading, *self.grid((height, width)))
 
     def picture(self, display):
-        """Returns a picture as it is, and the frames of a video as a sheet on white.
+        """Returns an image unchanged, and a video's frames as a sheet on white.
 
         Args:
-            display: uint8 array `[height, width, 3]`, or `[frames of the video, height, width, 3]`,
-                as many for each frame of the sheet, of which the middle one is shown.
+            display: uint8 array `[height, width, 3]`, or `[frames of the video, height, width, 3]`.
+                Each frame of the sheet stands for equally many frames of the video and shows the
+                middle one.
 
         Returns:
             uint8 array `[height, width, 3]`.

@@ -1,4 +1,4 @@
-"""A figure of pictures and their heatmaps."""
+"""Figures of pictures beside their heatmaps."""
 
 import os
 
@@ -14,7 +14,7 @@ _SHOWN_SIDE = 1024
 
 
 def draw(explanations):
-    """Draws pictures and attention maps side by side, one row a picture.
+    """Draws pictures and attention maps side by side, one row per picture.
 
     The attention map is the picture darkened where the attention is below its maximum, as in
     figure 6 of "An Image is Worth 16x16 Words" (arXiv 2010.11929).
@@ -33,7 +33,7 @@ def draw(explanations):
         left.set_title("Original")
         right.imshow(_darkened(picture, explanation.attention))
         right.set_title("Attention Map")
-        # A dollar sign would begin a formula.
+        # A dollar sign would start a formula.
         name = explanation.class_name.replace("$", r"\$")
         left.set_xlabel(f"{name} ({explanation.confidence:.1%})", loc="left")
         for axes in (left, right):
@@ -42,10 +42,10 @@ def draw(explanations):
 
 
 def check_drawing(path, sources):
-    """Raises unless a drawing of these pictures can be saved as `path`, as far as shows early.
+    """Raises if it is clear beforehand that a drawing of these pictures can't be saved as `path`.
 
     Raises:
-        FileNotFoundError: a picture that is no web address doesn't exist.
+        FileNotFoundError: a source is not a web address and doesn't exist.
         ValueError: `path` has an unknown suffix or lies in a directory that doesn't exist.
     """
     known = matplotlib.figure.Figure().canvas.get_supported_filetypes()

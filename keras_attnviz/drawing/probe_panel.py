@@ -13,19 +13,19 @@ def probe_panel(picture, heat, caption, colors, *, shares=None):
 
     Args:
         picture: uint8 array `[height, width, 3]`; small ones are shown enlarged.
-        heat: dict from the name of a method, or of a gate, to float array
-            `[grid_height, grid_width]`, times uniform attention or the gate's values; empty in a
-            model that has channel gates alone: then there is the picture only.
+        heat: dict from the name of a method or gate to float array `[grid_height, grid_width]`,
+            in multiples of uniform attention or the gate's values. It is empty if the model has
+            only channel gates; the panel then shows the picture alone.
         caption: one line of text.
         colors: `ColorScale`.
-        shares: of a video, dict from the names in `heat` to float arrays `[frames]`, the share of
-            the heatmap that lies in each frame.
+        shares: for a video, dict from the names in `heat` to float arrays `[frames]`, the share of
+            the heatmap in each frame; else None.
 
     Returns:
-        uint8 array `[..., 2 * width + 6, 3]`, `width` that of the enlarged picture: below the
-        caption two columns, the picture first, then each method's overlay. Each overlay has its
-        color bar, and below it a bar for each frame of a video; several also have the method's
-        title.
+        uint8 array `[..., 2 * width + 6, 3]`, where `width` is the enlarged picture's. Below the
+        caption are two columns: the picture first, then each method's overlay. Each overlay has a
+        color bar, and for a video one bar per frame below it. If there are several overlays, each
+        has the method's title.
     """
     picture = render.enlarged(picture)
     if not heat:
@@ -56,7 +56,7 @@ def probe_panel(picture, heat, caption, colors, *, shares=None):
 
 
 def _block(picture, grid, method, colors, *, text, has_title, shares):
-    """Returns a method's overlay above its color bar and frames, below its title if it has one."""
+    """Returns a method's title (optional), overlay, color bar and frame bars, top to bottom."""
     limit = colors.limit_of(grid, method)
     heated = render.overlay(
         picture, grid, limit=limit, color_map=colors.color_map, opacity=colors.opacity

@@ -1,4 +1,4 @@
-"""Grids of numbers to pictures that people look at: color maps, overlays, captions, PNG."""
+"""Rendering: grids of numbers as color maps and overlays, captions, color bars, PNG."""
 
 import functools
 import io
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from keras_attnviz._checks import message
 
-# Pictures of 24 pixels, say, are shown enlarged to this many pixels on their shorter side.
+# Smaller pictures are enlarged to this many pixels on their shorter side.
 MIN_SIDE = 224
 _INK, _PAPER, _LINE = (32, 33, 36), (255, 255, 255), (128, 134, 139)
 
@@ -21,14 +21,15 @@ def colorize(values, *, limit, color_map="inferno"):
 
     Args:
         values: float array `[...]`.
-        limit: float above 0; 0 and below get the lowest color, `limit` and above the highest.
+        limit: float above 0. Values of 0 or less get the lowest color, `limit` and above the
+            highest.
         color_map: name of a matplotlib color map.
 
     Returns:
         uint8 array `[..., 3]`, RGB.
 
     Raises:
-        ValueError: `color_map` is not known to matplotlib, or `limit` is not above 0.
+        ValueError: matplotlib doesn't know `color_map`, or `limit` is not above 0.
     """
     if color_map not in matplotlib.colormaps:
         raise ValueError(
@@ -41,7 +42,7 @@ def colorize(values, *, limit, color_map="inferno"):
 
 
 def upsample(grid, size):
-    """Returns a grid enlarged bilinearly, cell centers kept in place.
+    """Returns a grid enlarged bilinearly, with the centers of its cells kept in place.
 
     Args:
         grid: float array `[grid_height, grid_width]`.
@@ -62,14 +63,14 @@ def overlay(picture, grid, *, limit, color_map="inferno", opacity=0.6):
         grid: float array `[grid_height, grid_width]`.
         limit: float above 0, the value of the highest color.
         color_map: name of a matplotlib color map.
-        opacity: float in [0, 1]; 0 shows the picture alone, in grey, 1 the heatmap alone.
+        opacity: float in [0, 1]; 0 shows only the picture, in grey, and 1 only the heatmap.
 
     Returns:
         uint8 array `[height, width, 3]`. The picture is turned grey, so that color means
         attention and nothing else.
 
     Raises:
-        ValueError: as `colorize`, or `opacity` outside [0, 1].
+        ValueError: see `colorize`; `opacity` is outside [0, 1].
     """
     if not 0 <= opacity <= 1:
         raise ValueError(message("opacity", "in [0, 1]", opacity))
@@ -89,7 +90,7 @@ def enlarged(picture, *, min_side=MIN_SIDE):
 def text_size(width):
     """Returns the height in pixels of text in a picture `width` pixels wide.
 
-    TensorBoard shows pictures 350 pixels wide; there text is 13 pixels high, whatever the width.
+    TensorBoard shows pictures 350 pixels wide, so text is 13 pixels high there, whatever `width`.
     """
     return max(12, width // 26)
 
@@ -98,8 +99,8 @@ def text_strip(text, width, *, size=None):
     """Returns one line of text as a picture.
 
     Args:
-        text: too long a text is cut and ends in an ellipsis.
-        width: pixels.
+        text: the text. If it is too long, it is cut and ends in an ellipsis.
+        width: width in pixels.
         size: height of the text in pixels, `text_size(width)` unless given.
 
     Returns:
@@ -118,17 +119,17 @@ def text_strip(text, width, *, size=None):
 
 @functools.lru_cache(maxsize=64)
 def color_bar(width, *, labels, color_map="inferno", size=None):
-    """Returns a color bar with labels below it; one that was drawn before is given again.
+    """Returns a color bar with labels below it. Results are cached.
 
     Args:
-        width: pixels.
+        width: width in pixels.
         labels: tuple of texts, evenly spaced from the lowest color to the highest.
         color_map: name of a matplotlib color map.
         size: height of the text in pixels, `text_size(width)` unless given.
 
     Returns:
-        uint8 array `[2.5 * size, width, 3]`, not to be written to; the upper two fifths are the
-        bar.
+        uint8 array `[2.5 * size, width, 3]`, whose upper two fifths are the bar. Don't write to
+        it: it is shared.
     """
     bar = colorize(np.linspace(0, 1, width), limit=1.0, color_map=color_map)
     size = size or text_size(width)
@@ -144,19 +145,19 @@ def color_bar(width, *, labels, color_map="inferno", size=None):
 
 
 def frame_bars(shares, width, *, limit, color_map="inferno", size=None):
-    """Returns one bar a frame, as high as its share of a heatmap, with the frames' numbers below.
+    """Returns one bar per frame, as high as its share of a heatmap, with frame numbers below.
 
     Args:
-        shares: float array `[frames]`, at least 0, in which 1 / frames is uniform.
-        width: pixels.
-        limit: float above 0, in times uniform, the height of the highest bar and its color. What
-            is more, or no number, is cut.
+        shares: float array `[frames]`, at least 0; 1 / frames is uniform.
+        width: width in pixels.
+        limit: float above 0, the share of the highest bar and color as a multiple of uniform.
+            Higher shares are clipped; NaN counts as 0.
         color_map: name of a matplotlib color map.
         size: height of the text in pixels, `text_size(width)` unless given.
 
     Returns:
-        uint8 array `[7 * size, width, 3]`; a line marks the uniform share. The shares stand above
-        the bars in percent, where there is room.
+        uint8 array `[7 * size, width, 3]`. A line marks the uniform share. The shares are written
+        above the bars in percent if there is room.
     """
     size, count = size or text_size(width), len(shares)
     limit = min(limit, count)
@@ -183,7 +184,7 @@ def frame_bars(shares, width, *, limit, color_map="inferno", size=None):
 def png_bytes(picture):
     """Returns a uint8 picture `[height, width, 3]` as the bytes of a PNG file.
 
-    Of photographs, runs of equal bytes alone give a smaller file than zlib's level 1 does, as fast.
+    For photographs, run-length encoding gives smaller files than zlib's level 1, and is as fast.
     """
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="PNG", compress_level=1, compress_type=zlib.Z_RLE)
@@ -192,13 +193,13 @@ def png_bytes(picture):
 
 @functools.cache
 def _color_map(name):
-    color_map = matplotlib.colormaps[name]  # A copy at each access.
-    color_map(0.0)  # Makes its table, so that threads find it made.
+    color_map = matplotlib.colormaps[name]  # Each access makes a copy.
+    color_map(0.0)  # The first call makes its table; later, threads only read it.
     return color_map
 
 
 @functools.cache
 def _font(size):
-    # Shipped with matplotlib, so the same on every machine.
+    # matplotlib ships this font, so it is the same on every machine.
     path = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
     return ImageFont.truetype(path, size)

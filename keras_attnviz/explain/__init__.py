@@ -1,6 +1,7 @@
 """Pictures to predictions and heatmaps, one by one or a whole data set.
 
-Public names are imported on first use: `explain` needs vit-keras, `RolloutModel` does not.
+Public names are imported on first use, because `explain` needs vit-keras and `RolloutModel`
+doesn't.
 """
 
 import importlib
@@ -20,10 +21,10 @@ __all__ = sorted(_HOMES)
 
 
 class _Room(types.ModuleType):
-    """This package; a name that a function and a module share stands for the function."""
+    """This package. If a function and a module share a name, the name means the function."""
 
     def __setattr__(self, name, value):
-        # The import of `explain.explain_dataset` sets that module as an attribute of this package.
+        # Importing `explain.explain_dataset` sets that module as an attribute of this package.
         if name in _HOMES and isinstance(value, types.ModuleType):
             return
         super().__setattr__(name, value)

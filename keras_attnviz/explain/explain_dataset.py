@@ -1,4 +1,4 @@
-"""Whole data sets: predictions and heatmaps of any number of images, written shard by shard."""
+"""Whole data sets: writes predictions and heatmaps of any number of images, shard by shard."""
 
 import dataclasses
 import hashlib
@@ -21,12 +21,12 @@ BATCH_SIZE, SHARD_SIZE = 32, 1024
 
 @dataclasses.dataclass(frozen=True)
 class Streamed:
-    """What `explain_dataset` has written.
+    """What `explain_dataset` wrote.
 
     Attributes:
-        paths: tuple of texts, the files with the results, those of earlier calls included.
-        images: number of images that this call has explained.
-        skipped: number of images that this call has skipped because of an error.
+        paths: tuple of texts, the files with the results. Files of earlier calls are included.
+        images: number of images that this call explained.
+        skipped: number of images that this call skipped because of an error.
     """
 
     paths: tuple
@@ -50,45 +50,43 @@ def explain_dataset(
 ):
     """Writes predictions and heatmaps of any number of images, shard by shard.
 
-    Memory doesn't grow with the number of images. Where there are several local devices, each
-    takes a part of every batch. A call that was interrupted goes on when it is repeated: shards
-    that are written aren't written again. So the data set must give the same images in the same
-    order each time.
+    Memory doesn't grow with the number of images. If there are several local devices, each takes
+    a part of every batch. To resume an interrupted call, repeat it: finished shards aren't written
+    again. So the data set must give the same images in the same order each time.
 
     Args:
-        model: a Keras model, or an `AttentionModel`. Its weights are read by all devices from the
-            one where they stand.
-        dataset: a `tf.data.Dataset` of batches: of what the model takes, `(inputs, labels)` with
-            class indices or one-hot labels, or `(inputs, further)` with a dict of `"name"` (text),
-            `"label"`, `"mask"` (float `[batch, height, width]`, 1 on the object) and `"error"` (a
-            text for what is to be skipped, empty for the others).
+        model: a Keras model, or an `AttentionModel`. All devices read its weights from the one
+            that holds them.
+        dataset: a `tf.data.Dataset` of batches: the model's inputs alone; `(inputs, labels)` with
+            class indices or one-hot labels; or `(inputs, further)` with a dict of `"name"` (text),
+            `"label"`, `"mask"` (float `[batch, height, width]`, 1 on the object) and `"error"`
+            (text; an image is skipped unless it is empty).
         out: a directory for shards, `part-00000.parquet` and so on; or a file ending in .parquet
-            or .tfrecord, into which they are joined at the end.
+            or .tfrecord, into which the shards are joined at the end.
         method: name of an explanation method, see `AttentionModel.explain`. Methods with gradients
             explain the predicted class.
-        format: of shards in a directory, `"parquet"` unless given, or `"tfrecord"`.
-        batch_size: images that are run at once, on all devices together. The data set is batched
-            anew by it.
-        shard_size: images of a shard, a multiple of `batch_size`.
+        format: format of shards in a directory, `"parquet"` (the default) or `"tfrecord"`.
+        batch_size: number of images that all devices together run at once. The data set is
+            rebatched to this size.
+        shard_size: number of images in a shard, a multiple of `batch_size`.
         class_names: sequence of texts, in the order of the outputs.
-        strategy: a `tf.distribute.Strategy`; one of all local devices unless given.
-        print_fn: function that is called with a line for every shard, and for each image that is
-            skipped.
+        strategy: a `tf.distribute.Strategy`. The default uses all local devices.
+        print_fn: function that is called with one line for each shard and each skipped image.
         **options: the method's options, see `AttentionModel.explain`.
 
     Returns:
-        A `Streamed`. One row an image is written, with the columns `index`, the image's number in
-        the data set; `name`; `label`; `predicted`, `class_name` and `confidence`; `grid_height`,
+        A `Streamed`. Each image gets one row with the columns `index`, the image's number in the
+        data set; `name`; `label`; `predicted`, `class_name` and `confidence`; `grid_height`,
         `grid_width` and `heatmap`, the float32 values of `AttentionModel.explain` row by row, the
-        frames of a video below one another; where there are masks `localization_mass`, `_auc`,
-        `_hit` and `_lift`; and `error`. What is unknown is null in Parquet, and left out of a
-        TFRecord, of `tf.train.Example`.
+        frames of a video below one another; `localization_mass`, `_auc`, `_hit` and `_lift` if
+        there are masks; and `error`. Unknown values are null in Parquet, and are left out of a
+        TFRecord, which holds one `tf.train.Example` per row.
 
     Raises:
         ImportError: Parquet without pyarrow.
-        TypeError: no data set; see `AttentionModel.explain`.
-        ValueError: no images; elements that don't fit; an `out` of another run; what
-            `AttentionModel` and its `explain` raise.
+        TypeError: `dataset` isn't a data set; see `AttentionModel.explain`.
+        ValueError: no images; elements that don't fit; an `out` of another run; see
+            `AttentionModel` and its `explain`.
     """
     if not isinstance(dataset, tf.data.Dataset):
         raise TypeError(message("dataset", "a tf.data.Dataset of batches", dataset))
@@ -126,15 +124,15 @@ def explain_batches(
     print_fn=None,
     **options,
 ):
-    """Does what `explain_dataset` does, with batches from any image on.
+    """Does what `explain_dataset` does, with batches that can start at any shard.
 
     Args:
         model: see `explain_dataset`.
         batches_from: function from the index of an image, a multiple of `shard_size`, to an
-            iterable of batches of `batch_size` images from there on.
+            iterable of batches of `batch_size` images that starts with this image.
         out: see `explain_dataset`.
         has_masks: whether the batches have masks.
-        data: text that is the same for the same images.
+        data: text that identifies the images: the same images have the same text.
         method, format, batch_size, shard_size, class_names, strategy, print_fn, options: see
             `explain_dataset`.
     """
@@ -155,7 +153,7 @@ def explain_batches(
         "options": options,
         "shard_size": shard_size,
         "masks": has_masks,
-        # Not the layers' names: Keras numbers these on and on.
+        # Not the layers' names: Keras gives a rebuilt model's layers higher numbers.
         "maps": list(attention_model.indices),
         "layout": str(attention_model.layout),
         "weights": _digest(attention_model.model),
@@ -174,7 +172,7 @@ def explain_batches(
 
 
 def _write_missing(shards, batches_from, image_rows, batch_size, shard_size, say):
-    """Writes the shards that aren't there; returns how many images were explained, how many not."""
+    """Writes the missing shards; returns the numbers of explained and of skipped images."""
     images = skipped = 0
     first = shards.first_missing()
     batches = iter(batches_from(first * shard_size))
@@ -200,7 +198,7 @@ def _write_missing(shards, batches_from, image_rows, batch_size, shard_size, say
 
 
 def _places(out, form):
-    """Returns the file to join shards in, or None; the directory of shards; their format."""
+    """Returns the file to join the shards into, or None; the shards' directory; their format."""
     out = Path(os.fspath(out))
     suffix = out.suffix[1:].lower()
     if suffix not in FORMATS:
@@ -211,7 +209,7 @@ def _places(out, form):
         )
     if out.exists():
         remedy = "Remove it, or choose another name."
-        raise ValueError(message("out", "a file that isn't there yet", str(out), remedy))
+        raise ValueError(message("out", "a new file", str(out), remedy))
     return out, out.with_name(f"{out.name}.parts"), suffix
 
 
@@ -224,7 +222,7 @@ def _check_sizes(batch_size, shard_size):
 
 
 def _digest(model):
-    """Returns a text that is the same for the same weights."""
+    """Returns a digest of a model's weights: the same weights give the same text."""
     digest = hashlib.sha256()
     for variable in model.weights:
         digest.update(np.asarray(variable.numpy()).tobytes())

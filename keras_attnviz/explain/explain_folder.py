@@ -1,4 +1,4 @@
-"""All pictures of a folder through a model, streamed: predictions and heatmaps in files."""
+"""Folders of pictures: streams them through a model and writes predictions and heatmaps."""
 
 import hashlib
 import itertools
@@ -15,15 +15,14 @@ from keras_attnviz.explain.result_rows import ERROR, NAME
 
 
 def explain_folder(picture_model, folder, out, *, batch_size=BATCH_SIZE, **options):
-    """Writes predictions and heatmaps of all pictures in a folder and in folders below it.
+    """Writes predictions and heatmaps of all pictures in a folder and its subfolders.
 
-    Pictures that can't be read are skipped: their rows have nothing but `index`, `name` and
-    `error`.
+    Pictures that can't be read are skipped: their rows hold only `index`, `name` and `error`.
 
     Args:
         picture_model: a `PictureModel`.
-        folder: path of a folder; pictures are files ending in .jpg, .jpeg or .png.
-        out: see `explain_dataset`. `name` is a picture's path below the folder.
+        folder: path of a folder. Pictures are files ending in .jpg, .jpeg or .png.
+        out: see `explain_dataset`. The column `name` is a picture's path relative to the folder.
         batch_size: see `explain_dataset`.
         **options: `method`, `format`, `shard_size`, `strategy`, `print_fn` and the method's
             options, see `explain_dataset`.
@@ -32,7 +31,7 @@ def explain_folder(picture_model, folder, out, *, batch_size=BATCH_SIZE, **optio
         A `Streamed`.
 
     Raises:
-        ValueError: no folder, or no pictures in it; see `explain_dataset`.
+        ValueError: the folder doesn't exist or has no pictures; see `explain_dataset`.
     """
     folder = os.fspath(folder)
     if not os.path.isdir(folder):
@@ -51,7 +50,7 @@ def explain_folder(picture_model, folder, out, *, batch_size=BATCH_SIZE, **optio
 
 
 def _batches(folder, size, input_range, batch_size, *, start):
-    """Returns a `tf.data.Dataset` of batches `(images, {name, error})` from a picture on."""
+    """Returns a `tf.data.Dataset` of batches `(images, {name, error})` from index `start` on."""
     low, high = input_range
 
     def paths():
@@ -79,7 +78,7 @@ def _batches(folder, size, input_range, batch_size, *, start):
 
 
 def _names_digest(folder):
-    """Returns a text that is the same for the same pictures' names; raises where there are none."""
+    """Returns a digest of the pictures' names; raises if there are no pictures."""
     digest, count = hashlib.sha256(), 0
     for path in picture_paths(folder):
         digest.update(os.fsencode(os.path.relpath(path, folder)) + b"\0")

@@ -1,4 +1,4 @@
-"""One model, some pictures: what it answers, and where it looked."""
+"""Single pictures: what a model predicts for each, and where it looked."""
 
 import dataclasses
 import os
@@ -20,11 +20,11 @@ _BATCH = 8
 
 @dataclasses.dataclass(frozen=True)
 class PictureModel:
-    """A model, and what must be known to give it pictures.
+    """A model with what is needed to feed it pictures.
 
     Attributes:
-        model: Keras model of float `[batch, height, width, 3]`, RGB, to `[batch, classes]`.
-        input_range: `(low, high)`, the values that the model takes for black and white.
+        model: Keras model from float `[batch, height, width, 3]`, RGB, to `[batch, classes]`.
+        input_range: `(low, high)`, the model's input values for black and white.
         class_names: sequence of texts, in the order of the outputs, or None.
     """
 
@@ -38,13 +38,13 @@ class PictureModel:
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """What a model answers to one picture, and where it looked.
+    """A model's prediction for one picture, and where it looked.
 
     Attributes:
-        source: path or address of the picture.
-        picture: uint8 array `[height, width, 3]`, upright, in its own size.
-        class_index: integer, the answer.
-        class_name: text, or "class <index>" where names aren't known.
+        source: path or web address of the picture.
+        picture: uint8 array `[height, width, 3]`, upright, in its original size.
+        class_index: integer, the predicted class.
+        class_name: text; "class <index>" if names aren't known.
         confidence: float in [0, 1].
         attention: float32 array `[grid_height, grid_width]`, the heatmap.
     """
@@ -63,22 +63,23 @@ def open_model(
     """Builds a network by its name, or loads one from a file.
 
     Args:
-        model: "vit_b16", "vit_b32", "vit_l16" or "vit_l32", ready for ImageNet's classes; or the
-            path of a `.keras` file, of `fine_tune` or with any other Vision Transformer.
-        weights: of a named network; see `build_vit`.
-        image_size: of a named network, integer or pair (height, width); 384 unless given.
-        activation: of a named network's head, the name of any Keras activation; "linear" unless
-            given.
-        input_range: `(low, high)`, what a network in a file takes for black and white. Files of
-            `fine_tune` know it.
-        trust: whether code in the file may be run; see `load_classifier`.
+        model: "vit_b16", "vit_b32", "vit_l16" or "vit_l32", which classify into ImageNet's
+            classes; or the path of a `.keras` file, written by `fine_tune` or holding any other
+            Vision Transformer.
+        weights: weights of a named network, see `build_vit`.
+        image_size: input size of a named network, integer or pair (height, width); 384 by default.
+        activation: activation of a named network's head, the name of any Keras activation;
+            "linear" by default.
+        input_range: `(low, high)`, a loaded network's input values for black and white. It is left
+            out for files of `fine_tune`.
+        trust: whether code in the file may run, see `load_classifier`.
 
     Returns:
         A `PictureModel`.
 
     Raises:
-        FileNotFoundError: neither a known name nor an existing file.
-        ValueError: an argument that is out of range, or doesn't belong to this kind of model.
+        FileNotFoundError: `model` is neither a known name nor an existing file.
+        ValueError: an argument is out of range or doesn't belong to this kind of model.
         OSError: the pretrained weights can't be downloaded.
     """
     if model in ARCHITECTURES:
@@ -102,22 +103,22 @@ def open_model(
 
 
 def explain(picture_model, sources, method="rollout", **options):
-    """Runs pictures through a model and takes its heatmaps.
+    """Runs pictures through a model and returns its predictions and heatmaps.
 
     Args:
         picture_model: a `PictureModel`.
         sources: sequence of paths or web addresses of JPEG or PNG files.
-        method: an explanation method, see `AttentionModel.explain`.
-        **options: the method's, for rollout `head_fusion`, `discard_ratio`, `residual` and
-            `start_layer`; see `attention_rollout`.
+        method: name of an explanation method, see `AttentionModel.explain`.
+        **options: the method's options. For rollout, these are `head_fusion`, `discard_ratio`,
+            `residual` and `start_layer`; see `attention_rollout`.
 
     Returns:
-        List of `Explanation`, one a picture.
+        List of `Explanation`, one per picture.
 
     Raises:
         OSError: a picture can't be read.
-        ValueError: no pictures, a broken one, a model without attention or whose outputs aren't
-            `[batch, classes]`; what `AttentionModel.explain` raises.
+        ValueError: no pictures; a broken picture; a model without attention, or whose outputs
+            aren't `[batch, classes]`; see `AttentionModel.explain`.
     """
     if isinstance(sources, (str, os.PathLike)) or len(sources) == 0:
         raise ValueError(message("sources", "a sequence of at least one picture", sources))
@@ -172,7 +173,7 @@ def _answers(outputs, attention_model):
 def _check_absent(kind, **arguments):
     for name, value in arguments.items():
         if value is not None:
-            raise ValueError(message(name, f"left out: it isn't an option {kind}", value))
+            raise ValueError(message(name, f"omitted: it is not an option {kind}", value))
 
 
 def _check_activation(activation):
@@ -191,5 +192,5 @@ def _check_input_range(input_range):
         and input_range[0] < input_range[1]
     )
     if not valid:
-        must = "two numbers, what the model takes for black and for white"
+        must = "two numbers, the model's input values for black and white"
         raise ValueError(message("input_range", must, input_range))

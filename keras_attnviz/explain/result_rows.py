@@ -1,4 +1,4 @@
-"""Batches of images through a model to rows of results: predictions, heatmap, localization."""
+"""Result rows: each image's prediction, heatmap and localization, from batches of images."""
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +11,7 @@ from keras_attnviz.metrics.localization import LOCALIZATIONS, localizations
 from keras_attnviz.model_io.outputs import class_name, class_predictions
 from keras_attnviz.model_io.replicas import Replicas
 
-# What a batch may tell of its images beside the model's inputs.
+# What a batch may hold for its images besides the model's inputs.
 NAME, LABEL, MASK, ERROR = FURTHER = ("name", "label", "mask", "error")
 
 
@@ -34,14 +34,14 @@ def columns(*, has_masks):
 
 
 class ImageRows:
-    """Runs batches through a model and tells what came out, image by image.
+    """Runs batches through a model and returns one row per image.
 
     Args:
         attention_model: an `AttentionModel`.
         method: name of an explanation method.
         options: dict, the method's options.
         class_names: sequence of texts, in the order of the outputs, or None.
-        batch_size: the most images of a batch.
+        batch_size: the largest number of images in a batch.
         strategy: see `Replicas`.
 
     Raises:
@@ -52,16 +52,16 @@ class ImageRows:
         self._model, self._method, self._options = attention_model, method, options
         self._class_names = class_names
         self._replicas = Replicas(self._graph, batch_size=batch_size, strategy=strategy)
-        # So that options that don't fit are told before any file is written.
+        # Options that don't fit raise here, before any file is written.
         specs = attention_model.signature.specs
         tf.function(lambda *flat: self._graph(flat)).get_concrete_function(*specs)
 
     def of(self, batches, *, first):
-        """Returns the rows of some batches, a list of dicts from names of columns to values.
+        """Returns the rows of some batches, a list of dicts from column names to values.
 
         Args:
             batches: iterable of elements of a data set, see `explain_dataset`.
-            first: the index of the first image.
+            first: index of the first image.
 
         Raises:
             ValueError: elements that don't fit.
@@ -128,12 +128,12 @@ class ImageRows:
 
 
 def further_spec(dataset):
-    """Returns what the batches of a data set tell of their images, a dict by `FURTHER`'s names."""
+    """Returns the specs of what batches hold besides inputs, a dict with names of `FURTHER`."""
     return _parted(dataset.element_spec)[1]
 
 
 def _parted(element):
-    """Returns a batch's inputs, and what it tells of its images, a dict by `FURTHER`'s names."""
+    """Returns a batch's inputs, and what else it holds, a dict with names of `FURTHER`."""
     if not isinstance(element, tuple) or len(element) < 2:
         return (element[0] if isinstance(element, tuple) else element), {}
     inputs, further = element[:2]
@@ -164,5 +164,5 @@ def _texts(texts):
 
 
 def _failed(row):
-    """Returns the row of an image that is skipped: nothing that its pixels would tell."""
+    """Returns the row of a skipped image, without what would come from its pixels."""
     return {name: row.get(name) for name in ("index", NAME, LABEL, ERROR)}

@@ -1,4 +1,4 @@
-"""A model that gives its predictions together with where it looked, to be saved and served."""
+"""Rollout model: a Keras model with a heatmap as a second output, for saving and serving."""
 
 import re
 
@@ -16,40 +16,40 @@ EXPORTABLE = tuple(name for name in METHODS if name != "flow")
 
 @keras.utils.register_keras_serializable("keras_attnviz")
 class RolloutModel(keras.Model):
-    """A Keras model that gives the predictions of another together with a heatmap.
+    """A Keras model that returns another model's predictions together with a heatmap.
 
     It shares the other model's layers and weights, and always runs it in inference mode. It can be
-    saved as `.keras` and loaded again (after `from keras_attnviz import RolloutModel`), and what
-    `export` writes needs TensorFlow alone.
+    saved as `.keras` and loaded again (after `from keras_attnviz import RolloutModel`). What
+    `export` writes needs only TensorFlow.
 
     Call arguments:
         inputs: what the model takes.
 
     Args:
         model: see `AttentionModel`.
-        method: name of an explanation method, see `AttentionModel.explain`; all but `"flow"`.
+        method: name of an explanation method, see `AttentionModel.explain`; any except `"flow"`.
             Methods with gradients explain the predicted class.
         layers: see `AttentionModel`.
         layout: see `AttentionModel`.
         image_shape: see `AttentionModel`.
         output: see `AttentionModel`.
-        find_now: whether the attention is looked for at once rather than at the first call. A
-            model that is read from a file gets its weights only after it is made.
-        name: of this model.
+        find_now: whether to find the attention now rather than at the first call. A model that is
+            loaded from a file gets its weights only after its construction.
+        name: name of this model.
         **options: the method's options, numbers and texts.
 
     Attributes:
         model: the model.
-        attention_model: the `AttentionModel` on it.
+        attention_model: the `AttentionModel` of it.
 
     Returns:
-        dict of the model's predictions under `"predictions"`, and a float32 tensor
-        `[batch, grid_height, grid_width]`, of videos `[batch, frames, grid_height, grid_width]`,
-        under the method's name, `"rollout"` unless given.
+        dict of the model's predictions under `"predictions"`, and the heatmaps under the method's
+        name: a float32 tensor `[batch, grid_height, grid_width]`, for videos
+        `[batch, frames, grid_height, grid_width]`.
 
     Raises:
         TypeError: see `AttentionModel.explain`.
-        ValueError: a method that can't be exported; what `AttentionModel` and its `explain` raise.
+        ValueError: a method that can't be exported; see `AttentionModel` and its `explain`.
 
     Example:
         >>> rollout_model = RolloutModel(model)
@@ -71,7 +71,7 @@ class RolloutModel(keras.Model):
         name=None,
         **options,
     ):
-        # Inputs reach the model as they are, whatever the policy of mixed precision.
+        # Inputs must reach the model unchanged under any mixed precision policy.
         super().__init__(name=name, dtype="float32", autocast=False)
         check_choice("method", method, EXPORTABLE)
         self.model, self.method = model, method
@@ -87,7 +87,7 @@ class RolloutModel(keras.Model):
         self._found = None
         self.built = True
         if find_now:
-            # Of an option that the method hasn't, at once.
+            # An option that the method doesn't have raises here.
             signature = self.attention_model.signature
             tf.function(self.call).get_concrete_function(signature.structure)
 
@@ -95,17 +95,17 @@ class RolloutModel(keras.Model):
     def attention_model(self):
         """The `AttentionModel`."""
         if self._found is None:
-            # Also where the first call comes inside a graph, that of `predict` say.
+            # The first call may come inside a graph, for example that of `predict`.
             with tf.init_scope():
                 self._found = AttentionModel(self.model, **self._arguments.attention)
         return self._found
 
     def build(self, input_shape=None):
-        """Does nothing: there are no variables but the model's."""
+        """Does nothing: the model's variables are the only ones."""
         self.built = True
 
     def call(self, inputs, training=None):
-        """Returns predictions and heatmap, in inference mode whatever `training` is."""
+        """Returns predictions and heatmaps, in inference mode whatever `training` is."""
         predictions, heatmap = self.attention_model.predict_with_heatmap(
             inputs, self.method, **self._arguments.options
         )
@@ -114,11 +114,11 @@ class RolloutModel(keras.Model):
     def export(self, filepath):
         """Writes a SavedModel that `tf.saved_model.load` reads without Keras and this package.
 
-        Its function `serve` and its signature `serving_default` take a batch of any size and give
-        what a call of this model gives.
+        Its function `serve` and its signature `serving_default` take a batch of any size and
+        return what a call of this model returns.
 
         Args:
-            filepath: directory to write.
+            filepath: directory to write to.
         """
         signature = self.attention_model.signature
 
@@ -131,9 +131,9 @@ class RolloutModel(keras.Model):
         tf.saved_model.save(module, filepath, signatures={"serving_default": module.serve})
 
     def get_config(self):
-        """Returns the arguments, for `from_config`."""
+        """Returns the constructor's arguments, for `from_config`."""
         model = keras.utils.serialize_keras_object(self.model)
-        # Without the optimizer, whose state Keras loads only where all its variables are there.
+        # Without the optimizer: Keras loads its state only if all its variables exist.
         model.pop("compile_config", None)
         attention = self._arguments.attention
         layout = attention["layout"]
@@ -148,7 +148,7 @@ class RolloutModel(keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """Returns the model; its attention is looked for at the first call."""
+        """Returns the model, which finds its attention at the first call."""
         config = dict(config)
         model = keras.utils.deserialize_keras_object(
             config.pop("model"), custom_objects=custom_objects
@@ -159,14 +159,14 @@ class RolloutModel(keras.Model):
 
 
 class _Arguments:
-    """Keeps dicts as they are, which Keras would put into containers of its own."""
+    """Holds plain dicts; Keras would wrap them in its containers as attributes of a model."""
 
     def __init__(self, attention, options):
         self.attention, self.options = attention, options
 
 
 def _plain(variable):
-    """Returns TensorFlow's variable, which Keras 3 wraps."""
+    """Returns the TensorFlow variable that a Keras 3 variable wraps."""
     return getattr(variable, "_value", variable)
 
 
@@ -180,7 +180,7 @@ def _layout_config(layout):
 
 
 def _named(signature):
-    """Returns the specs under the names that the served function's arguments get."""
+    """Returns the input specs, each with the name of its argument of the served function."""
     specs = tf.nest.flatten(signature.structure)
     names = signature.names if len(specs) > 1 else ["images"]
     return [

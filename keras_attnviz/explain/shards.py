@@ -1,4 +1,4 @@
-"""A directory of shards: files that are there in whole or not at all, so that work can go on."""
+"""Shards: a directory of files that are either complete or absent, so that a run can resume."""
 
 import json
 import os
@@ -9,27 +9,28 @@ from pathlib import Path
 from keras_attnviz._checks import message
 from keras_attnviz.explain.tables import check_format, join_tables, write_table
 
-# Readers of Parquet pass over files whose names begin with these.
+# Parquet readers skip files whose names begin with these characters.
 _RUN, _SUCCESS, _HIDDEN = "_run.json", "_SUCCESS", "."
 
 
 class Shards:
     """The files of one run, `part-00000.parquet` and so on.
 
-    A file is written under a hidden name and then renamed, so what bears its name is whole. What
-    the run is (`_run.json`) is kept beside them, and `_SUCCESS` once all are written.
+    Each file is written under a hidden name and then renamed, so a file with a shard's name is
+    complete. Beside the shards, `_run.json` describes the run, and `_SUCCESS` exists once all
+    shards are written.
 
     Args:
-        directory: path of the directory, made where it is missing. A file beside an earlier run's
-            shards must be of this run.
-        run: dict of what makes the files what they are, as JSON has it.
+        directory: path of the directory, which is made if it is missing. If it holds shards, they
+            must be of this run.
+        run: dict for JSON of everything that determines the files' content.
         columns: see `write_table`.
         form: see `write_table`.
         name: what errors call the directory.
 
     Raises:
         ImportError: Parquet without pyarrow.
-        ValueError: an unknown format; a directory of another run, or with other files in it.
+        ValueError: an unknown format; a directory of another run or with other files.
     """
 
     def __init__(self, directory, *, run, columns, form, name="out"):
@@ -52,7 +53,7 @@ class Shards:
 
     @property
     def paths(self):
-        """The paths of the shards that are written, in order."""
+        """The paths of the shards written so far, in order."""
         return sorted(self.directory.glob(f"part-*.{self._form}"), key=_number)
 
     def path_of(self, index):
@@ -60,11 +61,11 @@ class Shards:
         return self.directory / f"part-{index:05d}.{self._form}"
 
     def is_written(self, index):
-        """Tells whether a shard is there, and then it is whole."""
+        """Returns whether a shard exists; if it does, it is complete."""
         return self.path_of(index).exists()
 
     def first_missing(self):
-        """Returns the index of the first shard that isn't there."""
+        """Returns the index of the first missing shard."""
         written = {_number(path) for path in self.paths}
         return next(index for index in range(len(written) + 1) if index not in written)
 
@@ -79,7 +80,7 @@ class Shards:
         )
 
     def complete(self):
-        """Says that all shards are written."""
+        """Marks the run as complete."""
         _put(self.directory / _SUCCESS, lambda hidden: hidden.write_bytes(b""))
 
     def join(self, path):
@@ -89,7 +90,7 @@ class Shards:
 
 
 def _put(path, write):
-    """Lets `write` write a file of another name, and gives it its own when it is on the disk."""
+    """Lets `write` write a hidden file, and renames it to `path` once it is on the disk."""
     for leftover in path.parent.glob(f"{_HIDDEN}{_escaped(path.name)}.*"):
         leftover.unlink(missing_ok=True)
     hidden = path.with_name(f"{_HIDDEN}{path.name}.{os.getpid()}")
@@ -126,5 +127,5 @@ def _check_same(before, run, directory, name):
     if other:
         told = "; ".join(f"{key} was {before.get(key)!r}, is {run.get(key)!r}" for key in other)
         must = "a new directory, or that of a run of the same model, options and pictures"
-        remedy = f"Different: {told}. Choose another, or remove it."
+        remedy = f"These differ: {told}. Choose another, or remove it."
         raise ValueError(message(name, must, str(directory), remedy))

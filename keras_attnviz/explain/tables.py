@@ -1,4 +1,4 @@
-"""Rows of results to files: Parquet, or TFRecord files of `tf.train.Example`."""
+"""Tables of results as files: Parquet, or TFRecord files of `tf.train.Example`."""
 
 import os
 import shutil
@@ -7,13 +7,13 @@ import tensorflow as tf
 
 from keras_attnviz._checks import check_choice
 
-# What a column holds.
+# The kinds of columns.
 INTEGER, NUMBER, NUMBERS, TEXT = "integer", "number", "numbers", "text"
 FORMATS = ("parquet", "tfrecord")
 
 
 def check_format(form, *, name="format"):
-    """Raises unless files of that format can be written.
+    """Raises unless files of a format can be written.
 
     Raises:
         ImportError: Parquet without pyarrow.
@@ -29,12 +29,12 @@ def write_table(path, rows, columns, *, form, notes):
 
     Args:
         path: path of the file.
-        rows: sequence of dicts from names of columns to values; what is missing or None is null
-            in Parquet and left out of a TFRecord.
-        columns: dict from the names of all columns to `INTEGER`, `NUMBER` (float32), `NUMBERS` (a
-            flat list of float32) or `TEXT`.
+        rows: sequence of dicts from column names to values. Missing values and None are null in
+            Parquet and are left out of a TFRecord.
+        columns: dict from the names of all columns to `INTEGER` (int64), `NUMBER` (float32),
+            `NUMBERS` (a flat list of float32) or `TEXT`.
         form: one of `FORMATS`.
-        notes: text that a Parquet file keeps as its metadata `keras_attnviz`.
+        notes: text that a Parquet file stores as its metadata `keras_attnviz`.
     """
     if form == "parquet":
         _write_parquet(path, rows, columns, notes)
@@ -43,12 +43,12 @@ def write_table(path, rows, columns, *, form, notes):
 
 
 def join_tables(paths, path, *, form):
-    """Writes the rows of several files to one, with no more than one of them in memory.
+    """Writes the rows of several files to one, with at most one of them in memory.
 
     Args:
-        paths: sequence of paths, all of the same columns.
+        paths: sequence of paths of files with the same columns.
         path: path of the new file.
-        form: their format, one of `FORMATS`.
+        form: format of all files, one of `FORMATS`.
     """
     if form == "parquet":
         parquet = _pyarrow()[1]
@@ -102,7 +102,7 @@ def _feature(value, kind):
 
 
 def _pyarrow():
-    """Returns `pyarrow` and `pyarrow.parquet`; they are an extra, so not imported above."""
+    """Returns `pyarrow` and `pyarrow.parquet`, imported here because they are an extra."""
     try:
         import pyarrow
         import pyarrow.parquet

@@ -1,4 +1,4 @@
-"""`AttentionLog`: what the Attention tab shows, as arrays; `read_log` reads one back."""
+"""Attention log: the Attention tab's data as arrays, which `read_log` reads from a directory."""
 
 import dataclasses
 import math
@@ -21,9 +21,9 @@ class AttentionLog:
     Args:
         setup: dict, see docs/log-format.md.
         pictures: list of bytes, each probe's picture as PNG.
-        steps: int array `[steps]`, ascending; the baseline stands before the first epoch's.
+        steps: int array `[steps]`, ascending. The baseline's step precedes the first epoch's.
         records: dict from step to a dict from tag to a list of bytes, the blobs as logged.
-        problems: list of texts, one for each thing that could not be read.
+        problems: list of texts, one for each part that could not be read.
     """
 
     setup: dict
@@ -104,7 +104,7 @@ class AttentionLog:
 
         Returns:
             float32 array `[height, width, height, width]` on `token_grid`: the patch at the first
-            two indices attends to the one at the last two.
+            two indices attends to the patch at the last two.
         """
         self._check_method(method)
         data = self._whole(step, metadata.tokens_tag(method), self._index(probe))
@@ -136,22 +136,22 @@ class AttentionLog:
             step: one of `steps`.
 
         Returns:
-            list of steps, bottom layer first: `step` itself where the layer has just changed, else
-            an earlier one of the same event file. None for logs of version 1, which don't hold it.
+            list of steps, bottom layer first: `step` itself if the layer has just changed, else an
+            earlier step in the same event file. None for logs of version 1, which don't hold it.
         """
         _, fields = unpack(self._record(step, metadata.EPOCH_TAG))
         return fields.get("since")
 
     def _split(self, data, layers):
-        """Returns the maps of the layers that a record of heads holds, a list of arrays."""
+        """Returns a list of the maps of the layers in a record of heads."""
         counts = [self.setup["layers"][layer]["heads"] for layer in layers]
         values = _values(data, "heads", (sum(counts), *self.setup["head_grid"]))
         return np.split(values, np.cumsum(counts)[:-1])
 
     def _parts(self, step, tag, index):
-        """Returns `(data, kept, changed)` of a blob: its bytes, the kept blob's, its own layers.
+        """Returns `(data, kept, changed)`: a blob's bytes, the kept blob's, and the blob's layers.
 
-        The last two are None where the blob is whole.
+        The last two are None if the blob is whole.
         """
         data = self._blob(step, tag, index)
         found = reference(data, layers=len(self.setup["layers"]))
@@ -167,7 +167,7 @@ class AttentionLog:
         return data, blobs[index], changed
 
     def _whole(self, step, tag, index):
-        """Returns the bytes of a blob that is whole, or of the kept one that it is the same as."""
+        """Returns the bytes of a blob, or those of the kept blob if it refers to one."""
         data, kept, changed = self._parts(step, tag, index)
         if changed:
             raise ValueError(f"A record of {tag} at step {step} names layers: {changed[:5]}.")
@@ -208,19 +208,18 @@ class AttentionLog:
 
 
 def read_log(log_dir):
-    """Returns what `AttentionRolloutCallback` has logged for the Attention tab.
+    """Returns what `AttentionRolloutCallback` logged for the Attention tab.
 
-    Where a resumed training has repeated epochs, the ones logged last are given.
+    If a resumed training repeated epochs, the log holds the ones written last.
 
     Args:
-        log_dir: path of the log directory that the callback was given, or of its run
-            `attention`.
+        log_dir: path of the callback's log directory, or of the run `attention` in it.
 
     Returns:
-        `AttentionLog`.
+        An `AttentionLog`.
 
     Raises:
-        ValueError: there is no such log, or it is of a newer format.
+        ValueError: there is no such log, or it has a newer format.
     """
     log_dir = os.fspath(log_dir)
     run = os.path.join(log_dir, RUN)
@@ -233,7 +232,7 @@ def read_log(log_dir):
 
 
 def _values(data, name, shape):
-    """Returns a record's values, float32 of a shape that follows from the setup."""
+    """Returns a record's values, float32 in a shape that follows from the setup."""
     arrays, _ = unpack(data)
     codes, highest = arrays.get(name), arrays.get(f"{name}/highest")
     fits = codes is not None and codes.dtype == np.uint8 and codes.size == math.prod(shape)

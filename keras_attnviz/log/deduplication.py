@@ -1,4 +1,4 @@
-"""Deduplication of the log: parts that have not changed are written once, and referred to."""
+"""Deduplication of the log: writes unchanged parts once, and refers to them afterwards."""
 
 import dataclasses
 import hashlib
@@ -11,11 +11,11 @@ from keras_attnviz.tb_plugin.packing import PackingError, pack, unpack
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A step's parts of a record, layers for example, compared with earlier steps.
+    """The parts of a record, for example layers, compared with those of earlier steps.
 
     Args:
-        since: list of steps, one for each part: since when it has been the same.
-        is_kept: whether all parts must also be written as kept ones at this step.
+        since: list with each part's step since which it has been the same.
+        is_kept: whether all parts must also be written as kept parts at this step.
         kept: step of the kept parts that this step refers to, or None.
         changed: list of the indices of the parts that must be written at this step.
     """
@@ -34,7 +34,7 @@ class Deduplicator:
     """Compares the parts of a tag's records over the steps of one log file, by 128-bit digests.
 
     Parts that stay the same from one step to the next are kept once, and later records refer to
-    them. So there is at most one kept record for each change in which parts stay the same.
+    them. A new record is kept only when a further part starts to stay the same.
     """
 
     def __init__(self):
@@ -44,8 +44,8 @@ class Deduplicator:
         """Returns the `Comparison` of a step's parts with those of earlier steps.
 
         Args:
-            step: integer, above those before.
-            parts: list of lists of arrays, as many as before.
+            step: integer, above all earlier steps.
+            parts: list of lists of arrays, with as many parts as before.
         """
         parts = [[_digest(array) for array in part] for part in parts]
         is_as_last, is_as_kept = (
@@ -101,7 +101,7 @@ def write_blobs(writer, step, tag, arrays, deduplicator):
         writer: `AttentionWriter`.
         step: integer.
         tag: text.
-        arrays: list of dicts from name to array, one a blob.
+        arrays: list of dicts from name to array, one per blob.
         deduplicator: the tag's `Deduplicator`.
     """
     compared = deduplicator.compare(step, [list(each.values()) for each in arrays])
@@ -118,19 +118,19 @@ def _digest(array):
 
 
 def _nothing(step, compared):
-    """Returns a record without arrays, which refers to the kept one for everything."""
+    """Returns a record without arrays, which refers to the kept record for everything."""
     return pack({}, step=step, **compared.header([]))
 
 
 def reference(data, *, layers):
-    """Returns the reference in a blob, `(kept, changed)`; None for a blob that is whole.
+    """Returns the reference in a blob, `(kept, changed)`, or None for a whole blob.
 
     Args:
         data: bytes, a packed record.
         layers: number of layers that the blob may hold.
 
     Returns:
-        the step of the kept record, and a list of the layers that the blob itself holds.
+        The step of the kept record, and a list of the layers that the blob itself holds.
 
     Raises:
         PackingError: the header holds something else, or the bytes are not a record.

@@ -1,4 +1,4 @@
-"""Event files read safely: the events of a file up to where it is damaged."""
+"""Event reader: reads a file's events up to where it is damaged."""
 
 import itertools
 import os
@@ -17,17 +17,17 @@ def events_in(path, problems):
 
     Args:
         path: path of the file.
-        problems: list of texts; one is added for each thing that could not be read.
+        problems: list of texts, to which this adds one for each part that could not be read.
     """
     try:
-        # TensorFlow's reader believes a record's length, and ends the process where there isn't
-        # as much memory. So it is given no record that the file is too short for.
+        # TensorFlow's reader trusts a record's length, and ends the process if there isn't enough
+        # memory for it. So it gets no record that is longer than the rest of the file.
         count = _whole_records(path)
         for number, record in enumerate(itertools.islice(_records(path), count)):
             try:
                 yield event_pb2.Event.FromString(record)
             except DecodeError as error:
-                problems.append(f"{path}: record {number} is no event: {error}")
+                problems.append(f"{path}: record {number} is not an event: {error}")
     except Exception as error:  # TensorBoard's reader raises errors of several kinds.
         problems.append(f"{path}: {type(error).__name__}: {error}")
 
@@ -37,7 +37,7 @@ def _records(path):
 
 
 def _whole_records(path):
-    """Returns how many records stand in a file before one that claims to go beyond its end."""
+    """Returns how many records precede the first one that claims to go beyond the file's end."""
     with open(path, "rb") as file:
         size, count = os.fstat(file.fileno()).st_size, 0
         while len(header := file.read(_HEADER.size)) == _HEADER.size:

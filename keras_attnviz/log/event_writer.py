@@ -1,9 +1,9 @@
-"""`AttentionWriter`: the only writer of event files.
+"""Event writer: everything that goes into event files is written here.
 
-It writes entries as records, not through `tf.summary`: Keras' TensorBoard callback changes the
-recording condition of `tf.summary` when it is given an `update_freq`. It uses TensorFlow's record
-writer, because TensorBoard's computes checksums in Python, which takes a quarter of a second for
-the pictures of eight probes.
+It writes entries as records, not through `tf.summary`, because Keras' TensorBoard callback changes
+the recording condition of `tf.summary` if it has an `update_freq`. It uses TensorFlow's record
+writer: TensorBoard's computes checksums in Python, which takes a quarter of a second for the
+pictures of eight probes.
 """
 
 import itertools
@@ -35,8 +35,8 @@ class AttentionWriter:
 
     Args:
         log_dir: path of the log directory; the run's folder is made inside it.
-        first_step: step of the first entry. It supersedes what an earlier training has logged in
-            this run at this step or later: TensorBoard no longer shows that.
+        first_step: step of the first entry. This log supersedes what an earlier training logged in
+            this run at this step or later: TensorBoard no longer shows it.
 
     Raises:
         ValueError: the folder or the file can't be written, or another process is writing there.
@@ -135,10 +135,10 @@ def _tab_metadata(data_class):
 
 
 def _file_name(folder):
-    """Returns a name that TensorBoard takes for an event file, a new one at each call.
+    """Returns a new name that TensorBoard recognizes as an event file.
 
-    TensorBoard reads files in the order of their names, which begin with the time. If the clock has
-    gone back, the new name counts on from the newest file.
+    TensorBoard reads files in the order of their names, which contain the time. If the clock was
+    set back, the new name follows the newest file's.
     """
     begins = [name.split(".")[3] for name in tf.io.gfile.listdir(folder) if _PREFIX in name]
     newest = max((int(begin) for begin in begins if begin.isdigit()), default=0)
@@ -155,8 +155,8 @@ def tag_names(names):
     """Returns a unique part of a tag for each name, a list of texts.
 
     Each run of characters other than `A-Z a-z 0-9 _ . -` becomes one `_`, because TensorBoard's
-    data server can't read tags with quotation marks. A name without letters and digits becomes
-    `probe_<index>`; names that become equal are numbered.
+    data server can't read tags with quotation marks. A name without letters or digits becomes
+    `probe_<index>`. Names that become equal are numbered.
     """
     tags = []
     for index, name in enumerate(names):

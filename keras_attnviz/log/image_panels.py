@@ -1,4 +1,4 @@
-"""Panels of the Images tab: for each probe caption, picture, overlays and color bars."""
+"""Panels of the Images tab: each probe's caption, picture, overlays and color bars."""
 
 import concurrent.futures
 import contextlib
@@ -20,10 +20,10 @@ CHECK, CROSS = "\N{CHECK MARK}", "\N{BALLOT X}"
 
 
 def probe_caption(index, snapshot, probes, *, moment):
-    """Returns one line with the moment, the predicted class, its confidence, and if it is right.
+    """Returns one line: the moment, the predicted class, its confidence, and whether it is right.
 
     Args:
-        index: the probe's number.
+        index: index of the probe.
         snapshot: a `Snapshot`.
         probes: the `ProbeSet`.
         moment: text, when the snapshot was taken.
@@ -54,23 +54,23 @@ def _heat_of(snapshot, index, sheet):
 
 
 def _shares_of(snapshot, index):
-    """Returns the share of each frame in a probe's heatmaps, None for images."""
+    """Returns each frame's share of a probe's heatmaps, or None for images."""
     shares = {name: each[index] for name, each in snapshot.frame_share.items()}
     return shares or None
 
 
 def as_markdown(text):
-    """Returns Markdown that shows a text literally in one line, without links, pictures, markup."""
+    """Returns Markdown that shows a text literally in one line, without links or other markup."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    # Names of files may hold bytes that are no text.
+    # File names may hold bytes that aren't valid UTF-8.
     text = text.encode("utf-8", "replace").decode()
-    # Within words, underscores are no markup.
+    # An underscore within a word isn't markup.
     return re.sub(r"(^[#>+-]|[\\`*\[\]]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
 
 
 @contextlib.contextmanager
 def drawn_panels(step, snapshot, probes, colors, *, moment, sheet=_NO_SHEET):
-    """Draws the panel of each probe on threads, while the `with` block goes on.
+    """Draws each probe's panel on threads while the `with` block runs.
 
     Args:
         step: integer.
@@ -82,7 +82,7 @@ def drawn_panels(step, snapshot, probes, colors, *, moment, sheet=_NO_SHEET):
 
     Yields:
         iterator over the panels in the order of the probes, each a dict of the arguments of
-        `AttentionWriter.image`. It raises the error of a panel that could not be drawn.
+        `AttentionWriter.image`. If a panel can't be drawn, the iterator raises the error.
     """
     tags = tag_names(probes.names)
 
@@ -102,5 +102,5 @@ def drawn_panels(step, snapshot, probes, colors, *, moment, sheet=_NO_SHEET):
     try:
         yield pool.map(drawn, range(len(tags)))
     finally:
-        # Where writing has failed, what isn't drawn yet need not be.
+        # If writing failed, the panels that aren't drawn yet are no longer needed.
         pool.shutdown(cancel_futures=True)

@@ -1,7 +1,7 @@
-"""Lock of a log: only one training at a time writes, and the lock ends with its process.
+"""Lock of a log: only one training at a time can write, and the lock ends with its process.
 
-These are record locks (POSIX `fcntl`). Processes forked for data loading don't inherit them: such
-a process may outlive a killed training, and must not keep it from being started again.
+These are record locks (POSIX `fcntl`). Processes forked for data loading don't inherit them. Such
+a process may outlive a killed training, and must not prevent a restart.
 """
 
 import os
@@ -14,18 +14,18 @@ except ImportError:  # Windows has no such locks.
     fcntl = None
 
 _NAME = "lock"
-# Folders that this process has locked, and the descriptors of the open files that hold the locks.
+# From the locks' paths that this process holds to the descriptors of the open files.
 _held = {}
 
 
 def lock(folder, log_dir):
     """Locks the folder of a log for this process; does nothing on systems without such locks.
 
-    This process may still hold the lock, after an error has ended a training; then it keeps it.
+    If this process still holds the lock, because an error ended a training, it keeps it.
 
     Args:
         folder: path of an existing folder.
-        log_dir: the log directory, for the error.
+        log_dir: the log directory, for the error message.
 
     Raises:
         ValueError: another process holds the lock.

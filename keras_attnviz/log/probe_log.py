@@ -1,4 +1,4 @@
-"""`ProbeLog`: the log of one training's probes, opened, written step by step, closed."""
+"""Probe log: the log of one training's probes, written step by step."""
 
 import contextlib
 
@@ -17,7 +17,7 @@ class ProbeLog:
         colors: the `ColorScale`.
         attention_tab: whether the records of the Attention tab are written.
         full_probes: indices of the probes whose whole attention is written.
-        full_every_epochs: write whole attention after every so many epochs.
+        full_every_epochs: number of epochs from one writing of whole attention to the next.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class ProbeLog:
 
     @property
     def is_open(self):
-        """Whether the log can be written."""
+        """Whether the log is open for writing."""
         return self._writer is not None
 
     def size_lines(self, epochs, every_epochs):
@@ -45,7 +45,7 @@ class ProbeLog:
         return [] if self._records is None else self._records.size_lines(epochs, every_epochs)
 
     def open(self, first_step):
-        """Opens the log and writes the tab's setup; raises `ValueError` where it can't."""
+        """Opens the log and writes the tab's setup; raises `ValueError` if it can't."""
         self._writer = AttentionWriter(self._log_dir, first_step=first_step)
         if self._records is not None:
             self._records.write_setup(self._writer, first_step)
@@ -85,7 +85,7 @@ class ProbeLog:
             writer.close()
 
     def _tab_records(self, step, snapshot, **compared):
-        """Returns the context of `TabRecords.write`; without the Attention tab an empty one."""
+        """Returns the context of `TabRecords.write`, or an empty one without the Attention tab."""
         if self._records is None:
             return contextlib.nullcontext()
         return self._records.write(self._writer, step, snapshot, **compared)

@@ -1,4 +1,4 @@
-"""The records of a run: event files read back, step by step, as far as they fit the setup."""
+"""Run records: reads a run's event files, and keeps the records that fit the setup."""
 
 import glob
 import os
@@ -24,12 +24,12 @@ def run_records(folder):
         folder: path of the run's folder.
 
     Returns:
-        `(setup, pictures, records, problems)`: the setup logged last, a dict, None where there is
-        none; list of bytes, each probe's picture as PNG; dict from step to a dict from tag to a
-        list of bytes; list of texts, one for each thing that could not be read.
+        `(setup, pictures, records, problems)`: the last readable setup, a dict, or None; list of
+        bytes, each probe's picture as PNG; dict from step to a dict from tag to a list of bytes;
+        list of texts, one for each part that could not be read.
 
     Raises:
-        ValueError: the log is of a newer format.
+        ValueError: the log has a newer format.
     """
     records, problems = {}, []
     for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*tfevents*"))):
@@ -42,7 +42,7 @@ def run_records(folder):
 
 
 def _last_setup(records, folder, problems):
-    """Returns the setup logged last and its pictures; an earlier one where that can't be read."""
+    """Returns the last readable setup and its pictures; `(None, [])` if there is none."""
     setups = [
         tags[metadata.SETUP_TAG]
         for _, tags in sorted(records.items())
@@ -84,7 +84,7 @@ def _read_file(path, records, problems):
 
 def _keep(records, step, value, problems):
     """Adds the blobs of one value to the records, unless they can't be unpacked."""
-    # Not by way of an array, whose shape may claim any number of copies of one text.
+    # Not converted to an array: its shape may claim any number of copies of one text.
     blobs = list(value.tensor.string_val)
     try:
         if not blobs:

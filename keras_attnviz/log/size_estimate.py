@@ -1,4 +1,4 @@
-"""Estimate of the log's size for the Attention tab, printed before the training begins."""
+"""Size estimate of the Attention tab's log, printed before training starts."""
 
 import math
 
@@ -6,9 +6,9 @@ LARGE = 5e6  # bytes per logged epoch; smaller logs are not mentioned
 
 
 def epoch_bytes(monitor, probes):
-    """Returns the bytes that an epoch's records take, without their headers and the metrics.
+    """Returns the size of an epoch's records in bytes, without their headers and the metrics.
 
-    The maps of frozen layers are written only once, so later epochs take at most as much.
+    The maps of frozen layers are written only once, so later epochs take at most this much.
 
     Args:
         monitor: the `ProbeMonitor`, with details.
@@ -29,7 +29,7 @@ def epoch_bytes(monitor, probes):
 
 
 def full_bytes(monitor, probes):
-    """Returns the bytes that whole attention takes, without headers; see `epoch_bytes`."""
+    """Returns the size of whole attention in bytes, without headers; see `epoch_bytes`."""
     cells = math.prod(monitor.sheet.grid(monitor.attention_measures.token_cells.grid))
     return probes * _heads(monitor) * cells * (cells + 4)
 
@@ -43,7 +43,7 @@ def size_lines(monitor, *, probes, every_epochs, full_probes, full_every_epochs,
         every_epochs: number of epochs from one logged epoch to the next.
         full_probes: number of probes whose whole attention is logged.
         full_every_epochs: number of epochs from one logging of whole attention to the next.
-        epochs: number of epochs of the training, or None where it isn't known.
+        epochs: number of epochs of the training, or None if it isn't known.
     """
     lines = []
     each = epoch_bytes(monitor, probes)
@@ -70,5 +70,5 @@ def _heads(monitor):
 
 
 def _total(each, times):
-    """Returns the part of a line about the whole training; empty where `times` isn't known."""
+    """Returns the part of a line about the whole training; empty if `times` is None."""
     return "" if times is None else f", {each * times / 1e6:.1f} MB in all"

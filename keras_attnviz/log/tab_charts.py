@@ -1,6 +1,6 @@
-"""Charts of the Attention tab: one table in which a row has a chart's title and its values.
+"""Charts of the Attention tab: a table with each chart's title and values.
 
-Start here to add a chart: a row of `CHARTS` is all that it takes.
+To add a chart, add a row to `CHARTS`.
 """
 
 import dataclasses
@@ -22,17 +22,17 @@ class Chart:
     """A row of the table: one chart, or one for each method that gives heatmaps.
 
     Args:
-        name: the name of its series; docs/log-format.md has those of further methods.
-        title: what the tab calls it.
-        axes: list of the names of the axes of its values, after the step's.
+        name: name of its series. For the names with further methods, see docs/log-format.md.
+        title: its title in the tab.
+        axes: list of the names of its values' axes, after the step axis.
         range: `[lowest, highest]` of the values, None for an open end.
         description: one sentence for the tab.
-        exists: function from `Contents` to whether there is such a chart.
-        values: function from a `Moment`, and from the method's name where the chart is `of_method`,
-            to a float array with these axes. Of layers and heads it is what `TabSeries` lays out:
-            `[layers]`, or `[probes, heads of all layers]`.
-        unit: the unit of the values.
-        of_method: whether there is one for each method.
+        exists: function from `Contents` to whether the chart exists.
+        values: function from a `Moment` (and the method's name, if the chart is `of_method`) to a
+            float array with these axes. For the axes `LAYERS` and `HEADS`, it returns `[layers]`
+            or `[probes, heads of all layers]`, which `TabSeries` lays out.
+        unit: unit of the values.
+        of_method: whether there is one chart for each method.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Chart:
     of_method: bool = False
 
     def setup_entry(self):
-        """Returns what the setup says of the chart, a dict."""
+        """Returns the chart's entry in the setup, a dict."""
         return {
             "name": self.name,
             "title": self.title,
@@ -86,27 +86,27 @@ def _has_branches(contents):
 
 
 def _measure(name):
-    """Returns the function to one of the snapshot's measures."""
+    """Returns the function from a moment to one of the snapshot's measures."""
     return lambda moment: moment.snapshot.measures[name]
 
 
 def _mean_measure(name):
-    """Returns the function to the mean over probes of one of the snapshot's measures."""
+    """Returns the function from a moment to the mean over probes of one of its measures."""
     return lambda moment: moment.snapshot.measures[name].mean(axis=0)
 
 
 def _health(name):
-    """Returns the function to what `layer_health` has under a name, `[layers]`."""
+    """Returns the function from a moment to a value of `layer_health`, `[layers]`."""
     return lambda moment: moment.snapshot.health[name]
 
 
 def _localized(name):
-    """Returns the function to one of the `LOCALIZATIONS` of a method's heatmaps, `[probes]`."""
+    """Returns the function from moment and method to one of `LOCALIZATIONS`, `[probes]`."""
     return lambda moment, method: moment.snapshot.localization[method][name]
 
 
 def _drift(moment, method, reference):
-    """Returns each probe's divergence of a method's heatmaps, NaN without a reference."""
+    """Returns the divergence of a method's heatmaps, `[probes]`, NaN without a reference."""
     snapshot = moment.snapshot
     count = len(snapshot.heatmaps[method])
     if reference is None:
@@ -138,7 +138,7 @@ def _gate_drift(moment):
 
 
 def _branch_shares(moment):
-    """Returns the mean share of each branch, `[gates, branches of the largest]`, else NaN."""
+    """Returns each branch's mean share, `[gates, branches]`, padded with NaN."""
     measures, gates = moment.snapshot.measures, moment.snapshot.gates
     branches = {
         index: measures[f"gate_profile/{index}"].mean(axis=0)
@@ -167,7 +167,7 @@ CHARTS = (
         "Attention distance",
         HEADS,
         _OPEN,
-        "How far a patch looks, on the average.",
+        "How far a patch looks, on average.",
         _has_maps,
         _measure("distance"),
         unit="px",
@@ -251,7 +251,7 @@ CHARTS = (
         "Duplicate heads",
         LAYERS,
         _OPEN,
-        "How many heads do what another one does already.",
+        "Number of heads that duplicate another head.",
         _has_maps,
         _health("duplicate_heads"),
     ),
@@ -288,7 +288,7 @@ CHARTS = (
     ),
     Chart(
         "localization_auc",
-        "Object told from background",
+        "Object vs. background",
         _PROBES,
         _SHARE,
         "Area under the ROC curve. 0.5: by chance.",
@@ -365,10 +365,11 @@ CHARTS = (
 
 
 def chart_descriptions(contents):
-    """Returns what the setup says of all charts of snapshots with some `Contents`.
+    """Returns the setup's entries for all charts of snapshots with some `Contents`.
 
     Returns:
-        list of dicts in the order of the tab, one for each series; keys as in docs/log-format.md.
+        List of dicts in the order of the tab, one for each series; for the keys, see
+        docs/log-format.md.
     """
     found = []
     for chart in (chart for chart in CHARTS if chart.exists(contents)):
@@ -387,5 +388,5 @@ def chart_descriptions(contents):
 
 
 def series_name(chart, method, contents):
-    """Returns the name of a method's series; the first method's is the chart's own."""
+    """Returns the name of a method's series; for the first method, it is the chart's name."""
     return chart.name if method == contents.heatmaps[0] else f"{chart.name}/{method}"

@@ -25,9 +25,10 @@ class TabRecords:
     Args:
         monitor: the `ProbeMonitor`, with details.
         probes: the `ProbeSet`.
-        colors: the `ColorScale` that the tab begins with.
+        colors: the `ColorScale` that the tab starts with.
         full_probes: indices of the probes whose whole attention is logged.
-        full_every_epochs: log that after every so many epochs, and with the baseline.
+        full_every_epochs: number of epochs from one logging of whole attention to the next; it is
+            also logged with the baseline.
     """
 
     def __init__(self, monitor, probes, colors, *, full_probes=(), full_every_epochs=5):
@@ -46,7 +47,7 @@ class TabRecords:
     def write_setup(self, writer, step):
         """Writes what stays the same over the epochs, and the probes' pictures.
 
-        Each file of the log begins with it. Later records refer to records of the same file only.
+        Each file of the log starts with it. Later records refer only to records of the same file.
         """
         self._deduplicators = collections.defaultdict(Deduplicator)
         shown = map(self._monitor.sheet.picture, self._probes.display)
@@ -66,17 +67,17 @@ class TabRecords:
 
     @contextlib.contextmanager
     def write(self, writer, step, snapshot, *, baseline, last):
-        """Writes the records of a snapshot, around what a `with` block writes of the same step.
+        """Writes the records of a snapshot, around what a `with` block writes for the same step.
 
         The maps are written first. The record of predictions and metrics follows the block, if
-        the block succeeds: readers take a step that has this record for complete.
+        the block succeeds: to readers, a step with this record is complete.
 
         Args:
             writer: `AttentionWriter`.
             step: integer.
             snapshot: `Snapshot`, with details.
             baseline: the `Snapshot` before training, which may be this one, or None.
-            last: the one logged before, or None.
+            last: the `Snapshot` logged before, or None.
         """
         is_baseline = snapshot is baseline
         if is_baseline or (step + 1) % self._full_every_epochs == 0:
@@ -111,7 +112,7 @@ class TabRecords:
         write_blobs(writer, step, metadata.FULL_TAG, maps, self._deduplicators[metadata.FULL_TAG])
 
     def _write_maps(self, writer, step, snapshot):
-        """Writes heatmaps, heads and token maps; returns since when each layer is the same."""
+        """Writes heatmaps, heads and token maps; returns `Comparison.since` of the layers."""
         heads = self._heads(snapshot.measures) if self._layers else {}
         compared = self._compared(step, heads)
         for method, heat in snapshot.heatmaps.items():
@@ -132,7 +133,7 @@ class TabRecords:
     def _heads(self, found):
         """Returns the arrays of the heads' record, a dict of arrays `[probes, heads, ...]`.
 
-        Spatial gates follow the attention layers, each as a layer of one head.
+        Spatial gates follow the attention layers, each as a layer with one head.
         """
         heads, others = [], []
         if "heads" in found:
@@ -149,7 +150,7 @@ class TabRecords:
 
     @property
     def _rows(self):
-        """The rows of each layer among those of all heads, a list of slices."""
+        """Each layer's rows among the rows of all heads, a list of slices."""
         ends = itertools.accumulate(layer["heads"] for layer in self._layers)
         return [
             slice(end - layer["heads"], end) for layer, end in zip(self._layers, ends, strict=True)
@@ -187,7 +188,7 @@ def chosen_probes(chosen, names, attention_tab):
     if isinstance(chosen, (str, int)):
         raise TypeError(message("full_probes", "a list of names or indices", chosen))
     if chosen and not attention_tab:
-        must = "empty where `attention_tab` is False"
+        must = "empty if `attention_tab` is False"
         raise ValueError(message("full_probes", must, list(chosen)))
     indices = []
     for probe in chosen:
@@ -202,7 +203,7 @@ def chosen_probes(chosen, names, attention_tab):
 
 
 def _epoch_record(count, snapshot, series, fields):
-    """Returns the packed record of predictions and metrics, bytes; `count` is of the probes."""
+    """Returns the packed record of predictions and metrics of `count` probes, bytes."""
     classes, confidences, of_labels = (
         np.full(count, missing) if values is None else values
         for values, missing in (

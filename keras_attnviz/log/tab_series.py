@@ -8,7 +8,7 @@ from keras_attnviz.data.masks import mask_shares
 from keras_attnviz.log.tab_charts import CHARTS, HEADS, LAYERS, chart_descriptions, series_name
 from keras_attnviz.monitor.snapshot import Moment
 
-# Records have held two series before others that the tab lists before them; readers go by names.
+# In records, these two series come before others that the tab lists first. Readers go by names.
 _EARLIER = {"non_patch_share": "artifact_tokens", "frame_share": "localization"}
 
 
@@ -23,7 +23,7 @@ def _in_records():
 
 
 class TabSeries:
-    """Snapshots to the series of the charts; docs/log-format.md lists their axes.
+    """Computes the series of the charts from snapshots; docs/log-format.md lists their axes.
 
     Args:
         monitor: the `ProbeMonitor`, with details.
@@ -36,11 +36,11 @@ class TabSeries:
             cells = monitor.attention_measures.head_cells
             self._head_masks = mask_shares(monitor.tall_masks(masks), cells.grid)
         self._charts = [chart for chart in _in_records() if chart.exists(monitor.contents)]
-        # Spatial gates are layers too, of which the charts of layers have no value.
+        # Spatial gates count as layers too, but have no values in the charts of layers.
         self._further = len(monitor.gate_measures.spatial)
 
     def described(self):
-        """Returns for each chart what the setup says of it, a list of dicts."""
+        """Returns the setup's entries for the charts, a list of dicts."""
         return chart_descriptions(self._monitor.contents)
 
     def values(self, snapshot, *, baseline, last):
@@ -48,8 +48,8 @@ class TabSeries:
 
         Args:
             snapshot: `Snapshot`, with details.
-            baseline: the `Snapshot` before training, or None where it isn't known.
-            last: the one logged before, or None.
+            baseline: the `Snapshot` before training, or None if it isn't known.
+            last: the `Snapshot` logged before, or None.
         """
         moment = Moment(snapshot, baseline, last, self._head_masks)
         series = {
@@ -66,7 +66,7 @@ class TabSeries:
         return series
 
     def _laid_out(self, values, axes):
-        """Returns values of layers or heads with a place for each layer of the setup."""
+        """Returns values of layers or heads, extended to all layers of the setup."""
         if axes == HEADS:
             return self._by_head(values)
         return self._by_layer(values) if axes == LAYERS else values
@@ -75,9 +75,9 @@ class TabSeries:
         return np.append(values, [np.nan] * self._further)
 
     def _by_head(self, values):
-        """Returns means over probes of `[probes, heads]` as `[layers, heads of the largest]`."""
+        """Returns the means over probes of `[probes, heads]` as `[layers, heads]`, NaN-padded."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of a mean without any number
+            warnings.simplefilter("ignore", RuntimeWarning)  # raised for means of NaN only
             layers = self._monitor.by_layer(np.nanmean(values, axis=0))
         layers += [np.empty(0)] * self._further
         most = max(map(len, layers))

@@ -1,4 +1,4 @@
-"""The setup record of the Attention tab: what stays the same over the epochs of a training.
+"""The setup record of the Attention tab: what stays the same over all epochs of a training.
 
 docs/log-format.md lists its fields.
 """
@@ -14,15 +14,15 @@ ROLLOUT = "rollout"
 def setup_of(
     monitor, probes, colors, *, layers, head_cells, series, full_probes, full_every_epochs
 ):
-    """Returns the setup, a dict that JSON can hold; the log has its fields in this order.
+    """Returns the setup, a dict for JSON with its fields in the log's order.
 
     Args:
         monitor: the `ProbeMonitor`, with details.
         probes: the `ProbeSet`.
-        colors: the `ColorScale` that the tab begins with.
+        colors: the `ColorScale` that the tab starts with.
         layers: list of dicts, see `layers_of`.
         head_cells: the `Cells` of the heads' maps.
-        series: list of dicts, what the setup says of each charted metric.
+        series: list of dicts, the entries of the charted metrics.
         full_probes: indices of the probes whose whole attention is logged.
         full_every_epochs: number of epochs from one logging of whole attention to the next.
     """
@@ -50,20 +50,20 @@ def setup_of(
 
 
 def layers_of(monitor):
-    """Returns what the setup says of the layers: attention layers, then spatial gates.
+    """Returns the setup's entries for layers: attention layers, then spatial gates.
 
     Args:
         monitor: the `ProbeMonitor`, with details.
 
     Returns:
-        list of dicts, bottom layer first.
+        List of dicts, bottom layer first.
     """
     layers = [_layer(found) for found in monitor.attention_model.maps]
     return layers + [_spatial(gate) for gate in monitor.gate_measures.gates if gate.is_spatial]
 
 
 def _tokens(monitor, grid):
-    """Returns the fields of tokens; without attention maps each cell of the grid is a token."""
+    """Returns the fields of tokens; without attention maps, each cell of the grid is a token."""
     measures, layout = monitor.attention_measures, monitor.attention_model.layout
     if measures is None:
         return {"token_grid": grid, "prefix": 0, "suffix": 0, "readout": "", "uniform": 1.0}
@@ -108,7 +108,7 @@ def _colors(colors, methods):
 
 
 def _layer(found):
-    """Returns what the setup says of one `AttentionMap`."""
+    """Returns the setup's entry for an `AttentionMap`."""
     return {
         "path": found.layer,
         "kind": found.kind,
@@ -118,7 +118,7 @@ def _layer(found):
 
 
 def _gate(gate):
-    """Returns what the setup says of one `Gate`."""
+    """Returns the setup's entry for a `Gate`."""
     return {
         "path": gate.layer,
         "kind": gate.kind,
@@ -129,7 +129,7 @@ def _gate(gate):
 
 
 def _spatial(gate):
-    """Returns what the setup says of a spatial `Gate` among the layers."""
+    """Returns the setup's entry for a spatial `Gate` as a layer."""
     return {
         "path": gate.layer,
         "kind": "spatial gate",

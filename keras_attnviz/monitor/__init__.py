@@ -1,1 +1,1 @@
-"""The probes at one moment: attention, gates and predictions, and the scalars of them."""
+"""The probes at one moment: attention, gates and predictions, and the scalars from them."""

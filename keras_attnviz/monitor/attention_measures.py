@@ -7,13 +7,13 @@ from keras_attnviz.methods.rollout import placed_rollout
 from keras_attnviz.metrics.attention import attention_distance, attention_entropy
 from keras_attnviz.monitor.grid_cells import Cells
 
-# A single head's map has at most so many cells. A token map, from every patch to every patch, has
-# at most so many rows and as many columns.
+# The largest number of cells in a single head's map; and of rows, and columns, in a token map,
+# which goes from every patch to every patch.
 _HEAD_CELLS, _TOKEN_CELLS = 1600, 400
 
 
 class Measures:
-    """Computes from attention maps what the tab shows; pure graph functions.
+    """Computes what the tab shows of attention maps, with pure graph functions.
 
     Args:
         attention_model: the `AttentionModel` that gives the maps.
@@ -40,15 +40,15 @@ class Measures:
     def entropy(self, attentions):
         """Returns each head's entropy, see `attention_entropy`: float32 `[batch, heads]`.
 
-        The heads of all layers follow one another, bottom layer first, here and below.
+        Here and below, the heads of all layers follow one another, bottom layer first.
         """
         return tf.concat([_entropy(attention) for attention in attentions], axis=1)
 
     def distance(self, attentions):
         """Returns each head's mean attention distance in pixels, float32 `[batch, heads]`.
 
-        In videos only positions within the frame count: the same position in another frame is at
-        distance 0. NaN in layers whose queries are not patches.
+        In videos, only positions within the frame count: the same position in another frame is at
+        distance 0. The distance is NaN in layers whose queries are not patches.
         """
         pairs = zip(self._model.placements, attentions, strict=True)
         return tf.concat([self._distance(*pair) for pair in pairs], axis=1)
@@ -56,11 +56,11 @@ class Measures:
     def heads(self, attentions):
         """Returns what the read-out tokens attend to, head by head.
 
-        Where a layer has no read-out tokens among its queries, this is the mean over its patches.
+        If a layer has no read-out tokens among its queries, this is the mean over its patches.
 
         Returns:
-            `(heads, others)`: float32 `[batch, heads, cells]` in times uniform attention, and
-            float32 `[batch, heads]` in [0, 1], the share on tokens that are not patches.
+            `(heads, others)`: float32 `[batch, heads, cells]` in multiples of uniform attention,
+            and float32 `[batch, heads]` in [0, 1], the share on tokens that are not patches.
         """
         stack = self._model.stack
         rows = [
@@ -75,7 +75,7 @@ class Measures:
     def received(self, attentions):
         """Returns what each token receives from a patch on average, head by head.
 
-        Where a layer has no patches among its queries, this is the mean over all its queries.
+        If a layer has no patches among its queries, this is the mean over all its queries.
 
         Returns:
             list, bottom layer first, of float32 `[batch, heads, tokens]`, rows sum to 1.
@@ -92,7 +92,7 @@ class Measures:
         Pooling layers, in which no patch attends, are left out.
 
         Returns:
-            float32 `[batch, cells, cells]` in times uniform attention.
+            float32 `[batch, cells, cells]` in multiples of uniform attention.
         """
         placements = list(self._model.placements)
         start = self._options.get("start_layer", 0) % len(placements)
@@ -113,8 +113,8 @@ class Measures:
         """Returns where the patches of each cell attend in each head of one layer.
 
         Returns:
-            float32 `[batch, heads, cells, cells]` in times uniform attention; zero rows where
-            the layer leaves the patches as they are.
+            float32 `[batch, heads, cells, cells]` in multiples of uniform attention. Rows are zero
+            if the layer leaves the patches as they are.
         """
         placement = self._model.placements[layer]
         rows = self._cell_rows(self.token_cells)
@@ -130,7 +130,7 @@ class Measures:
         return rows
 
     def _pooled(self, rows, cells):
-        """Returns shares `[..., tokens]` as cells in times uniform attention."""
+        """Returns shares `[..., tokens]` as cells, in multiples of uniform attention."""
         values = rows[..., self._patches]
         if cells.factor > 1:
             values = tf.matmul(values, cells.means())
@@ -155,7 +155,7 @@ class Measures:
         return total / tf.reduce_sum(is_known, axis=1)
 
     def _centers(self, slots, count):
-        """Returns the center of each slot's patches in pixels, `[count, 2]`; NaN without any."""
+        """Returns the center of each slot's patches in pixels, `[count, 2]`; NaN if it has none."""
         grid = np.tile(np.indices(self._frame_grid).reshape(2, -1), self._frames).T
         centers = np.float32((grid + 0.5) * self._pitch)
         of_patches = slots[self._patches]

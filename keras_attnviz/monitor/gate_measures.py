@@ -8,19 +8,19 @@ import tensorflow as tf
 from keras_attnviz.capture.gates import BRANCH, CHANNEL, SPATIAL
 from keras_attnviz.monitor.grid_cells import Cells
 
-# Values nearer to 0 or 1 than this are saturated.
+# Values closer to 0 or 1 than this are saturated.
 NEAR = 0.05
 BINS = 20
-# The map of the mean over gates, and of each, has at most so many cells.
+# The largest number of cells in a gate's map, and in the map of the mean over gates.
 _CELLS = 1600
 
 
 class GateMeasures:
-    """Computes what is logged of a model's gates.
+    """Computes the logged measures of a model's gates.
 
     Args:
         gates: sequence of `Gate`.
-        grid: `(height, width)` that maps are resized to: the patches' grid where the model has
+        grid: `(height, width)` that maps are resized to: the patches' grid if the model has
             attention maps. None for the finest grid of a spatial gate, pooled if it is large.
 
     Attributes:
@@ -47,11 +47,11 @@ class GateMeasures:
 
         Returns:
             `gate_means` and `gate_saturation` `[batch, gates]` in [0, 1], the mean of a gate's
-            values and the share of them that is within 0.05 of 0 or 1; `gate_maps`
+            values and the share of values within 0.05 of 0 or 1; `gate_maps`
             `[batch, spatial gates, height, width]` on `grid`; `gate_bins` `[batch, gates, 20]`,
             the share of a gate's values in each of 20 bins from 0 to 1; `gate_profile/<index>`
-            `[batch, channels]` of each gate but spatial ones, mean over positions; for branches
-            `[batch, branches]`.
+            `[batch, channels]`, the mean over positions, for each gate of another kind than
+            `SPATIAL`; for branches it is `[batch, branches]`.
         """
         flat = [tf.reshape(each, [tf.shape(each)[0], -1]) for each in values]
         found = {
@@ -71,7 +71,7 @@ class GateMeasures:
     def _map(self, values, grid):
         """Returns a spatial gate on the maps' grid, mean over channels, `[batch, height, width]`.
 
-        A finer grid is averaged, the values of a coarser one are repeated.
+        A finer grid is averaged; the values of a coarser one are repeated.
         """
         if values.shape.rank == 4:
             values = tf.reduce_mean(values, axis=3)
@@ -83,8 +83,8 @@ class GateMeasures:
 def gate_drift(measures, gates, baseline):
     """Returns how far each gate has moved from the baseline, float32 `[gates]` in [0, 1].
 
-    This is the mean absolute difference of the gate's map where it has positions, else of its
-    channels or branches.
+    This is the mean absolute difference of the gate's map, or of its channels or branches if it
+    has no positions.
 
     Args:
         measures: dict of arrays `[probes, ...]`, see `GateMeasures.measured`.

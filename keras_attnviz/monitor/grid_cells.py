@@ -13,7 +13,7 @@ class Cells:
     Args:
         patches: `(height, width)` of the grid of patches.
         factor: patches on each side of a cell.
-        frames: number of frames that stand below one another. No cell reaches over two frames.
+        frames: number of frames, which stand below one another. No cell spans two frames.
     """
 
     patches: tuple
@@ -22,7 +22,7 @@ class Cells:
 
     @classmethod
     def at_most(cls, patches, count, *, frames=1):
-        """Returns the smallest cells of which there are at most `count`, at least one a frame."""
+        """Returns the smallest cells that number at most `max(count, frames)`."""
         factor = 1
         while math.prod(cls(patches, factor, frames).grid) > max(count, frames):
             factor += 1
@@ -40,7 +40,7 @@ class Cells:
         return math.prod(self.grid)
 
     def means(self):
-        """Returns the matrix from patches to the means of cells, float32 `[patches, cells]`."""
+        """Returns the matrix from patches to means over cells, float32 `[patches, cells]`."""
         height, width = self.patches
         frame, row = np.divmod(np.arange(height), height // self.frames)
         rows = frame * (self.grid[0] // self.frames) + row // self.factor

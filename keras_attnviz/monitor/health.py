@@ -11,7 +11,7 @@ from keras_attnviz.metrics.attention import (
 from keras_attnviz.metrics.heads import dead_heads, duplicate_heads, head_divergences
 from keras_attnviz.metrics.localization import localizations
 
-# Heads are compared in so many of their rows: all pairs in all rows take as long as the model.
+# Number of rows in which heads are compared. All pairs in all rows would take as long as the model.
 _ROWS = 8
 
 
@@ -88,7 +88,7 @@ def localization_measures(relative, masks):
 
 
 def mean_of_numbers(values):
-    """Returns the mean of the values that are numbers, NaN without any."""
+    """Returns the mean of the values that aren't NaN; NaN if there are none."""
     values = np.asarray(values)
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
@@ -109,7 +109,7 @@ def _chosen_rows(attention, placement):
 def _by_layer(function, *of_layers):
     """Returns a function's value for each layer, float32 `[layers]`.
 
-    `of_layers` are lists of one array a layer. Layers of equal size are computed at once.
+    `of_layers` are lists of one array per layer. Layers of equal size are computed together.
     """
     sizes = np.array([len(each) for each in of_layers[0]])
     values = np.empty(len(sizes), np.float32)

@@ -20,7 +20,7 @@ def check_inputs(model, probes):
 
 
 def input_options(probes):
-    """Returns the options of `AttentionModel` for sizes that a model doesn't declare, a dict."""
+    """Returns the options of `AttentionModel` for a model that doesn't declare sizes, a dict."""
     if probes.inputs is probes.images:
         return {"image_shape": probes.images.shape[1:]}
     return {"inputs": probes.inputs}
@@ -41,7 +41,7 @@ def check_class_names(probes, outputs):
 
 
 def check_classes(given, explained, outputs):
-    """Raises for the index of a class that the model doesn't have."""
+    """Raises if an explained class is one that the model doesn't have."""
     classes = outputs[-1] if len(outputs) == 2 else None
     if classes and explained.max() >= max(classes, 2):
         must = f"below {max(classes, 2)}, the number of the model's classes"

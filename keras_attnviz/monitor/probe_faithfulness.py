@@ -9,27 +9,27 @@ from keras_attnviz._checks import message
 from keras_attnviz.metrics.faithfulness import deletion_auc, insertion_auc, perturbation_auc
 from keras_attnviz.model_io.outputs import probabilities
 
-# Each figure, and whether a low value is the good one.
+# Each figure, and whether a low value is good.
 FIGURES = {
     "deletion": True,
     "insertion": False,
     "positive_perturbation": True,
     "negative_perturbation": False,
 }
-# So many steps of deletion or insertion make a curve that is fine enough, at a low cost.
+# Number of steps of deletion or insertion: fine enough for a curve, at a low cost.
 _STEPS = 20
 
 
 class ProbeFaithfulness:
     """Measures the faithfulness of a monitor's heatmaps; the model is traced at the first use.
 
-    It follows the score of the class that the monitor explains: the predicted one unless
-    another was chosen. Probes run one after another, each with all steps of a curve in batches,
-    so that the model's further inputs can stay those of the probe.
+    It follows the score of the class that the monitor explains: the predicted one unless another
+    was chosen. Probes run one at a time, each with all steps of a curve in batches, so that the
+    model's other inputs stay the probe's.
 
     Args:
         monitor: a `ProbeMonitor`.
-        every_epochs: measure after every so many epochs.
+        every_epochs: number of epochs from one measurement to the next.
 
     Raises:
         ValueError: the model's predictions are not class scores.
@@ -43,7 +43,7 @@ class ProbeFaithfulness:
             raise ValueError(message("faithfulness_every_epochs", must, "a number of epochs"))
 
     def is_due(self, step):
-        """Returns whether this is a step to measure at."""
+        """Returns whether to measure at a step."""
         return (step + 1) % self._every_epochs == 0
 
     def scalar_names(self):
@@ -75,7 +75,7 @@ class ProbeFaithfulness:
         return dict(zip(self.scalar_names(), means, strict=True))
 
     def _trace(self):
-        """Makes the function for the model as the monitor last traced it."""
+        """Builds the graph function for the model as the monitor last traced it."""
         monitor = self._monitor
         self._model = monitor.attention_model
         specs = [tf.TensorSpec([1, *array.shape[1:]], array.dtype) for array in monitor.inputs]

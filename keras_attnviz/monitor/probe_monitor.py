@@ -25,18 +25,18 @@ from keras_attnviz.monitor.traced_probes import traced_probes, variables_of
 class ProbeMonitor:
     """Takes snapshots of a model on its probes; the model is traced once, at construction.
 
-    It is traced anew only when its variables have been exchanged, by LoRA or integer weights say.
+    It is traced again only if its variables are exchanged, for example by LoRA or quantization.
 
     Args:
         model: see `AttentionModel`.
         probes: a `ProbeSet`.
-        batch_size: probes that are run at a time.
+        batch_size: number of probes in a batch.
         start_layer: see `attention_rollout`.
         rollout_options: dict of `head_fusion`, `discard_ratio` and `residual` of
             `attention_rollout`.
         details: whether single heads and maps from every patch are measured too.
         methods: dict from the names of methods, see `AttentionModel.explain`, to their options;
-            `DEFAULT` unless given, none in a model without attention maps. `"rollout"` also takes
+            `DEFAULT` unless given; none for a model without attention maps. `"rollout"` also takes
             `rollout_options` and `start_layer`.
         explained_class: see `AttentionRolloutCallback`.
         **options: `layers`, `layout`, `output` and `self_check` of `AttentionModel`.
@@ -44,26 +44,26 @@ class ProbeMonitor:
     Attributes:
         attention_model: the `AttentionModel`.
         attention_measures: the `Measures`; None without attention maps.
-        gate_measures: the `GateMeasures`, empty where the model has no gates.
+        gate_measures: the `GateMeasures`, empty if the model has no gates.
         methods: dict from the names of the methods to their options.
         options: dict, all options of `attention_rollout`.
-        heatmap_names: the names of all heatmaps, those of the methods and `MEAN_OF_GATES`, a list.
-        grid: `(height, width)` of the heatmaps, None where there are none. The frames of videos
-            stand below one another in it.
+        heatmap_names: list of the names of all heatmaps: the methods' names and `MEAN_OF_GATES`.
+        grid: `(height, width)` of the heatmaps, with the frames of videos below one another; None
+            if there are no heatmaps.
         frames: number of frames of the heatmaps of videos, None for images.
         sheet: the `Sheet` that shows frames side by side.
-        inputs: flat list of arrays, what the model takes, one entry for each probe.
-        image_place: index of the images among them.
+        inputs: flat list of the model's input arrays, with one entry per probe.
+        image_place: index of the images among `inputs`.
         explained_classes: int32 array `[probes]`, -1 for the predicted class.
         has_classes: whether the predictions are class scores.
 
     Raises:
-        ValueError: probes of a shape, or class names of a number, that the model doesn't have;
-            a `start_layer` that it doesn't have; methods for a model without attention maps; and
-            what `AttentionModel` raises.
+        ValueError: the shape of the probes, the number of class names or `start_layer` doesn't fit
+            the model; methods are given for a model without attention maps; see also
+            `AttentionModel`.
     """
 
-    # What the last trace has found.
+    # What the last trace found.
     attention_model = property(operator.attrgetter("_traced.attention_model"))
     attention_measures = property(operator.attrgetter("_traced.attention_measures"))
     gate_measures = property(operator.attrgetter("_traced.gate_measures"))
@@ -115,7 +115,7 @@ class ProbeMonitor:
         """Returns the `Snapshot` of the model as it is now.
 
         Raises:
-            ValueError: the model's variables have been exchanged, by LoRA or integer weights say,
+            ValueError: the model's variables were exchanged, for example by LoRA or quantization,
                 and its new trace doesn't have the same attention maps and gates.
         """
         if variables_of(self.model) != self._traced.variables:
@@ -170,7 +170,7 @@ class ProbeMonitor:
         }
 
     def described(self):
-        """Returns one line from which a person sees whether the model has changed."""
+        """Returns one line that shows a person whether the model has changed."""
         return self._traced.described()
 
     def plan_line(self):
@@ -185,19 +185,19 @@ class ProbeMonitor:
         )
 
     def forget(self):
-        """Lets go of the tensors that are kept for the next snapshot."""
+        """Releases the tensors that are kept for the next snapshot."""
         self._traced.fixed_pass.forget()
 
     def by_layer(self, heads):
-        """Returns an array `[heads of all layers, ...]` as a list of one array a layer."""
+        """Returns an array `[heads of all layers, ...]` as a list of one array per layer."""
         return self._traced.by_layer(heads)
 
     def tall_masks(self, masks):
-        """Returns the probes' masks on the pictures under `grid`, `[probes, height, width]`."""
+        """Returns the probes' masks, with a video's frames stacked, `[probes, height, width]`."""
         return masks if masks.ndim == 3 else tall_masks(masks, self.frames or 1)
 
     def full_maps(self, probe):
-        """Returns `Measures.full` for one probe, a list of one array a layer."""
+        """Returns `Measures.full` for one probe, a list of one array per layer."""
         found = self._traced.full_maps([array[probe : probe + 1] for array in self.inputs])
         return [layer.numpy()[0] for layer in found]
 
@@ -227,7 +227,7 @@ class ProbeMonitor:
 
 
 def check_options(*, batch_size, head_fusion, discard_ratio, residual):
-    """Raises for options that no model could take; the rest is checked with the model."""
+    """Raises for options that fit no model; the others are checked with the model."""
     check_count("batch_size", batch_size)
     check_choice("head_fusion", head_fusion, FUSIONS)
     check_ratio("discard_ratio", discard_ratio)

@@ -1,4 +1,4 @@
-"""Probe pass: all that is measured of probes, as tensors in the graph of one forward pass."""
+"""Probe pass: everything that is measured on probes, as tensors in the graph of a forward pass."""
 
 import tensorflow as tf
 
@@ -24,8 +24,8 @@ class ProbeGraph:
     def __call__(self, evidence):
         """Returns a dict from names to tensors `[batch, ...]`.
 
-        These are `predictions`; `heat/<method>`, in times uniform where that has a meaning; and
-        the measures that `Snapshot` lists.
+        These are `predictions`; `heat/<method>`, in multiples of uniform attention where that has
+        a meaning; and the measures that `Snapshot` lists.
         """
         model = self._model
         found = {"predictions": evidence.predictions}

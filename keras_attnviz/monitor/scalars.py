@@ -1,8 +1,8 @@
-"""Scalars of a snapshot: one table in which a row has the name of a number and its value.
+"""Scalars of a snapshot: a table with the name and the value of each number.
 
-Start here to find where a number that is logged as `attention/<name>` comes from, or to add one.
-Two kinds stand elsewhere: faithfulness, which runs the model again, in `probe_faithfulness`, and
-the charts of the Attention tab in `log.tab_charts`.
+Start here to find where a number logged as `attention/<name>` comes from, or to add one. Two kinds
+are elsewhere: faithfulness, which runs the model again, is in `probe_faithfulness`, and the charts
+of the Attention tab are in `log.tab_charts`.
 """
 
 import dataclasses
@@ -28,10 +28,11 @@ class Scalar:
     """A row of the table: one number, or one for each layer, method, frame or gate.
 
     Args:
-        name: the name, with `{}` for each item of what `each` returns.
-        each: function from `Contents` to a list of tuples, one for each number of the row; empty
-            where the row doesn't exist.
-        values: function from a `Moment` to as many numbers, an array or a list, or to the only one.
+        name: the name, with placeholders `{}` for the items of a tuple from `each`.
+        each: function from `Contents` to a list of tuples, one for each number of the row. The
+            list is empty if the row doesn't exist.
+        values: function from a `Moment` to that many numbers, an array or a list, or to a single
+            number.
         needs_baseline: whether the row is left out while the baseline isn't known.
     """
 
@@ -46,10 +47,7 @@ class Scalar:
 
 
 def scalar_names(contents):
-    """Returns the names of the scalars of all snapshots with some `Contents`, a list.
-
-    They stand in the order of Keras' logs.
-    """
+    """Returns the names of all scalars of snapshots with some `Contents`, in Keras' logs' order."""
     return [name for scalar in _IN_LOGS for name in scalar.names(contents)]
 
 
@@ -58,8 +56,8 @@ def snapshot_scalars(snapshot, *, baseline, last):
 
     Args:
         snapshot: `Snapshot`.
-        baseline: the `Snapshot` before training, or None: then drift from it is left out.
-        last: the `Snapshot` logged before, or None where this one is the first.
+        baseline: the `Snapshot` before training, or None, which leaves out drift from it.
+        last: the `Snapshot` logged before, or None if this one is the first.
     """
     contents, moment = snapshot.contents, Moment(snapshot, baseline, last)
     found = {}
@@ -72,11 +70,11 @@ def snapshot_scalars(snapshot, *, baseline, last):
 
 
 def overall(names):
-    """Returns those of the names that don't belong to a single layer or frame."""
+    """Returns the names that don't belong to a single layer or frame."""
     return [name for name in names if "/layer_" not in name and not name.startswith(_FRAME)]
 
 
-# What `each` may be: one number where there are attention maps, one for each layer, and so on.
+# Functions for `each`: one number if there are attention maps, one for each layer, and so on.
 def _with_maps(contents):
     return [()] if contents.layers else []
 
@@ -116,7 +114,7 @@ def _branches(contents):
 
 
 def _localized(contents):
-    """Returns heatmap (nothing for the first), measure, and which predictions, as in names."""
+    """Returns heatmap (empty for the first), measure, and which predictions, as in the names."""
     if not contents.has_masks:
         return []
     heatmaps = ["", *(f"/{name}" for name in contents.heatmaps[1:])]
@@ -130,7 +128,7 @@ def _collapsed_layers(moment):
 
 
 def _mean_health(name):
-    """Returns the function to the mean over layers of what `layer_health` has under a name."""
+    """Returns the function from a moment to the mean over layers of a `layer_health` value."""
     return lambda moment: mean_of_numbers(moment.snapshot.health[name])
 
 
@@ -152,7 +150,7 @@ def _agreements(moment):
 
 
 def _localizations(moment):
-    """Returns means over the probes, or over those that are predicted right or wrong."""
+    """Returns means over all probes, or over the probes that are predicted right or wrong."""
     snapshot = moment.snapshot
     first = next(iter(snapshot.localization))
     found = []
@@ -169,12 +167,12 @@ def _frame_shares(moment):
 
 
 def _by_gate(name):
-    """Returns the function to the mean over probes of a measure `[probes, gates]`."""
+    """Returns the function from a moment to the mean over probes of a measure by gate."""
     return lambda moment: moment.snapshot.measures[name].mean(axis=0)
 
 
 def _mean_over(by_gate):
-    """Returns the function to the mean over gates of what `by_gate` returns."""
+    """Returns the function from a moment to the mean over gates of what `by_gate` returns."""
     return lambda moment: np.mean(by_gate(moment))
 
 
@@ -231,7 +229,7 @@ GATES = (
     Scalar("branch_share/layer_{}/{}", _branches, _branch_shares),
 )
 
-# Keras' logs and event files have had the rows in different orders from the beginning.
+# Keras' logs and event files have had different orders from the beginning.
 _IN_LOGS = (
     *ENTROPY,
     FROM_BASELINE,

@@ -7,14 +7,14 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """What the snapshots of a model hold: known before the first is taken, the same for all.
+    """What all snapshots of a model contain; it is known before the first one is taken.
 
     Args:
         layers: number of attention layers.
         heatmaps: tuple of the names of all heatmaps, of which the first stands for all.
         gates: tuple of `Gate`.
         frames: number of frames of the heatmaps of videos, 0 for images.
-        has_masks: whether the probes have masks, on which heatmaps are localized.
+        has_masks: whether the probes have masks, for localization.
         has_labels: whether the probes have labels.
     """
 
@@ -37,15 +37,15 @@ class Snapshot:
             grid_width]`, as a multiple of uniform attention, at least 0. The frames of a video
             stand below one another.
         entropy: float32 array `[layers]` in [0, 1], mean over probes, heads and queries.
-        classes: integer array `[probes]`, or None where the outputs are not class predictions.
+        classes: integer array `[probes]`, or None if the outputs are not class predictions.
         confidences: float array `[probes]` in [0, 1], or None.
         label_confidences: float array `[probes]` in [0, 1], of the true classes, or None.
         measures: dict from the name of a measure to its float32 array `[probes, ...]`: `entropy`,
-            those of `health_measures` and of `GateMeasures`, and where details are measured also
+            the results of `health_measures` and `GateMeasures`, and, if details are measured,
             `heads`, `others`, `distance` and `tokens`, see `Measures`.
         is_right: bool array `[probes]`, whether the predicted class is the true one, or None.
         health: the `layer_health`, a dict of float32 arrays `[layers]`.
-        gates: tuple of `Gate`; their measures stand in `measures`.
+        gates: tuple of `Gate`; their measures are in `measures`.
         localization: dict from the name of a method to the `localizations` of its heatmaps, a
             dict of float32 arrays `[probes]`, empty without masks.
         frame_share: dict from the name of a method to the `frame_importance` of its heatmaps,
@@ -66,7 +66,7 @@ class Snapshot:
 
     @property
     def contents(self):
-        """The `Contents` that this snapshot has."""
+        """The `Contents` of this snapshot."""
         return Contents(
             layers=len(self.entropy),
             heatmaps=tuple(self.heatmaps),
@@ -82,7 +82,7 @@ class Snapshot:
         return next(iter(self.heatmaps.values()))
 
     def without_pattern(self):
-        """Returns `(method, probes)`, a list, for heatmaps that are constant or not finite."""
+        """Returns a list of `(method, probes)` with heatmaps that are constant or not finite."""
         found = []
         for method, heat in self.heatmaps.items():
             spread = np.ptp(heat.reshape(len(heat), -1), axis=1)
@@ -98,11 +98,10 @@ class Moment:
 
     Args:
         snapshot: `Snapshot`.
-        baseline: the `Snapshot` before training, which may be the same, or None where it isn't
-            known.
-        last: the `Snapshot` that was logged before, or None where this is the first.
+        baseline: the `Snapshot` before training, which may be the same, or None if it isn't known.
+        last: the `Snapshot` that was logged before, or None if this is the first.
         head_masks: float array `[probes, cells]` in [0, 1], the share of each cell of a single
-            head's map that the object covers; None without masks, or where it isn't needed.
+            head's map that the object covers; None without masks, or if it isn't needed.
     """
 
     snapshot: Snapshot
@@ -112,5 +111,5 @@ class Moment:
 
     @property
     def last_or_this(self):
-        """The last snapshot, or this one where it is the first."""
+        """The last snapshot, or this one if it is the first."""
         return self.last or self.snapshot

@@ -29,9 +29,9 @@ class TracedProbes:
         methods: dict from the names of the methods to their options.
         rollout_options: dict, all options of `attention_rollout`.
         attention_measures: the `Measures`; None without attention maps.
-        gate_measures: the `GateMeasures`, empty where the model has no gates.
-        inputs: flat list of arrays, what the model takes, one entry for each probe.
-        fixed_pass: the `FixedPass` over the probes, which gives what `ProbeGraph` names.
+        gate_measures: the `GateMeasures`, empty if the model has no gates.
+        inputs: flat list of the model's input arrays, with one entry per probe.
+        fixed_pass: the `FixedPass` over the probes, which returns the tensors of `ProbeGraph`.
         full_maps: function from a flat list of inputs to `Measures.full` of each layer.
     """
 
@@ -47,7 +47,7 @@ class TracedProbes:
 
     @property
     def heatmap_names(self):
-        """The names of all heatmaps that are measured, the methods' and `MEAN_OF_GATES`, a list."""
+        """List of the names of all heatmaps: the methods' names and `MEAN_OF_GATES`."""
         return [*self.methods, *([MEAN_OF_GATES] if self.gate_measures.spatial else [])]
 
     @property
@@ -67,11 +67,11 @@ class TracedProbes:
 
     @property
     def outputs(self):
-        """The shape of the predictions, the batch first."""
+        """The shape of the predictions, batch first."""
         return self.fixed_pass.shape("predictions")
 
     def by_layer(self, heads):
-        """Returns an array `[heads of all layers, ...]` as a list of one array a layer."""
+        """Returns an array `[heads of all layers, ...]` as a list of one array per layer."""
         return np.split(heads, np.cumsum([found.heads for found in self.attention_model.maps])[:-1])
 
     def identity(self):
@@ -84,7 +84,7 @@ class TracedProbes:
         }
 
     def described(self):
-        """Returns one line from which a person sees whether the model has changed."""
+        """Returns one line that shows a person whether the model has changed."""
         parts = []
         maps, gates = self.attention_model.maps, self.gate_measures.gates
         for kind, found in (("attention layers", maps), ("gates", gates)):
@@ -102,19 +102,19 @@ def traced_probes(
     Args:
         model: see `AttentionModel`.
         probes: a `ProbeSet`.
-        classes: int32 array `[probes]`, the classes that are explained, -1 for the predicted.
-        batch_size: probes that are run at a time.
-        rollout_options: dict of options of `attention_rollout`; those of `methods` override them.
+        classes: int32 array `[probes]`, the classes to explain, -1 for the predicted class.
+        batch_size: number of probes in a batch.
+        rollout_options: dict of options of `attention_rollout`; options in `methods` override them.
         methods: dict from the names of methods to their options, or None, see `ProbeMonitor`.
         details: whether single heads and maps from every patch are measured too.
-        **options: those of `AttentionModel`.
+        **options: options of `AttentionModel`.
 
     Raises:
-        ValueError: methods of a model without attention maps; a `start_layer` that the model
-            doesn't have; and what `AttentionModel` raises.
+        ValueError: methods are given for a model without attention maps; a `start_layer` that the
+            model doesn't have; see also `AttentionModel`.
     """
     attention_model = AttentionModel(model, **options)
-    # Not before: a model that isn't built has none.
+    # After the trace: a model that isn't built yet has no variables.
     variables = variables_of(model)
     methods = _methods_of(attention_model, methods)
     if "rollout" in methods:
@@ -141,9 +141,9 @@ def traced_probes(
 
 
 def variables_of(model):
-    """Returns which weights a model has, a frozen set of ids; they may be exchanged for others."""
+    """Returns the ids of a model's weights, a frozen set; it changes if weights are exchanged."""
     with own_variables(model):
-        # The trace keeps the handles alive, so no other one gets the same id.
+        # The trace keeps the handles alive, so no other handle gets the same id.
         return frozenset(id(part.handle) for each in model.weights for part in parts_of(each))
 
 

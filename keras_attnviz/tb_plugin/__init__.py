@@ -1,1 +1,1 @@
-"""The Attention tab of TensorBoard: names, encoding, server and page. No TensorFlow, no Keras."""
+"""The Attention tab of TensorBoard: names, encoding, server and page; no TensorFlow, no Keras."""

@@ -1,4 +1,4 @@
-"""Blob keys: the texts by which TensorBoard's data provider names single blobs."""
+"""Blob keys: the texts by which TensorBoard's data provider identifies single blobs."""
 
 import base64
 import json
@@ -11,12 +11,12 @@ from keras_attnviz.tb_plugin import metadata
 def is_picture(key):
     """Returns whether a blob key belongs to a picture rather than to a record.
 
-    Both loaders of TensorBoard make a key of experiment, plugin (the slow one only), run, tag,
-    step and index, and neither looks at the plugin when it reads a blob.
+    Both loaders of TensorBoard make a key of experiment, plugin (the slow loader only), run, tag,
+    step and index. Neither checks the plugin when it reads a blob.
 
     Raises:
         InvalidArgumentError: the text is not a key.
-        NotFoundError: the key isn't one of this tab's.
+        NotFoundError: the key doesn't belong to this tab.
     """
     try:
         data = base64.b64decode(key + "=" * (-len(key) % 4), altchars="-_", validate=True)
@@ -28,7 +28,7 @@ def is_picture(key):
     texts = isinstance(run, str) and isinstance(tag, str)
     numbers = type(step) is int and type(index) is int
     if not texts or not numbers or not _is_ours(tag) or index < 0:
-        raise errors.NotFoundError(f"The key {key[:500]!r} is none of this tab's.")
+        raise errors.NotFoundError(f"The key {key[:500]!r} does not belong to this tab.")
     return tag == metadata.SETUP_TAG and index > 0
 
 

@@ -1,7 +1,7 @@
-"""What TensorBoard loads first: it sets the limit of the log's steps, then brings the plugin in.
+"""The plugin's loader, which TensorBoard calls first: it sets the limit of steps to keep.
 
-An error while this module is imported would keep TensorBoard from starting; one that `load` raises
-is logged, and TensorBoard starts without the tab. So the plugin itself is imported in `load`.
+If importing this module fails, TensorBoard doesn't start. If `load` raises, TensorBoard logs the
+error and starts without the tab. So `load` imports the plugin itself.
 """
 
 from tensorboard.plugins import base_plugin
@@ -12,10 +12,10 @@ _ALL = 0
 
 
 class AttentionLoader(base_plugin.TBLoader):
-    """Loads the Attention tab, with every epoch."""
+    """Loads the Attention tab with every epoch."""
 
     def fix_flags(self, flags):
-        """Keeps all steps of the tab's data, unless the user has set a limit.
+        """Makes TensorBoard keep all steps of the tab's data, unless the user set a limit.
 
         By default, TensorBoard keeps ten or a hundred steps of a series, chosen at random.
         """

@@ -1,4 +1,4 @@
-"""`LoggedRuns`: what TensorBoard has loaded of the Attention tab's logs; no HTTP here."""
+"""Logged runs: reads the Attention tab's logs from TensorBoard's data provider; no HTTP here."""
 
 import concurrent.futures
 
@@ -21,30 +21,30 @@ from keras_attnviz.tb_plugin.validation import (
 )
 
 _ALL_STEPS = 2**31 - 1
-_PROBLEMS_TOLD = 5  # of each series
+_PROBLEMS_TOLD = 5  # for each series
 _MOST_BLOBS = 100_000  # at one step; a malformed tensor may claim any number
-# TensorBoard's data server takes some 40 ms for each blob, however small, and nearly as much for
-# many at a time.
+# TensorBoard's data server takes about 40 ms for a blob of any size, and hardly more for several
+# blobs at once.
 _READERS = 8
 _QUOTED_NAMES = (
     "If the name of the run's folder holds a quotation mark or a backslash: TensorBoard's data "
     "server can't read it; rename the folder, or start TensorBoard with --load_fast=false."
 )
-# What TensorBoard raises when it makes an array of a tensor that is malformed.
+# What TensorBoard raises when it converts a malformed tensor to an array.
 _MALFORMED = (ValueError, TypeError, ArithmeticError, MemoryError)
 
 
 class LoggedRuns:
     """The logs of all runs, as one request sees them.
 
-    Methods raise `tensorboard.errors.NotFoundError` for what isn't there, and for a run whose log
-    is of a newer format or has no setup that can be read.
+    Methods raise `tensorboard.errors.NotFoundError` for missing data, and for a run whose log has
+    a newer format or no readable setup.
 
     Args:
         source: a `DataProvider` of TensorBoard.
         context: the request's context, for the data provider.
         experiment: TensorBoard's id of the experiment, a text.
-        setups: dict that keeps each run's setup from one request to the next.
+        setups: dict that caches each run's setup across requests.
     """
 
     def __init__(self, source, *, context, experiment, setups):
@@ -56,7 +56,7 @@ class LoggedRuns:
     def runs(self):
         """Returns `[{"run": name, "last_step": step}, ...]`, sorted by name."""
         listed = {}
-        # Where there are epochs, theirs is the last step.
+        # If a run has epochs, their last step replaces the setup's.
         for series in (self._list_blobs([metadata.SETUP_TAG]), self._list_epochs()):
             for run, tags in series.items():
                 steps = [tag.max_step for tag in tags.values() if tag.max_step is not None]
@@ -65,7 +65,7 @@ class LoggedRuns:
         return [{"run": run, "last_step": listed[run]} for run in sorted(listed)]
 
     def setup(self, run):
-        """Returns the setup logged last, with `pictures` and `problems`, a dict."""
+        """Returns the last readable setup, a dict, with `pictures` and `problems` added."""
         setup, values, problems = self._setup(run)
         count = len(setup["probes"])
         keys = [value.blob_key for value in values[1 : 1 + count]]
@@ -77,7 +77,7 @@ class LoggedRuns:
         return {**setup, "pictures": keys + [None] * (count - len(keys)), "problems": problems}
 
     def epochs(self, run):
-        """Returns the packed records of all epochs that can be read, in the order of steps."""
+        """Returns the packed records of all readable epochs, a list in the order of steps."""
         return [data for _, data in self._epochs(run, self._setup(run)[0])[0]]
 
     def heat(self, run, *, method, probe):
@@ -97,16 +97,16 @@ class LoggedRuns:
         return pack(arrays)
 
     def keys(self, run, kind, *, probe, method=None, layer=None):
-        """Returns `{"steps": [...], "keys": [...]}` of one probe's blobs, and of those kept.
+        """Returns `{"steps": [...], "keys": [...], "kept": {...}}` of one probe's blobs.
 
-        The latter stand under `kept`, in the same way.
+        `kept` has the `steps` and `keys` of the kept blobs, to which the other blobs refer.
 
         Args:
             run: text.
             kind: "heads", "tokens" or "full".
             probe: integer, the probe's index.
-            method: text, with "tokens".
-            layer: integer, with "full".
+            method: text, for "tokens" only.
+            layer: integer, for "full" only.
         """
         setup = self._setup(run)[0]
         _check_probe(setup, probe)
@@ -116,16 +116,16 @@ class LoggedRuns:
         found = self._keys(run, tag, index)
         if found is None:
             raise errors.NotFoundError(f"The run {run!r} has nothing logged as {tag!r}.")
-        # Afterwards: of a log that grows, they stand before what refers to them.
+        # Read last: a log may grow in between, and kept blobs precede those that refer to them.
         kept = self._keys(run, metadata.kept_tag(tag), index)
         return {**found, "kept": kept or {"steps": [], "keys": []}}
 
     def blobs(self, keys):
-        """Returns the blobs of keys, a list of bytes; a blob that can't be read is empty.
+        """Returns the blobs of some keys, a list of bytes; an unreadable blob is empty.
 
         Raises:
             InvalidArgumentError: a text is not a key.
-            NotFoundError: a blob is no longer there, or isn't this tab's.
+            NotFoundError: a blob no longer exists, or doesn't belong to this tab.
         """
         are_pictures = [is_picture(key) for key in keys]
         with concurrent.futures.ThreadPoolExecutor(min(len(keys), _READERS)) as readers:
@@ -134,7 +134,7 @@ class LoggedRuns:
         return [blob if is_picture or is_record(blob) else b"" for blob, is_picture in known]
 
     def _keys(self, run, tag, index):
-        """Returns `{"steps": [...], "keys": [...]}` of one blob of a series, or None."""
+        """Returns `{"steps": [...], "keys": [...]}` of a series' blobs at an index, or None."""
         series = self._blobs(run, tag)
         if not series:
             return None
@@ -143,7 +143,7 @@ class LoggedRuns:
         return {"steps": [datum.step for datum in there], "keys": keys}
 
     def _setup(self, run):
-        """Returns `(setup, blobs, problems)` of the last setup that can be read."""
+        """Returns `(setup, blobs, problems)` of the last readable setup."""
         listed = self._listed_blobs(run, metadata.SETUP_TAG)
         if listed is None:
             raise errors.NotFoundError(f"There is no run {run!r} with a setup of attention.")
@@ -189,15 +189,15 @@ class LoggedRuns:
         return self._records(run, metadata.heat_tag(method), read)
 
     def _records(self, run, tag, read):
-        """Returns `([(step, what read returns), ...], problems)` of a series, by steps."""
+        """Returns `(found, problems)` of a series: `found` is `[(step, read(data, step)), ...]`."""
         chosen = provider.RunTagFilter(runs=[run], tags=[tag])
         try:
             series = self._source.read_tensors(
                 self._context, downsample=_ALL_STEPS, run_tag_filter=chosen, **self._options
             )
-        except (*_MALFORMED, grpc.RpcError) as error:  # the latter for more than 256 MB
+        except (*_MALFORMED, grpc.RpcError) as error:  # RpcError: more than 256 MB
             return [], [f"{tag} can't be read: {_one_line(error)}"]
-        # Of records of the same step, the one written last.
+        # If a step has several records, the one written last counts.
         last = {datum.step: datum for datum in series.get(run, {}).get(tag, [])}
         found, problems = [], []
         for step in sorted(last):
@@ -206,7 +206,7 @@ class LoggedRuns:
             except UnreadableError as error:
                 problems.append(f"{tag} at step {step} is left out: {error}.")
         more = len(problems) - _PROBLEMS_TOLD
-        told = [f"{tag} at {more} more steps is left out."] if more > 0 else []
+        told = [f"{tag} is left out at {more} more steps."] if more > 0 else []
         return found, problems[:_PROBLEMS_TOLD] + told
 
     def _list_epochs(self):
@@ -247,14 +247,14 @@ class LoggedRuns:
 
 
 def _version(content):
-    """Returns the format's version that stands in a summary's metadata."""
+    """Returns the format's version from the content of a summary's metadata."""
     if not content.isdigit() or len(content) > 9:
         raise UnreadableError(f"its format has the version {bytes(content[:50])!r}")
     return int(content)
 
 
 def _string(tensor):
-    """Returns the bytes that a tensor of one string holds, or None."""
+    """Returns the bytes in a tensor of one string, or None for any other tensor."""
     value = tensor.reshape(-1)[0] if tensor.size == 1 else None
     return value if isinstance(value, bytes) else None
 

@@ -1,12 +1,12 @@
-"""Names and version of what is logged for the Attention tab; docs/log-format.md has the format."""
+"""Names and version of the Attention tab's log format; see docs/log-format.md."""
 
 PLUGIN_NAME = "attention"
 TAB_NAME = "Attention"
 
-# The first number changes when older readers can't make sense of a log any more.
+# It goes up when older readers can no longer read a log.
 FORMAT_VERSION = 2
 
-# What all tags begin with.
+# All tags begin with this.
 TAGS = "attention_tab/"
 SETUP_TAG = "attention_tab/setup"
 EPOCH_TAG = "attention_tab/epoch"
@@ -28,5 +28,5 @@ def tokens_tag(method):
 
 
 def kept_tag(tag):
-    """Returns the tag of the blobs that those of a tag refer to where they have not changed."""
+    """Returns the tag of the kept blobs, to which a tag's blobs refer for what hasn't changed."""
     return _KEPT_TAG + tag.removeprefix(TAGS)

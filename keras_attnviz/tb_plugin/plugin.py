@@ -1,4 +1,4 @@
-"""The server's side of the Attention tab; http_api.md describes the routes."""
+"""The server side of the Attention tab; http_api.md describes the routes."""
 
 import pathlib
 
@@ -26,7 +26,7 @@ _KINDS = ("heads", "tokens", "full")
 
 
 class AttentionPlugin(base_plugin.TBPlugin):
-    """Serves the tab's page and the data for it.
+    """Serves the tab's page and its data.
 
     Args:
         context: TensorBoard's `TBContext`.
@@ -52,7 +52,7 @@ class AttentionPlugin(base_plugin.TBPlugin):
         return {**static_routes(_STATIC), **data}
 
     def is_active(self):
-        """Returns False: TensorBoard itself activates the tab where there is data of its name."""
+        """Returns False: TensorBoard itself activates the tab if there is data for it."""
         return False
 
     def frontend_metadata(self):

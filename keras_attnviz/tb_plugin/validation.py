@@ -1,4 +1,4 @@
-"""What may be believed of a log: setups and records are held against the format and each other."""
+"""Validation of logs: checks setups and records against the format and against each other."""
 
 import json
 
@@ -9,23 +9,23 @@ from keras_attnviz.tb_plugin.packing import PackingError, unpack
 
 _STEPS = np.iinfo(np.int32)
 _GATES = ("channel", "spatial", "channel and spatial", "branch")
-# A page draws a row, or a column, for each; beyond that, none would be seen.
+# The page draws a row for each gate and a column for each bin; more would be too thin to see.
 _MOST_GATES, _MOST_BINS = 1000, 1000
-# A page draws a line for each.
+# The page draws a line for each.
 _MOST_FRAMES = 1000
 _EPOCH_ARRAYS = {"classes": "int32", "confidence": "float32", "label_confidence": "float32"}
 
 
 class UnreadableError(ValueError):
-    """Data of the log that can't be read, with the reason."""
+    """Data of the log can't be read; the message has the reason."""
 
 
 class NewerFormatError(UnreadableError):
-    """Data of a format that only later versions of this package know."""
+    """The data has a format that only later versions of this package can read."""
 
 
 def check_version(version):
-    """Raises a `NewerFormatError` if a format's version is beyond what this package reads."""
+    """Raises a `NewerFormatError` if this package is too old to read a version of the format."""
     if version > FORMAT_VERSION:
         raise NewerFormatError(
             f"the log has format {version}, and this keras-attnviz reads up to format "
@@ -34,18 +34,18 @@ def check_version(version):
 
 
 def read_setup(data):
-    """Returns the setup, a dict, of its JSON.
+    """Returns the setup, a dict, from the bytes of its JSON.
 
     Raises:
-        NewerFormatError: it has a newer format.
-        UnreadableError: it is something else, or was cut off.
+        NewerFormatError: the setup has a newer format.
+        UnreadableError: the bytes are something else, or were cut off.
     """
     try:
         setup = json.loads(bytes(data))
     except (ValueError, RecursionError) as error:
         raise UnreadableError(f"no JSON: {error}") from error
     if not isinstance(setup, dict) or not _is_count(setup.get("version")):
-        raise UnreadableError("no JSON object with a `version`")
+        raise UnreadableError("not a JSON object with a `version`")
     check_version(setup["version"])
     wrong = [name for name, valid in _PARTS.items() if not valid(setup.get(name))]
     if wrong:
@@ -103,7 +103,7 @@ def _is_series(entry):
     return _has_text("name")(entry) and entry.get("axes") in axes
 
 
-# What the server itself relies on, or a page can't do without.
+# What the server relies on, or the page can't do without.
 _PARTS = {
     "grid": _is_grid,
     "head_grid": _is_grid,
@@ -113,7 +113,7 @@ _PARTS = {
     "probes": lambda value: _is_list(value, _has_text("name")),
     "series": lambda value: _is_list(value, _is_series),
     "full": _is_full,
-    # Logs of earlier versions have none of these.
+    # Logs of earlier versions don't have these.
     "gates": lambda value: value is None or _are_gates(value),
     "gate_bins": lambda value: value is None or (_is_count(value) and value <= _MOST_BINS),
     "absolute_methods": lambda value: value is None or _is_list(value, _is_text),
@@ -122,7 +122,7 @@ _PARTS = {
 
 
 def check_epoch(data, *, step, setup):
-    """Raises an `UnreadableError` unless bytes are an epoch's record that fits step and setup."""
+    """Raises an `UnreadableError` unless `data` is an epoch's record for the step and setup."""
     arrays, fields = _record(data, step)
     count = len(setup["probes"])
     _check_since(fields, step, len(setup["layers"]))
@@ -142,10 +142,10 @@ def check_epoch(data, *, step, setup):
 
 
 def read_heat(data, *, step, setup):
-    """Returns `(heat, highest)` of a record: uint8 `[P, cells]` and float32 `[P]`.
+    """Returns `(heat, highest)` of a record: uint8 `[probes, cells]` and float32 `[probes]`.
 
     Raises:
-        UnreadableError: it is no record, or doesn't fit the step and the setup.
+        UnreadableError: `data` is not a record, or doesn't fit the step and the setup.
     """
     arrays, _ = _record(data, step)
     count, cells = len(setup["probes"]), setup["grid"][0] * setup["grid"][1]
@@ -155,7 +155,7 @@ def read_heat(data, *, step, setup):
 
 
 def is_record(data):
-    """Tells whether bytes are a packed record that can be read."""
+    """Returns whether bytes are a readable packed record."""
     try:
         _unpack(data)
     except UnreadableError:
@@ -166,22 +166,22 @@ def is_record(data):
 def _record(data, step):
     arrays, fields = _unpack(data)
     if not _STEPS.min <= step <= _STEPS.max:
-        raise UnreadableError("the step is no int32")
+        raise UnreadableError("the step does not fit int32")
     if fields.get("step") != step:
         raise UnreadableError(f"the record says step {str(fields.get('step'))[:50]}")
     return arrays, fields
 
 
 def _check_since(fields, step, layers):
-    """Raises an `UnreadableError` unless an epoch's `since`, if any, has a step for each layer."""
+    """Raises an `UnreadableError` unless an epoch's `since`, if any, has a step per layer."""
 
     def is_step(value):
         is_integer = isinstance(value, int) and not isinstance(value, bool)
         return is_integer and _STEPS.min <= value <= step
 
-    # Logs of version 1 have none.
+    # Logs of version 1 don't have it.
     if "since" in fields and not _is_list(fields["since"], is_step):
-        raise UnreadableError("`since` holds something else than steps up to the record's own")
+        raise UnreadableError("`since` must list steps up to the record's step")
     if "since" in fields and len(fields["since"]) != layers:
         raise UnreadableError(f"`since` is of {len(fields['since'])} layers, not {layers}")
 

@@ -1,4 +1,4 @@
-"""WSGI applications out of functions and files: methods, parameters, content types, framing."""
+"""WSGI applications from functions and files: methods, parameters, content types, framing."""
 
 import re
 import struct
@@ -27,9 +27,9 @@ _CONTENT_TYPES = {
 
 
 def reading(answer):
-    """Returns the WSGI application of a function from a request to a response, GET and HEAD alone.
+    """Returns the WSGI application of a function from a request to a response; GET and HEAD only.
 
-    TensorBoard answers the errors of `tensorboard.errors` with their code and text.
+    TensorBoard turns the errors of `tensorboard.errors` into responses with their code and text.
     """
 
     @wrappers.Request.application
@@ -46,8 +46,8 @@ def reading(answer):
 def static_routes(folder):
     """Returns a dict from route to WSGI application, one exact route for each file in a folder.
 
-    A route with a wildcard would be asked for files outside the folder. What is served is fixed
-    here by the names of the files; their content is read when it is asked for.
+    With a wildcard, a request could name a file outside the folder. The set of files is fixed
+    here; each request reads a file's current content.
     """
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {f"/{path.relative_to(folder).as_posix()}": _file(path) for path in paths}
@@ -67,7 +67,7 @@ def text_parameter(request, name):
     """Returns a parameter's text.
 
     Raises:
-        InvalidArgumentError: it is missing, empty, or given several times.
+        InvalidArgumentError: the parameter is missing, empty, or given several times.
     """
     values = request.args.getlist(name)
     if len(values) != 1:
@@ -98,10 +98,10 @@ def index_parameter(request, name):
 
 
 def list_parameter(request, name, *, limit):
-    """Returns the texts of a parameter that is given 1 to `limit` times.
+    """Returns the texts of a parameter that must be given 1 to `limit` times.
 
     Raises:
-        InvalidArgumentError: it is missing, empty, or given too often.
+        InvalidArgumentError: the parameter is missing, empty, or given too often.
     """
     values = request.args.getlist(name)
     if not 1 <= len(values) <= limit or not all(values):

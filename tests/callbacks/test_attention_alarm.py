@@ -78,7 +78,7 @@ def fit(callbacks, *, epochs=4, model=None):
             {},
             "attention_collapsed_layers",
             [0, 0, 2, 3],
-            "collapse: `attention_collapsed_layers` is 2 after epoch 3, above 0. So many layers",
+            "collapse: `attention_collapsed_layers` is 2 after epoch 3, above 0. These layers",
         ),
         (
             "shortcut",

@@ -144,7 +144,9 @@ def test_of_another_model_nothing_is_read(folder):
 
 def test_other_probes_are_refused(folder):
     old_files(folder, probes="c")
-    match = r"`probes` must be the images that the log in .* was begun with. Received: probes=.*new"
+    match = (
+        r"`probes` must be the images that the log in .* was started with. Received: probes=.*new"
+    )
     with pytest.raises(ValueError, match=match):
         History.resume(str(folder), Monitor(), epoch=5)
 

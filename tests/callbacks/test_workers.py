@@ -148,7 +148,7 @@ def test_all_workers_have_the_same_values(fits):
 def test_no_worker_waits_where_the_chief_cannot_begin(fits):
     assert ended(fits, "unwritable") == [{"worker-0": 1, "worker-1": 1}]
     assert "ValueError: `log_dir` must be a directory that can be written" in fits.said
-    assert "could not be begun on another worker; see the error there" in fits.said
+    assert "could not be started on another worker; see the error there" in fits.said
 
 
 @keras2

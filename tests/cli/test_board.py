@@ -110,7 +110,7 @@ def test_in_place_of_a_default_port_that_is_taken_a_free_one_is_named(taken, cap
 
 def test_a_port_that_was_asked_for_must_be_free(taken):
     for host in ("localhost", "0.0.0.0"):
-        match = rf"`port` must be a free port on {host}\. Received: port={taken}\. .*Name another"
+        match = rf"`port` must be a free port on {host}\. Received: port={taken}\. .*Choose another"
         with pytest.raises(ValueError, match=match):
             free_port(taken, host=host)
 

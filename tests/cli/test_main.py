@@ -316,7 +316,7 @@ def test_explain_streams_a_folder_into_a_file(tmp_path, capsys):
     again = ["explain", str(path), "--data", str(data), "-o", str(out)]
     assert main(again) == 2
     said = capsys.readouterr().err
-    assert said.startswith("keras-attnviz: `out` must be a file that isn't there yet.")
+    assert said.startswith("keras-attnviz: `out` must be a new file.")
 
 
 @pytest.mark.slow

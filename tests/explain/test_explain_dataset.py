@@ -167,7 +167,7 @@ def test_one_file_is_joined_in_either_format(tmp_path, attention_model, dataset)
     for record, row in zip(found, rows, strict=True):
         assert (int(record["index"]), int(record["predicted"])) == (row["index"], row["predicted"])
         np.testing.assert_array_equal(record["heatmap"], row["heatmap"])
-    with pytest.raises(ValueError, match=r"`out` must be a file that isn't there yet"):
+    with pytest.raises(ValueError, match=r"`out` must be a new file"):
         run(attention_model, dataset, tmp_path / "heat.parquet")
 
 
@@ -197,13 +197,13 @@ def failing(images):
 @pytest.mark.one_stack
 def test_another_model_or_another_option_is_refused(tmp_path, model, dataset):
     run(model, dataset, tmp_path)
-    with pytest.raises(ValueError, match=r"Different: options was \{\}, is \{'residual': 0.2\}"):
+    with pytest.raises(ValueError, match=r"These differ: options was \{\}, is \{'residual': 0.2\}"):
         run(model, dataset, tmp_path, residual=0.2)
-    with pytest.raises(ValueError, match=r"Different: maps was \[0, 1\], is \[1\]"):
+    with pytest.raises(ValueError, match=r"These differ: maps was \[0, 1\], is \[1\]"):
         run(AttentionModel(model, layers=[1]), dataset, tmp_path)
     other = trained_model()
     other.set_weights([array * 1.001 for array in other.get_weights()])
-    with pytest.raises(ValueError, match=r"Different: weights was '[0-9a-f]{16}', is"):
+    with pytest.raises(ValueError, match=r"These differ: weights was '[0-9a-f]{16}', is"):
         run(other, dataset, tmp_path)
     notes = parquet.read_schema(tmp_path / "part-00000.parquet").metadata[b"keras_attnviz"]
     assert json.loads(notes)["method"] == "rollout"

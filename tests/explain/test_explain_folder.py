@@ -83,7 +83,7 @@ def test_a_run_goes_on_where_it_was(tmp_path, picture_model, folder):
 def test_pictures_that_were_added_make_it_another_run(tmp_path, picture_model, folder):
     run(picture_model, folder, tmp_path / "out")
     Image.open(folder / "ä.png").save(folder / "b.png")
-    with pytest.raises(ValueError, match=r"Different: data was '9 pictures, .* is '10 pictures"):
+    with pytest.raises(ValueError, match=r"These differ: data was '9 pictures, .* is '10 pictures"):
         run(picture_model, folder, tmp_path / "out")
 
 

@@ -99,7 +99,7 @@ def test_a_process_killed_while_it_writes_leaves_no_half_shard(tmp_path):
 
 def test_another_run_or_other_files_are_refused(tmp_path):
     opened(tmp_path / "out").write(0, rows(0))
-    text = r"of the same model.*Different: method was 'rollout', is 'affinity'\. Choose another"
+    text = r"of the same model.*These differ: method was 'rollout', is 'affinity'\. Choose another"
     with pytest.raises(ValueError, match=text):
         opened(tmp_path / "out", run={**RUN, "method": "affinity"})
     os.makedirs(tmp_path / "own")

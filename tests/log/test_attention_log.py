@@ -289,7 +289,7 @@ def test_full_probes_are_checked(faces, tmp_path, chosen, error, text):
 
 
 def test_full_probes_need_the_tab(faces, tmp_path):
-    with pytest.raises(ValueError, match="must be empty where `attention_tab` is False"):
+    with pytest.raises(ValueError, match="must be empty if `attention_tab` is False"):
         AttentionRolloutCallback(probes_of(faces), tmp_path, full_probes=[0], attention_tab=False)
 
 

@@ -392,7 +392,7 @@ def test_maps_of_patches_are_the_same_or_whole(tmp_path):
     ("since", "text"),
     [
         ([-1, 0], "`since` is of 2 layers, not 3"),
-        ([-1, 0, 3], "`since` holds something else than steps up to the record's own"),
+        ([-1, 0, 3], "`since` must list steps up to the record's step"),
         ([-1, 0, None], "`since` holds something else"),
         ([True, 0, 0], "`since` holds something else"),
         ({"a": 1}, "`since` holds something else"),

@@ -1,1 +1,1 @@
-"""What tests of several rooms use: small models, logs, servers, a browser."""
+"""Support for tests of several rooms: small models, logs, servers, a browser."""

@@ -1,7 +1,7 @@
-"""Logs of the Attention tab as docs/log-format.md describes them, with attention made up.
+"""Logs of the Attention tab, as docs/log-format.md describes them, with made-up attention.
 
-The maps are softmaxes of seeded logits: one spot for each probe, layer and head, which wanders
-over the epochs and grows sharper, on noise.
+The maps are softmaxes of seeded logits. Each probe, layer and head has a spot on noise that wanders
+and grows sharper over the epochs.
 """
 
 import collections
@@ -26,7 +26,7 @@ _numbers = itertools.count()
 
 
 class EventFile:
-    """An event file of the tab's data; `folder` is the run's."""
+    """An event file of the tab's data; `folder` is the run's folder."""
 
     def __init__(self, folder, *, version=metadata.FORMAT_VERSION):
         folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ class EventFile:
         self._writer.close()
 
     def start(self, step):
-        """Writes that a training starts here."""
+        """Writes the start of a training."""
         self._add(step, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
 
     def record(self, step, tag, data):
@@ -70,19 +70,20 @@ class EventFile:
 
 @dataclasses.dataclass(frozen=True)
 class MadeUpTraining:
-    """A training whose attention is made up; equal ones give equal arrays.
+    """A training with made-up attention; equal arguments give equal arrays.
 
     Args:
         names: texts, one for each probe.
         class_names: texts.
-        layers: how many.
-        heads: how many in each layer.
+        layers: number of layers.
+        heads: number of heads in each layer.
         grid: `(rows, columns)` of patches.
         methods: texts.
-        full_probes: indices of the probes whose whole maps are logged, each second epoch.
+        full_probes: indices of the probes whose whole maps are logged every other epoch.
         with_tokens: whether maps from every patch to every patch are logged.
-        frozen: how many layers, from the bottom, attend as before training at each step. With some,
-            what has not changed is logged once; of all layers, the maps from patches are among it.
+        frozen: number of layers, from the bottom, whose attention never changes. If it isn't 0,
+            unchanged parts are logged once. If all layers are frozen, that includes the maps from
+            every patch.
         seed: integer.
     """
 
@@ -98,7 +99,7 @@ class MadeUpTraining:
     seed: int = 0
 
     def write(self, file, steps, *, start=True):
-        """Writes setup, epochs, heatmaps and blobs at `steps`, the first is where it starts."""
+        """Writes setup, epochs, heatmaps and blobs at `steps`; the training starts at the first."""
         steps = list(steps)
         if start:
             file.start(steps[0])
@@ -185,11 +186,11 @@ class MadeUpTraining:
 
     @property
     def cells(self):
-        """How many patches there are."""
+        """Number of patches."""
         return self.grid[0] * self.grid[1]
 
     def picture(self, probe):
-        """Returns a probe's picture as PNG: a shade of its own with a bright spot."""
+        """Returns a probe's picture as PNG: a shade that no other probe has, with a bright spot."""
         height, width = (16 * side for side in self.grid)
         pixels = np.full((height, width, 3), 40 + 7 * probe % 100, np.uint8)
         pixels[height // 4 : height // 2, width // 4 : width // 2, probe % 3] = 220
@@ -242,7 +243,7 @@ class MadeUpTraining:
         return _quantized("full", maps.reshape(self.heads, self.cells, -1), step=step)
 
     def attention(self, count, step, *what):
-        """Returns attention in times uniform, float array `[count, cells]`."""
+        """Returns attention in multiples of uniform, float array `[count, cells]`."""
         rows, columns = np.indices(self.grid).reshape(2, 1, -1)
         centers = self._random(0, *what).uniform(0, 1, (2, count, 1))
         shifts = 0.2 * np.sin(0.1 * (step + 1) + 6 * centers[::-1])
@@ -263,7 +264,7 @@ def _quantized(name, values, *, step):
 
 
 def write_log(log_dir, steps, *, run=RUN, **options):
-    """Writes a whole log and returns its `MadeUpTraining`; `options` are that one's."""
+    """Writes a whole log and returns its `MadeUpTraining`, which gets the `options`."""
     training = MadeUpTraining(**options)
     with EventFile(log_dir / run) as file:
         training.write(file, steps)

@@ -1,4 +1,4 @@
-"""Chromium for the tests of pages: fixtures for every test module."""
+"""Chromium for the tests of pages: fixtures for all test modules."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ MISSING = (
 
 @pytest.fixture(scope="session")
 def chromium():
-    """A headless Chromium; without one the tests are skipped, or in CI fail."""
+    """A headless Chromium; without one, tests are skipped, or fail in CI."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -28,7 +28,7 @@ def chromium():
 
 
 def _executable(playwright):
-    """Returns the path of a Chromium or Chrome of this machine, or None."""
+    """Returns the path of a Chromium or Chrome on this machine, or None."""
     named = os.environ.get("CHROMIUM")
     if named:
         return named
@@ -39,15 +39,15 @@ def _executable(playwright):
 
 @pytest.fixture(scope="session")
 def context(chromium):
-    """A browser's memory: its pages read TensorBoard's own program from the cache."""
+    """A browser context; its pages share a cache, from which they load TensorBoard's program."""
     return chromium.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
 
 
 @pytest.fixture
 def page(context):
-    """A new page of 1280 x 800 pixels; what goes wrong on it fails the test at its end.
+    """A new page of 1280 x 800 pixels, which fails the test at its end if something goes wrong.
 
-    That is: errors on the console, uncaught exceptions, and requests that leave this machine.
+    These are errors on the console, uncaught exceptions, and requests that leave this machine.
     """
     page = context.new_page()
     wrong = []

@@ -4,7 +4,7 @@ import math
 
 
 def layers(count, length, *, emphasis=None, holes=(), shift=0.0):
-    """Returns lines of `count` layers over `length` steps, moving apart; `holes` have no value."""
+    """Returns lines of `count` layers over `length` steps that move apart, with gaps at `holes`."""
     return [
         {
             "label": f"layer {layer + 1}",
@@ -34,7 +34,7 @@ def group(title, lines, *, limits=(0, 1), unit="", description=""):
 
 
 def charts(groups, *, first=0, step=None, dark=False, compare=None, **options):
-    """Returns what `update` takes; the groups' lines all have the same number of values."""
+    """Returns the argument of `update`; all lines of the groups have equally many values."""
     length = len(groups[0]["lines"][0]["values"])
     steps = list(range(first, first + length))
     step = first if step is None else step

@@ -10,7 +10,7 @@ from tensorboard.util import tensor_util
 
 
 def events_of(run):
-    """Returns all events in the files of a run's folder, in their order."""
+    """Returns all events in the files of a run's folder, in order."""
     paths = sorted(pathlib.Path(run).glob("*tfevents*"), key=lambda path: path.stat().st_mtime_ns)
     return [event for path in paths for event in EventFileLoader(str(path)).Load()]
 
@@ -41,5 +41,5 @@ def images_of(run):
 
 
 def starts_of(run):
-    """Returns the steps at which a training began."""
+    """Returns the steps at which a training started."""
     return [event.step for event in events_of(run) if event.HasField("session_log")]

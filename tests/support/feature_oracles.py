@@ -10,15 +10,15 @@ def named_weights(layer):
 
 
 def weight_name(weight):
-    """Returns the name of a part of a layer and of its weight, in either Keras."""
+    """Returns a weight's name, with the name of its part of the layer, in either Keras."""
     path = getattr(weight, "path", weight.name)
     return "/".join(path.removesuffix(":0").split("/")[-2:])
 
 
 def set_weights(layer, **values):
-    """Sets weights named like `squeeze_kernel` for "squeeze/kernel"; normalization does nothing.
+    """Sets weights named like `squeeze_kernel` for "squeeze/kernel".
 
-    That is, unless it is named: the variance is what gives 1 with Keras' epsilon of 0.001.
+    Normalization that isn't named does nothing: its variance and Keras' epsilon of 0.001 sum to 1.
     """
     for weight in layer.weights:
         part, _, kind = weight_name(weight).rpartition("/")
@@ -31,7 +31,7 @@ def set_weights(layer, **values):
 
 
 def randomized(layer, channels, *, seed=0):
-    """Returns a layer, built for a number of channels, with random weights."""
+    """Returns the layer, built for a number of channels, with random weights."""
     axis = {"channels_last": 3, "channels_first": 1}[layer.data_format]
     shape = [None] * 4
     shape[axis] = channels
@@ -58,7 +58,7 @@ def relu(values):
 
 
 def normalized(values, weights, name):
-    """Returns what batch normalization gives in inference."""
+    """Returns the output of batch normalization in inference."""
     gamma, beta, mean, variance = (
         weights[f"{name}/{kind}"] for kind in ("gamma", "beta", "moving_mean", "moving_variance")
     )
@@ -66,7 +66,7 @@ def normalized(values, weights, name):
 
 
 def convolved(values, kernel, *, dilation=1, groups=1):
-    """Returns a padded convolution `[batch, height, width, filters]`, computed tap by tap."""
+    """Returns a padded convolution, `[batch, height, width, filters]`, computed tap by tap."""
     size, taken, filters = kernel.shape[0], kernel.shape[2], kernel.shape[3] // groups
     edge = dilation * (size // 2)
     padded = np.pad(values, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
@@ -89,6 +89,6 @@ def count(layer, channels, *, trainable=False):
     return sum(int(np.prod(weight.shape)) for weight in weights)
 
 
-# Blocks and channels of the stages of a ResNet50, and its weights that are learned.
+# Blocks and channels of the stages of a ResNet50, and the number of its learned weights.
 RESNET50_BLOCKS = ((3, 256), (4, 512), (6, 1024), (3, 2048))
 RESNET50_COUNT = 25_557_032

@@ -1,4 +1,4 @@
-"""How many inputs the fuzz tests try, and what they are made of."""
+"""Fuzzing: the number of inputs that fuzz tests try, and strategies for them."""
 
 import collections
 import contextlib
@@ -18,9 +18,9 @@ _SECONDS = 300
 
 
 def fuzzed(usual):
-    """Returns a decorator of a Hypothesis test: `usual` inputs, or times as many in `make soak`.
+    """Returns a decorator of a Hypothesis test: `usual` inputs, or `FACTOR` times as many.
 
-    The usual ones are the same in each run; of a soak they are others each time.
+    The usual inputs are the same in each run; `make soak` has other inputs each time.
     """
     return settings(
         max_examples=FACTOR * usual,
@@ -32,7 +32,7 @@ def fuzzed(usual):
 
 
 def counted(test):
-    """Counts a test's inputs, and fails it where one takes five minutes."""
+    """Counts a test's inputs, and fails the test if one takes five minutes."""
 
     @functools.wraps(test)
     def wrapper(*args, **options):
@@ -58,7 +58,7 @@ def _time_limit():
 
 
 def mutated(data):
-    """Returns a strategy of bytes like `data`: some changed, cut out, repeated or cut off."""
+    """Returns a strategy of bytes like `data`, with some changed, cut out, repeated or cut off."""
     places = st.integers(0, max(len(data) - 1, 0))
     byte = st.integers(0, 255)
     edits = st.one_of(
@@ -90,7 +90,7 @@ def _edited(data, edits):
 
 
 def hostile_json():
-    """Returns a strategy of any JSON values, huge numbers and odd texts among them."""
+    """Returns a strategy of any JSON values, including huge numbers and odd texts."""
     leaves = st.one_of(
         st.none(),
         st.booleans(),
@@ -110,7 +110,7 @@ def hostile_json():
 
 
 def changed_json(value):
-    """Returns a strategy of JSON texts like `value`, one to three parts replaced by anything."""
+    """Returns a strategy of JSON texts like `value`, with one to three parts replaced."""
     paths = st.sampled_from(list(_paths(value)))
     changes = st.lists(st.tuples(paths, hostile_json()), min_size=1, max_size=3)
     return changes.map(lambda chosen: json.dumps(functools.reduce(_replaced, chosen, value)))

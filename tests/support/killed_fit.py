@@ -1,11 +1,11 @@
-"""A fit in a process of its own that is killed, and started again, until it has ended.
+"""Killed fit: runs a fit in a separate process that is killed and restarted until it ends.
 
     python -m support.killed_fit LOG_DIR BACKUP_DIR ORDER KILLS
 
-ORDER is `backup-first` or `backup-last`, where Keras' BackupAndRestore stands in the list. KILLS is
-a JSON list, one entry a start: `[moment, epoch]` with a moment of `Killing`, or `["bytes", count]`:
-killed as soon as so many bytes more are in the event files, in the middle of an entry mostly. After
-the last entry it runs to its end.
+ORDER is `backup-first` or `backup-last`: the place of Keras' BackupAndRestore in the list. KILLS is
+a JSON list with one entry per start. `[moment, epoch]` kills at a moment of `Killing`.
+`["bytes", count]` kills as soon as the event files have grown by this many bytes, mostly in the
+middle of an entry. After the last entry, the fit runs to its end.
 """
 
 import json
@@ -25,7 +25,7 @@ EPOCHS = 5
 
 
 class Killing(keras.callbacks.Callback):
-    """Kills its own process at a moment of an epoch."""
+    """Kills its process at a moment of an epoch."""
 
     def __init__(self, moment, at):
         super().__init__()
@@ -52,7 +52,7 @@ def fit(log_dir, backup_dir, order, killing):
     images = np.random.default_rng(0).random((64, 16, 16, 3)).astype("float32")
     labels = (images[:, :8].mean(axis=(1, 2, 3)) > images[:, 8:].mean(axis=(1, 2, 3))).astype(int)
     model = small_classifier(image_size=16, patch_size=8, layers=1)
-    # What is random, and what a backup keeps of an optimizer's state, is none of our concern.
+    # Randomness, and what a backup keeps of an optimizer's state, aren't tested here.
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
@@ -60,7 +60,7 @@ def fit(log_dir, backup_dir, order, killing):
     attention = AttentionRolloutCallback(ProbeSet(images[:3]), log_dir, self_check=False)
     backup = keras.callbacks.BackupAndRestore(str(backup_dir))
     both = [backup, attention] if order == "backup-first" else [attention, backup]
-    # Killed at the end of an epoch: between the two callbacks.
+    # At the end of an epoch, the process is killed between the two callbacks.
     callbacks = [both[0], Killing(*killing), both[1]]
     model.fit(images, labels, epochs=EPOCHS, verbose=0, shuffle=False, callbacks=callbacks)
 
@@ -70,7 +70,7 @@ def size_of(log_dir):
 
 
 def main(log_dir, backup_dir, order, kills):
-    # TensorFlow is imported once, and runs in the children only.
+    # TensorFlow is imported once, and runs only in the children.
     for kill in [*json.loads(kills), ["", 0]]:
         begun = size_of(log_dir)
         child = os.fork()

@@ -1,4 +1,4 @@
-"""How much memory something takes at its highest."""
+"""Memory: a limit on how much a block of code may take at its peak."""
 
 import contextlib
 import pathlib
@@ -10,11 +10,11 @@ _STATUS, _RESET = pathlib.Path("/proc/self/status"), pathlib.Path("/proc/self/cl
 
 @contextlib.contextmanager
 def at_most(megabytes):
-    """Fails where the process grows by more than that, even for a moment; skips beyond Linux."""
+    """Fails if the process grows by more, even for a moment; skips on systems other than Linux."""
     if not _STATUS.exists():
         pytest.skip("needs /proc")
     with contextlib.suppress(OSError):
-        _RESET.write_text("5", encoding="ascii")  # the highest so far is forgotten
+        _RESET.write_text("5", encoding="ascii")  # resets the peak
     before = _kilobytes("VmRSS")
     if _kilobytes("VmHWM") > before + 20_000:
         pytest.skip("this system doesn't forget how high memory has been")

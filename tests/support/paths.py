@@ -1,4 +1,4 @@
-"""Where the repository and its tests are, also for processes that a test starts."""
+"""Paths of the repository and its tests, also for processes that a test starts."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Real pictures for the tests: photographs and faces out of scikit-image's wheel."""
+"""Real pictures for the tests: photographs and faces from scikit-image's wheel."""
 
 import io
 from pathlib import Path
@@ -26,7 +26,7 @@ def encoded(picture, form, **options):
 def write_faces(directory, *, per_class=100, size=32):
     """Writes the labeled faces as class folders, `face` and `other`; returns the directory."""
     pictures = np.round(np.load(DATA / "lfw_subset.npy") * 255).astype("uint8")
-    # The first hundred are faces, the second hundred parts of the same photographs without one.
+    # The first hundred are faces; the others are parts of the same photographs without a face.
     for name, members in (("face", pictures[:per_class]), ("other", pictures[100:][:per_class])):
         folder = Path(directory) / name
         folder.mkdir(parents=True)

@@ -21,7 +21,7 @@ ROUTE = "/data/plugin/attention/"
 
 @contextlib.contextmanager
 def slow_loader(log_dir):
-    """Gives the data provider of `--load_fast=false`, which has read a log directory."""
+    """Yields the data provider of `--load_fast=false`, after it has read a log directory."""
     multiplexer = EventMultiplexer(tensor_size_guidance={PLUGIN_NAME: 0})
     multiplexer.AddRunsFromDirectory(str(log_dir))
     multiplexer.Reload()
@@ -30,7 +30,7 @@ def slow_loader(log_dir):
 
 @contextlib.contextmanager
 def fast_loader(log_dir):
-    """Gives the data provider of `--load_fast=true`: TensorBoard's data server, which has read."""
+    """Yields the data provider of `--load_fast=true`, after its server has read a log directory."""
     port_file = pathlib.Path(log_dir).with_suffix(".port")
     command = [
         get_server_binary().path,
@@ -56,32 +56,32 @@ LOADERS = {"slow": slow_loader, "fast": fast_loader}
 
 
 class Tab:
-    """The tab's routes, asked without a network through TensorBoard's own application."""
+    """The tab's routes, called through TensorBoard's application without a network."""
 
     def __init__(self, source):
         plugin = AttentionLoader().load(TBContext(data_provider=source))
         self.client = Client(application.TensorBoardWSGI([plugin], data_provider=source))
 
     def get(self, route, **query):
-        """Returns the response, whatever its code; a list gives a parameter several times."""
+        """Returns the response, whatever its code; a list repeats a parameter."""
         return self.client.get(ROUTE + route, query_string=query)
 
     def json(self, route, **query):
-        """Returns what a route answers in JSON."""
+        """Returns a route's JSON answer."""
         response = self.get(route, **query)
         assert response.status_code == 200, response.text
         assert response.content_type == "application/json"
         return response.json
 
     def bytes(self, route, **query):
-        """Returns what a route answers in bytes."""
+        """Returns a route's answer as bytes."""
         response = self.get(route, **query)
         assert response.status_code == 200, response.text
         assert response.content_type == "application/octet-stream"
         return response.data
 
     def parts(self, route, **query):
-        """Returns what a route answers in frames, a list of bytes."""
+        """Returns the parts of a route's framed answer, a list of bytes."""
         return unframed(self.bytes(route, **query))
 
 

@@ -1,4 +1,4 @@
-"""TensorBoard itself, in a process of its own, and its answers."""
+"""Real TensorBoard, in a separate process, and its answers."""
 
 import contextlib
 import re
@@ -9,7 +9,7 @@ import urllib.request
 
 @contextlib.contextmanager
 def started(command):
-    """Gives the address at which a TensorBoard answers, and ends it.
+    """Yields the address at which a TensorBoard answers, and ends it afterwards.
 
     Args:
         command: list of texts, the command line that starts it.
@@ -25,7 +25,7 @@ def started(command):
 
 
 def answers(address):
-    """Returns a function from a route below `data/` and its query to the answer's bytes."""
+    """Returns a function from a route below `data/` and its query to the bytes of the answer."""
 
     def answer(route, **query):
         query = urllib.parse.urlencode(query, doseq=True)

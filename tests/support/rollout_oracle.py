@@ -1,4 +1,4 @@
-"""Attention rollout in NumPy, and attention maps to try it on."""
+"""Attention rollout in NumPy, and random attention maps for it."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ def random_attentions(seed, *, layers=3, batch=2, heads=4, tokens=5, dtype="floa
 
 
 def oracle(attentions, *, head_fusion, discard_ratio, residual, start_layer):
-    """Attention rollout in float64 NumPy, image by image and row by row."""
+    """Returns attention rollout in float64 NumPy, image by image and row by row."""
     images = []
     for image in range(attentions[0].shape[0]):
         product = None

@@ -7,13 +7,13 @@ layers = keras.layers
 
 
 def features(image, table):
-    """Returns the class token of a small ViT beside what a table gives."""
+    """Returns a small ViT's class token, concatenated with features of the table."""
     token = Take(0)(encoder(LearnedTokens()(patches(image, 16))))
     return layers.Concatenate()([token, layers.Dense(4, "relu")(table)])
 
 
 def model_of(structure, *, outputs=1):
-    """Returns a compiled classifier of images and a table, in a structure of that kind."""
+    """Returns a compiled classifier that takes images and a table in the given structure."""
     keras.utils.set_random_seed(3)
     image, table = keras.Input((24, 24, 3), name="image"), keras.Input((5,), name="table")
     joined = features(image, table)

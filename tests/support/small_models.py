@@ -1,4 +1,4 @@
-"""A small seeded Vision Transformer for every stack of Keras, and a classifier around it."""
+"""Small models: a seeded Vision Transformer for every stack of Keras, and classifiers."""
 
 from tensorflow import keras
 from vit_keras import vit
@@ -6,12 +6,12 @@ from zoo import plain_vit
 from zoo.family import TF_KERAS, this_stack
 
 KERAS_3 = hasattr(keras, "ops")
-# With TF_USE_LEGACY_KERAS=1, vit-keras builds models of Keras 3 and TensorFlow's Keras is Keras 2.
+# With TF_USE_LEGACY_KERAS=1, vit-keras builds Keras 3 models, but TensorFlow's Keras is Keras 2.
 HAS_VIT_KERAS = this_stack() != TF_KERAS
 
 
 def small_vit(*, image_size=24, patch_size=4, include_top=False, activation="linear", layers=2):
-    """Returns a small vit-keras model, or one like it, with seeded random weights."""
+    """Returns a small vit-keras model, or a similar one, with seeded random weights."""
     keras.utils.set_random_seed(7)
     build_model = vit.build_model if HAS_VIT_KERAS else plain_vit.build_model
     return build_model(
@@ -29,21 +29,21 @@ def small_vit(*, image_size=24, patch_size=4, include_top=False, activation="lin
 
 
 def small_classifier(**options):
-    """Returns the common transfer-learning model around `small_vit`, compiled."""
+    """Returns the usual transfer-learning model around `small_vit`, compiled."""
     model = keras.Sequential(
         [small_vit(**options), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
     )
-    # A step of Adam is traced for as long as all the rest of a small model's training.
+    # Tracing a step of Adam takes as long as the rest of a small model's training.
     optimizer = keras.optimizers.SGD(0.01)
     accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=[accuracy])
-    # A first step that makes variables, of the optimizer or of a metric by name, is traced twice.
+    # If the first step makes variables, for the optimizer or for named metrics, it is traced twice.
     model.optimizer.build(model.trainable_variables)
     return model
 
 
 def pooled_model():
-    """Returns a classifier of Keras' own layers, whose head is dead before its weights are set."""
+    """Returns a classifier of Keras layers, whose head is dead until its weights are set."""
     keras.utils.set_random_seed(9)
     images = keras.Input((16, 24, 3))
     tokens = keras.layers.Reshape((24, 8))(keras.layers.Conv2D(8, 4, 4)(images))

@@ -5,7 +5,7 @@ from zoo import video
 
 
 def open_model(**options):
-    """A model of videos of any length, that pools the patches of all frames."""
+    """Returns a model of videos of any length that pools the patches of all frames."""
     keras.utils.set_random_seed(5)
     inputs = keras.Input((None, None, None, 3), **options)
     x = keras.layers.Conv3D(16, (1, 8, 8), (1, 8, 8))(inputs)
@@ -15,7 +15,7 @@ def open_model(**options):
 
 
 def gated_frames(clip):
-    """A network for each frame with a gate over channels, one over positions, one over both."""
+    """Returns a network for each frame with gates over channels, over positions and over both."""
     layers = keras.layers
     x = layers.Conv2D(8, 3, padding="same", activation="relu")(video.Fold()(clip))
     pooled = layers.GlobalAveragePooling2D(keepdims=True)(x)

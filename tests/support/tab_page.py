@@ -1,4 +1,4 @@
-"""The Attention tab as a person has it: TensorBoard on a log directory, and the tab in a page."""
+"""The Attention tab as a person sees it: TensorBoard on a log directory, and the tab in a page."""
 
 import base64
 import contextlib
@@ -17,7 +17,7 @@ from playwright.sync_api import expect
 
 from support.real_tensorboard import started
 
-# Whether all that is visible is drawn. A change is drawn in the next frame.
+# Resolves once everything visible is drawn. A change is drawn in the next frame.
 SETTLED = """() => new Promise((resolve) => {
   const frames = (n, then) => n ? requestAnimationFrame(() => frames(n - 1, then)) : then();
   frames(2, () => resolve(
@@ -28,7 +28,7 @@ SETTLED = """() => new Promise((resolve) => {
 
 @contextlib.contextmanager
 def tensorboard(log_dir, *options, runs=()):
-    """Starts TensorBoard; gives its address once these runs of the tab have all their epochs.
+    """Starts TensorBoard; yields its address once these runs of the tab have all their epochs.
 
     Args:
         log_dir: path.
@@ -60,7 +60,7 @@ def tab_address(address, **state):
 
 
 class TabPage:
-    """The tab in a page of the browser, opened in a state or, of an address with one, in that."""
+    """The tab in a page of the browser, opened in `state` or in the state that `address` holds."""
 
     def __init__(self, page, address, **state):
         self.page = page
@@ -72,7 +72,7 @@ class TabPage:
         return self.frame.locator(selector)
 
     def settle(self):
-        """Waits until what was asked for is drawn."""
+        """Waits until everything that was requested is drawn."""
         for _ in range(200):
             with contextlib.suppress(Exception):
                 if self.frame.evaluate(SETTLED):
@@ -81,14 +81,14 @@ class TabPage:
         raise AssertionError("The page is not drawn.")
 
     def pick(self, selector, value):
-        """Chooses an option of a select by its value, which may be another's label."""
+        """Chooses an option of a select by its value, even if another option has it as a label."""
         select = self.find(selector)
         values = select.locator("option").evaluate_all("all => all.map((each) => each.value)")
         select.select_option(index=values.index(value))
         return self.settle()
 
     def press(self, key):
-        """Presses a key, in the tab rather than in TensorBoard around it."""
+        """Presses a key in the tab, not in TensorBoard around it."""
         self.frame.evaluate("document.hasFocus() || window.focus()")
         self.page.keyboard.press(key)
         return self.settle()
@@ -104,7 +104,7 @@ class TabPage:
         return self.settle()
 
     def shows(self, *, run=None, step=None, probe=None, what=None, pane="a"):
-        """Waits until a pane has drawn this, see `id` of panes.js."""
+        """Waits until a pane shows this, see `id` of panes.js."""
         parts = [
             ".*" if part is None else re.escape(str(part)) for part in (run, step, probe, what)
         ]
@@ -115,12 +115,12 @@ class TabPage:
         return self.settle()
 
     def pixels(self, selector="canvas.picture[data-pane=a]"):
-        """Returns a canvas' pixels, int array `[height, width, 4]`."""
+        """Returns a canvas's pixels, int array `[height, width, 4]`."""
         data = self.find(selector).evaluate("canvas => canvas.toDataURL()")
         return decoded(base64.b64decode(data.split(",")[1]))
 
     def patch_pixels(self, grid, pane="a"):
-        """Returns the colors in the middles of a pane's patches, int array `[*grid, 3]`."""
+        """Returns the colors at the centers of a pane's patches, int array `[*grid, 3]`."""
         pixels = self.pixels(f"canvas.picture[data-pane={pane}]")
         rows, columns = (
             ((np.arange(count) + 0.5) * size / count).astype(int)
@@ -129,12 +129,12 @@ class TabPage:
         return pixels[np.ix_(rows, columns)][..., :3]
 
     def patch_place(self, x, y, grid, pane="a"):
-        """Returns where a patch's middle is on a pane's canvas, as Playwright takes it."""
+        """Returns the position of a patch's center on a pane's canvas, for Playwright."""
         box = self.find(f"canvas.picture[data-pane={pane}]").bounding_box()
         return {"x": (x + 0.5) * box["width"] / grid[1], "y": (y + 0.5) * box["height"] / grid[0]}
 
     def values(self, grid, pane="a"):
-        """Returns what a pane tells of the patches under the pointer, float array of `grid`."""
+        """Returns the values that a pane shows for patches under the pointer, float `[*grid]`."""
         canvas = self.find(f"canvas.picture[data-pane={pane}]")
         read = self.find(f"figure[data-pane={pane}] [data-part=readout]")
         found = np.empty(grid)
@@ -149,7 +149,7 @@ class TabPage:
         return found
 
     def saved(self, selector):
-        """Clicks what saves a file; returns its name and bytes."""
+        """Clicks an element that saves a file; returns the file's name and bytes."""
         with self.page.expect_download() as download:
             self.find(selector).click()
         with open(download.value.path(), "rb") as file:
@@ -162,6 +162,6 @@ def decoded(data):
 
 
 def colors_of(values, name, high, low=0):
-    """Returns the colors of values in matplotlib's map, int array `[..., 3]`."""
+    """Returns the colors of values in a matplotlib color map, int array `[..., 3]`."""
     codes = np.clip((values - low) / (high - low) * 255.999, 0, 255).astype(int)
     return matplotlib.colormaps[name](codes, bytes=True)[..., :3].astype(int)

@@ -15,8 +15,8 @@ class Attention(keras.layers.Layer):
     """Attention over tokens `[batch, tokens, WIDE]` with two heads and a residual.
 
     Args:
-        queries: function from the tokens to those that the queries are computed from.
-        keys: the same for the keys.
+        queries: function from the tokens to the tokens that queries are computed from.
+        keys: the same for keys.
     """
 
     def __init__(self, queries=tf.identity, keys=tf.identity, **options):
@@ -61,12 +61,12 @@ def observed(model):
 
 
 def one_hot(count, index, *, leading=(1, 2)):
-    """Returns a factor `[*leading, slots]` that leaves one slot."""
+    """Returns a factor `[*leading, slots]` that is 1 at one slot and 0 elsewhere."""
     return np.broadcast_to(np.eye(count)[index], [*leading, count])
 
 
 def reached(gradient):
-    """Numbers of the positions that a gradient arrives at."""
+    """Returns the numbers of the positions that a gradient reaches."""
     strength = np.abs(gradient).max(axis=-1)
     return np.flatnonzero(strength > 1e-6 * strength.max()).tolist()
 
@@ -89,7 +89,7 @@ def mean_of_rows(tokens):
     return tf.reduce_mean(tf.reshape(tokens, [-1, HEIGHT, WIDTH, WIDE]), axis=2)
 
 
-# Which positions each slot is computed from.
+# For each function, the positions that each slot is computed from.
 SIDES = {
     "row by row": (tf.identity, [[0], [1], [2], [3], [4], [5]]),
     "column by column": (columns_first, [[0], [2], [4], [1], [3], [5]]),

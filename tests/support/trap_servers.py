@@ -1,4 +1,4 @@
-"""Web servers on this machine that answer in ways no picture's host should."""
+"""Trap servers: web servers on this machine that answer in ways no picture's host should."""
 
 import contextlib
 import socket
@@ -10,16 +10,16 @@ ENDLESS = 2**30  # bytes after which even an endless server gives up
 
 @contextlib.contextmanager
 def trap(answer):
-    """Gives the address of a server that reads a request's head and lets `answer` write.
+    """Yields the address of a server that reads a request's head and then calls `answer`.
 
     Args:
-        answer: function of a connected socket.
+        answer: function that is called with the connected socket.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     ended = threading.Event()
 
     def serve(connection):
-        # The client goes away when it has had enough.
+        # The client hangs up when it has read enough.
         with connection, contextlib.suppress(OSError):
             if connection.recv(2**16):
                 answer(connection)
@@ -37,21 +37,21 @@ def trap(answer):
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         ended.set()
-        # A last caller, so that the listener notices.
+        # A last connection, so that the listener notices the end.
         with contextlib.suppress(OSError), socket.create_connection(listener.getsockname()):
             thread.join()
         listener.close()
 
 
 def replies(status, headers, body=b""):
-    """Returns an answer of a status line, headers and a body."""
+    """Returns an answer that writes a status line, headers and a body."""
     lines = [f"HTTP/1.1 {status}", *headers, "Connection: close", "", ""]
     head = "\r\n".join(lines).encode("latin-1")
     return lambda connection: connection.sendall(head + body)
 
 
 def endless(head, piece=bytes(2**16)):
-    """Returns an answer that never ends, as fast as it is read."""
+    """Returns an answer that never ends and writes as fast as it is read."""
 
     def answer(connection):
         connection.sendall(head)
@@ -62,7 +62,7 @@ def endless(head, piece=bytes(2**16)):
 
 
 def dripping(head, piece, seconds=0.05):
-    """Returns an answer that never ends, a piece at a time."""
+    """Returns an answer that never ends and writes a piece every `seconds`."""
 
     def answer(connection):
         connection.sendall(head)

@@ -1,4 +1,4 @@
-"""A family's small model, what `AttentionModel` makes of it, and inputs."""
+"""Tried families: a family's small model, its `AttentionModel`, and inputs."""
 
 import contextlib
 
@@ -7,7 +7,7 @@ from zoo.weights import random_inputs
 
 from keras_attnviz import AttentionModel
 
-# What Keras and keras-hub say of their own layers.
+# Warnings of Keras and keras-hub about their own layers.
 KNOWN_WARNINGS = [
     pytest.mark.filterwarnings("ignore:Layer 'attn' .of type WindowAttention.:UserWarning"),
     pytest.mark.filterwarnings(r"ignore:Layer 'stage_\d' looks like it has unbuilt:UserWarning"),
@@ -16,7 +16,7 @@ KNOWN_WARNINGS = [
 
 
 def partly_shown(family):
-    """Expects the warning that rollout passes by some attention, and fails where it is missing."""
+    """Expects a warning that rollout leaves out some attention; fails if it is missing."""
     if not family.is_partial:
         return contextlib.nullcontext()
     text = rf"Rollout shows part .* it passes by [1-{len(family.left_out)}] of "
@@ -24,7 +24,7 @@ def partly_shown(family):
 
 
 class Tried:
-    """A family's small model, what `AttentionModel` makes of it, and inputs."""
+    """A family's small model, its `AttentionModel`, and inputs."""
 
     def __init__(self, family):
         self.family = family

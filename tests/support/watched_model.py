@@ -1,4 +1,4 @@
-"""A small model whose attention layers keep the maps that they computed."""
+"""Watched model: a small model whose attention layers keep the maps that they computed."""
 
 import numpy as np
 import tensorflow as tf
@@ -9,7 +9,7 @@ layers = keras.layers
 
 
 class Watched(layers.Layer):
-    """Self-attention by hand, which keeps the last map that it computed."""
+    """Hand-written self-attention that keeps the last map that it computed."""
 
     def __init__(self):
         super().__init__()

@@ -1,12 +1,12 @@
-"""Fits in processes of their own: on one device, on several devices, on several workers.
+"""Worker fits: runs fits in separate processes, on one device, several devices or several workers.
 
     python -m support.worker_fit FOLDER PLAN
 
-PLAN is a JSON list, one entry a start: `[name, kind, kill]`. Everything of it goes into
-`FOLDER/name`: the log into `logs`, and into `<role>.json` what the fit of a process has given. The
-kind is one of `KINDS`. `kill` is null or `[role, moment, epoch]` with a moment of `Killing`: the
-process of that role is killed there. Printed is a line a start, how each of its processes has
-ended, as JSON; none runs longer than `SECONDS`.
+PLAN is a JSON list with one entry `[name, kind, kill]` per start. A start writes into
+`FOLDER/name`: the log into `logs`, and the result of each process's fit into `<role>.json`. `kind`
+is one of `KINDS`. `kill` is null, or `[role, moment, epoch]` to kill the process of that role at a
+moment of `Killing`. For each start, a line of JSON is printed with how each process ended. No
+process runs longer than `SECONDS`.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from support.small_models import small_vit
 
 EPOCHS = 3
 SECONDS = 100
-# Of each kind the roles of its processes. Servers serve until they are ended.
+# For each kind, the roles of its processes. Servers run until they are ended.
 KINDS = {
     "one": ["chief-0"],
     "mirrored": ["chief-0"],
@@ -46,7 +46,7 @@ def classifier():
         [
             small_vit(image_size=16, patch_size=8, layers=1),
             keras.layers.Flatten(),
-            # Each device has its own of this layer's averages, also where they aren't trained.
+            # Each device has its own moving averages of this layer, even if they aren't trained.
             keras.layers.BatchNormalization(
                 moving_mean_initializer=keras.initializers.Constant(0.1), trainable=False
             ),
@@ -80,13 +80,13 @@ def fit(folder, kind, role, kill):
         model = classifier()
     images = np.random.default_rng(0).random((64, 16, 16, 3)).astype("float32")
     labels = (images[:, :8].mean(axis=(1, 2, 3)) > images[:, 8:].mean(axis=(1, 2, 3))).astype(int)
-    # Endless, and the steps given: servers take nothing else.
+    # Endless, with a given number of steps: parameter servers accept nothing else.
     dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16).repeat()
     callbacks = [AttentionRolloutCallback(ProbeSet(images[:3]), folder / "logs")]
     if len(KINDS[kind]) > 1:
         moment = kill[1:] if kill and kill[0] == role else ["", 0]
         killing = Killing(*moment)
-        if kind == "servers":  # under which Keras refuses callbacks at batches
+        if kind == "servers":  # Keras refuses batch callbacks here
             killing = keras.callbacks.LambdaCallback(on_epoch_end=killing.on_epoch_end)
         callbacks += [killing, keras.callbacks.BackupAndRestore(str(folder / "backup"))]
     options = {"epochs": EPOCHS, "steps_per_epoch": 4, "verbose": 0, "shuffle": False}
@@ -113,7 +113,7 @@ def run_role(folder, kind, role, cluster, kill):
     if kind == "servers" and job != "chief":
         serve()
     fit(folder, kind, role, kill)
-    # Where one worker ends before the others have, they see it as lost.
+    # If a worker ends before the others, they see it as lost.
     others = [folder / f"{other}.json" for other in KINDS[kind] if kind == "workers"]
     while not all(path.exists() for path in others):
         time.sleep(0.1)
@@ -139,10 +139,10 @@ def addresses_of(roles):
 
 
 def start(folder, kind, kill):
-    """Starts the processes of a kind, waits for them, and returns how each has ended."""
+    """Starts the processes of a kind, waits for them, and returns how each ended."""
     cluster, children = addresses_of(KINDS[kind]), {}
     for role in KINDS[kind]:
-        # TensorFlow is imported once, and runs in the children only.
+        # TensorFlow is imported once, and runs only in the children.
         children[role] = os.fork()
         if children[role] == 0:
             try:

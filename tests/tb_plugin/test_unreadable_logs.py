@@ -249,7 +249,7 @@ def test_of_many_malformed_records_the_first_are_named(folder, opened):
             file.record(step, metadata.EPOCH_TAG, b"no")
     problems = opened().json("setup", run=RUN)["problems"]
     assert len(problems) == 6
-    assert problems[-1] == "attention_tab/epoch at 15 more steps is left out."
+    assert problems[-1] == "attention_tab/epoch is left out at 15 more steps."
 
 
 def claiming(size, dtype=types_pb2.DT_STRING):
@@ -323,9 +323,9 @@ MALFORMED_SETUPS = {
     "cut off": (setup_with()[:-10], "no JSON"),
     "no UTF-8": (b"\xff\xfe{}", "no JSON"),
     "nested deeply": (b"[" * 200_000, "no JSON"),
-    "a list": (b"[]", "no JSON object with a `version`"),
-    "no version": (b"{}", "no JSON object with a `version`"),
-    "a text as version": (setup_with(version="1"), "no JSON object with a `version`"),
+    "a list": (b"[]", "not a JSON object with a `version`"),
+    "no version": (b"{}", "not a JSON object with a `version`"),
+    "a text as version": (setup_with(version="1"), "not a JSON object with a `version`"),
     "wrong grid": (setup_with(grid=[0, 3]), "missing or malformed: grid"),
     "huge": (setup_with(head_grid=[3]), "missing or malformed: head_grid"),
     "no probes": (setup_with(probes=None), "missing or malformed: probes"),

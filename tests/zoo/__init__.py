@@ -1,5 +1,5 @@
-"""Small models of many families, and what must come out of each; `zoo.table` lists them.
+"""Small models of many families with their expected results; `zoo.table` lists them.
 
-To add a family, write a function that builds a small model and give it a line in the table;
-`docs/models_table.py` then writes docs/models.md anew.
+To add a family, write a function that builds a small model, add a row to the table, and run
+`docs/models_table.py` to update docs/models.md.
 """

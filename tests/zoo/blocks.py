@@ -1,4 +1,4 @@
-"""Layers that the models written here share; they run under both generations of Keras."""
+"""Building blocks of the models written here; they run under Keras 2 and Keras 3."""
 
 import tensorflow as tf
 from tensorflow import keras
@@ -7,7 +7,7 @@ layers = keras.layers
 
 
 class Tokens(layers.Layer):
-    """Feature map `[batch, height, width, channels]` to tokens, row after row."""
+    """Converts a feature map `[batch, height, width, channels]` to tokens, row by row."""
 
     def call(self, feature_map):
         _, height, width, channels = feature_map.shape
@@ -15,7 +15,7 @@ class Tokens(layers.Layer):
 
 
 class FeatureMap(layers.Layer):
-    """Tokens `[batch, height * width, channels]` to `[batch, height, width, channels]`."""
+    """Converts tokens `[batch, height * width, channels]` to `[batch, height, width, channels]`."""
 
     def __init__(self, grid, **kwargs):
         super().__init__(**kwargs)
@@ -26,7 +26,7 @@ class FeatureMap(layers.Layer):
 
 
 class LearnedTokens(layers.Layer):
-    """Puts learned tokens, class tokens for example, before or after the others."""
+    """Puts learned tokens, for example class tokens, before or after the others."""
 
     def __init__(self, count=1, *, last=False, **kwargs):
         super().__init__(**kwargs)
@@ -55,7 +55,7 @@ class Positions(layers.Layer):
 
 
 class Take(layers.Layer):
-    """Takes the token of one index, `[batch, channels]`."""
+    """Takes the token at one index, `[batch, channels]`."""
 
     def __init__(self, index, **kwargs):
         super().__init__(**kwargs)
@@ -66,7 +66,7 @@ class Take(layers.Layer):
 
 
 def patches(images, width, *, size=8):
-    """Returns patch tokens `[batch, patches, width]` of a convolution, with positions."""
+    """Returns patch tokens `[batch, patches, width]` from a convolution, with positions."""
     return Positions()(Tokens()(layers.Conv2D(width, size, size)(images)))
 
 
@@ -82,7 +82,7 @@ def perceptron(tokens):
 
 
 def encoder_block(tokens, *, heads=2, name=None, axes=None, dropout=0.0, mask=None):
-    """Returns the tokens after a pre-norm block with Keras' own attention layer."""
+    """Returns the tokens after a pre-norm block with Keras' attention layer."""
     attention = layers.MultiHeadAttention(
         heads, tokens.shape[-1] // heads, attention_axes=axes, dropout=dropout, name=name
     )
@@ -99,5 +99,5 @@ def encoder(tokens, *, depth=2, prefix="attention", **options):
 
 
 def classifier(images, features, *, classes=3):
-    """Returns the model from images to class probabilities, read from `[batch, channels]`."""
+    """Returns the model from images to class probabilities, with a head on `features`."""
     return keras.Model(images, layers.Dense(classes, "softmax")(features))

@@ -15,7 +15,7 @@ layers = keras.layers
 
 
 class LayerScale(layers.Layer):
-    """Multiplies each channel with a learned number."""
+    """Multiplies each channel by a learned number."""
 
     def build(self, shape):
         self.scale = self.add_weight(name="scale", shape=shape[-1:], initializer="ones")
@@ -56,7 +56,7 @@ class TalkingHeadsAttention(layers.Layer):
 
 
 class ClassAttention(layers.Layer):
-    """The class token, first of the tokens, attends to all of them; returns it alone."""
+    """Attention from the class token, the first token, to all tokens; returns only this token."""
 
     def __init__(self, width, heads, **kwargs):
         super().__init__(**kwargs)

@@ -1,4 +1,4 @@
-"""What the table of model families says of one family, and the stack that runs here."""
+"""Model families: a row of the table of families, and the stack that runs here."""
 
 import dataclasses
 import functools
@@ -17,11 +17,11 @@ READOUTS = ("class token", "class and distillation token", "all patches", "all t
 
 @dataclasses.dataclass(frozen=True)
 class Maps:
-    """Maps of one size that follow one another.
+    """Consecutive maps of one size.
 
     Args:
-        kind: as `AttentionMap.kind`.
-        count: how many there are.
+        kind: see `AttentionMap.kind`.
+        count: number of maps.
         heads: number of heads.
         queries: number of query tokens, in one group.
         keys: number of key tokens, in one group.
@@ -38,29 +38,30 @@ class Maps:
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """A family of models, a small one of it, and what must come out.
+    """A family of models with a small example model and the expected results.
 
     Args:
-        name: what people call it.
-        origin: where the model is from: a package, or `"written here"`.
+        name: the family's usual name.
+        origin: the package that the model is from, or `"written here"`.
         build: `"module.function"` in this package; `model()` calls it.
-        maps: tuple of `Maps`, bottom layer first; empty where an error is promised.
-        grid: `(height, width)` of the heatmap, of a video's frame.
+        maps: tuple of `Maps`, bottom layer first; empty if an error is expected.
+        grid: `(height, width)` of the heatmap; for videos, of one frame.
         frames: number of frames of a video's heatmap; 0 for images.
         prefix: number of tokens before the patches.
         suffix: number of tokens after the patches.
         readout: which tokens the head reads, one of `READOUTS`.
         left_out: for each softmax that must be listed as left out, a part of its layer's path.
-        is_partial: a warning says that rollout passes by what was left out.
+        is_partial: whether a warning says that rollout skips what was left out.
         options: options of `AttentionModel`.
-        image_shape: of one image, where the model doesn't declare it.
-        text_length: number of tokens of a text, where the model doesn't declare it.
-        example: an example is given as `inputs`, for models that take texts of one length only.
-        stacks: where the model is run.
-        error: a regular expression that the promised error's message matches.
-        note: what a user should know, a phrase.
-        mixes_batch: a row of the output depends on the other rows' images or texts.
-        slow: takes more than about ten seconds.
+        image_shape: shape of one image, if the model doesn't declare it.
+        text_length: number of tokens of a text, if the model doesn't declare it.
+        example: whether an example is passed as `inputs`, for models that take texts of only one
+            length.
+        stacks: the stacks that the model runs on.
+        error: a regular expression that the expected error's message matches.
+        note: a phrase with what a user should know.
+        mixes_batch: whether a row of the output depends on the other rows' images or texts.
+        slow: whether it takes more than about ten seconds.
     """
 
     name: str
@@ -87,20 +88,20 @@ class Family:
     def __post_init__(self):
         if self.readout not in READOUTS:
             raise ValueError(f"`readout` must be one of {READOUTS}. Received: {self.readout}.")
-        # A stack that there isn't would leave the family out of the tests unseen.
+        # With an unknown stack, the tests would silently leave the family out.
         if not self.stacks or set(self.stacks) - set(EVERY_STACK):
             raise ValueError(f"`stacks` must be among {EVERY_STACK}. Received: {self.stacks}.")
 
     @property
     def runs_here(self):
-        """Whether the family is run on the stack that is installed."""
+        """Whether the family runs on the installed stack."""
         # keras-hub 0.32 needs Python 3.11.
         is_to_be_had = self.origin != "keras-hub" or sys.version_info >= (3, 11)
         return is_to_be_had and this_stack() in self.stacks
 
     @property
     def identifier(self):
-        """The name as a test's name."""
+        """The name in the form of a test's name."""
         return self.build.replace("_models", "")
 
     @property
@@ -135,7 +136,7 @@ class Family:
 
 @functools.cache
 def this_stack():
-    """Returns the name of the stack that is installed."""
+    """Returns the name of the installed stack."""
     import tensorflow as tf
     from tensorflow import keras
 

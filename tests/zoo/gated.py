@@ -1,4 +1,4 @@
-"""Convolutional networks with gates, written with plain layers: what stands in many projects."""
+"""Convolutional networks with gates, written with plain layers as in many projects."""
 
 import tensorflow as tf
 from tensorflow import keras
@@ -9,7 +9,7 @@ layers = keras.layers
 
 
 class Branches(layers.Layer):
-    """Weights two feature maps by a softmax over them, channel by channel."""
+    """Weights two feature maps by a softmax over the two, channel by channel."""
 
     def build(self, shapes):
         channels = shapes[0][-1]
@@ -33,7 +33,7 @@ class PlusOne(layers.Layer):
 
 
 def stem(size=24, channels=8, activation="relu"):
-    """Returns an input and a feature map of half its size."""
+    """Returns an input, and a feature map with half its size."""
     images = keras.Input((size, size, 3))
     features = layers.Conv2D(channels, 3, strides=2, padding="same", name="stem")(images)
     return images, layers.Activation(activation)(features)
@@ -47,13 +47,13 @@ def channel(features, name, *, activation="sigmoid"):
 
 
 def spatial(features, name):
-    """A gate of each position."""
+    """A gate for each position."""
     gate = layers.Conv2D(1, 3, padding="same", activation="sigmoid")(features)
     return layers.Multiply(name=name)([gate, features])
 
 
 def both(features, name):
-    """A gate of each channel at each position, and the features once more."""
+    """A gate for each channel at each position, with the features added again."""
     gate = layers.Conv2D(features.shape[-1], 3, padding="same")(features)
     gate = PlusOne()(layers.Activation("sigmoid")(gate))
     return layers.Multiply(name=name)([features, gate])
@@ -67,7 +67,7 @@ def branches(features, name):
 
 
 def downsampled(features, channels):
-    """A convolution that halves the resolution, with an activation that is no gate."""
+    """A convolution that halves the resolution, with an activation that isn't a gate."""
     return layers.Conv2D(channels, 3, strides=2, padding="same", activation="swish")(features)
 
 
@@ -86,7 +86,7 @@ def compiled(model):
 
 
 def all_kinds():
-    """Returns a network with a gate of each kind, two resolutions."""
+    """Returns a network with a gate of each kind, at two resolutions."""
     keras.utils.set_random_seed(3)
     images, features = stem()
     features = channel(features, "squeeze")
@@ -96,7 +96,7 @@ def all_kinds():
 
 
 def channels_only():
-    """Returns a network with gates of channels alone."""
+    """Returns a network with channel gates only."""
     keras.utils.set_random_seed(3)
     images, features = stem()
     features = downsampled(channel(features, "first"), 12)
@@ -104,7 +104,7 @@ def channels_only():
 
 
 def hybrid():
-    """Returns a stem with gates of channels and of positions, then tokens with self-attention."""
+    """Returns a stem with channel gates and spatial gates, then tokens with self-attention."""
     keras.utils.set_random_seed(3)
     images, features = stem()
     features = spatial(channel(features, "squeeze"), "where")

@@ -1,4 +1,4 @@
-"""Attention and patches that users compute themselves, without a layer made for it."""
+"""Hand-written attention and patches, computed without a ready-made layer."""
 
 import tensorflow as tf
 from tensorflow import keras
@@ -57,7 +57,7 @@ class HandwrittenAttention(layers.Layer):
 
 
 class EinsumAttention(HandwrittenAttention):
-    """The same with the head axis third, `[batch, queries, heads, keys]`, in einsums."""
+    """The same in einsums, with the head axis third, `[batch, queries, heads, keys]`."""
 
     def call(self, tokens):
         parts = tf.split(self.mixed(tokens), 3, axis=-1)
@@ -82,7 +82,7 @@ class OneHead(layers.Layer):
 
 
 def with_attention(make_attention):
-    """Returns a small model whose blocks hold what `make_attention(name)` gives."""
+    """Returns a small model whose blocks hold the layers of `make_attention(name)`."""
     images = keras.Input((32, 24, 3))
     tokens = LearnedTokens()(patches(images, 16))
     for index in range(2):

@@ -1,4 +1,4 @@
-"""Models whose keys or tokens get fewer: PVT, CvT, MobileViT; and convolution stems."""
+"""Hierarchical models, which reduce keys or tokens: PVT, CvT, MobileViT; and convolution stems."""
 
 import tensorflow as tf
 from tensorflow import keras
@@ -20,12 +20,12 @@ layers = keras.layers
 
 
 def attend(queries, keys, *, heads, name):
-    """Returns what Keras' attention layer gives for normalized queries and keys."""
+    """Returns the output of Keras' attention layer for normalized queries and keys."""
     return layers.MultiHeadAttention(heads, queries.shape[-1] // heads, name=name)(queries, keys)
 
 
 def reduced_block(tokens, grid, *, ratio, heads, name):
-    """A block of PVT: a strided convolution makes keys and values fewer."""
+    """A block of PVT: a strided convolution reduces keys and values."""
     normalized = norm(tokens)
     keys = normalized
     if ratio > 1:
@@ -35,7 +35,7 @@ def reduced_block(tokens, grid, *, ratio, heads, name):
 
 
 def pvt():
-    """Two stages on grids of 8 x 6 and 4 x 3, keys reduced by 2 on the first.
+    """Two stages on grids of 8 x 6 and 4 x 3; keys are reduced by 2 in the first.
 
     References:
         Wang et al. 2021, "Pyramid Vision Transformer", arXiv 2102.12122, section 3.
@@ -63,7 +63,7 @@ def pvt_with_class_token():
 
 
 def cvt():
-    """Queries, keys and values by depthwise convolutions, strided for keys and values.
+    """Queries, keys and values from depthwise convolutions, strided for keys and values.
 
     References:
         Wu et al. 2021, "CvT", arXiv 2103.15808, section 3.2.
@@ -80,9 +80,9 @@ def cvt():
 
 
 class Unfold(layers.Layer):
-    """Feature map to groups of pixels `[batch, 4, cells, channels]`.
+    """Converts a feature map to groups of pixels `[batch, 4, cells, channels]`.
 
-    Cells are 2 x 2 pixels; a group holds the pixels at one place of every cell.
+    Cells are 2 x 2 pixels; a group holds the pixels at the same position in every cell.
     """
 
     def call(self, features):
@@ -131,7 +131,7 @@ def residual(features, channels, *, strides):
 
 
 def hybrid():
-    """Residual convolutions of stride 8, a convolution of 1 x 1, then tokens, as in R50+ViT."""
+    """Residual convolutions with stride 8, a 1 x 1 convolution, then tokens, as in R50+ViT."""
     images = keras.Input((32, 48, 3))
     features = layers.Conv2D(8, 7, 2, padding="same")(images)
     features = residual(features, 8, strides=2)
@@ -141,7 +141,7 @@ def hybrid():
 
 
 class SequencePooling(layers.Layer):
-    """The tokens' sum, weighted by a softmax over the tokens, `[batch, channels]`."""
+    """Sums the tokens, weighted by a softmax over them, `[batch, channels]`."""
 
     def build(self, shape):
         self.weighting = layers.Dense(1)
@@ -153,7 +153,7 @@ class SequencePooling(layers.Layer):
 
 
 def compact():
-    """A compact convolutional transformer: overlapping pools make the tokens.
+    """A compact convolutional transformer, whose tokens come from overlapping pools.
 
     References:
         Hassani et al. 2021, "Escaping the Big Data Paradigm with Compact Transformers",

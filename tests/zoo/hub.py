@@ -7,7 +7,7 @@ from keras_hub import models
 from zoo.blocks import Take
 
 TRANSFORMER = {"num_layers": 2, "num_heads": 2, "hidden_dim": 16}
-# The encoders of a model of pictures and texts.
+# Options of the two encoders in a model of pictures and texts.
 VISION = {
     "patch_size": 8,
     "intermediate_dim": 32,
@@ -41,7 +41,7 @@ def vit_without_class_token():
 
 
 def vit_with_preprocessor():
-    """The task's preprocessor stands apart: `task(x)` doesn't apply it."""
+    """A task with a preprocessor, which `task(x)` doesn't apply."""
     converter = models.ViTImageClassifierPreprocessor(
         keras_hub.layers.ViTImageConverter(image_size=(32, 24), scale=1 / 255)
     )
@@ -129,14 +129,14 @@ def swin():
 
 
 def swin_wide():
-    """Grids of 8 x 16, then 4 x 8, which is not shifted."""
+    """Grids of 8 x 16, then 4 x 8, whose windows are not shifted."""
     return swin_classifier((32, 64, 3), depths=(2, 2))
 
 
 def swin_padded():
     """Grids of 12 x 12, then 6 x 6, which is padded to 8 x 8 and not shifted.
 
-    Where windows are padded and shifted, keras-hub 0.32 rolls the padding into the image.
+    If windows are padded and shifted, keras-hub 0.32 rolls the padding into the image.
     """
     return swin_classifier((48, 48, 3), depths=(2, 1))
 

@@ -1,4 +1,4 @@
-"""Vision Transformers as users write them, on Keras' own attention layers."""
+"""Vision Transformers as users write them, with Keras' attention layers."""
 
 import numpy as np
 import tensorflow as tf
@@ -42,7 +42,7 @@ def flattened_tokens():
 
 
 def registers_and_pooling():
-    """Class token and registers before the patches; the head reads the patches alone."""
+    """Class token and registers before the patches; the head reads only the patches."""
     images = keras.Input((32, 24, 3))
     tokens = encoder(LearnedTokens(4)(patches(images, 16)))
     pooled = layers.GlobalAveragePooling1D()(layers.Cropping1D((4, 0))(tokens))
@@ -57,7 +57,7 @@ def registers_after_the_patches():
 
 
 def masked():
-    """Each patch sees its neighbors in reading order only."""
+    """Each patch sees only its neighbors in reading order."""
     images = keras.Input((32, 24, 3))
     steps = np.arange(13)
     mask = np.abs(steps[:, np.newaxis] - steps) <= 4
@@ -110,7 +110,7 @@ def axial():
 
 
 class Block(layers.Layer):
-    """A pre-norm block as a layer that makes its parts itself."""
+    """A pre-norm block as a layer with sublayers."""
 
     def __init__(self, width, heads, **kwargs):
         super().__init__(**kwargs)

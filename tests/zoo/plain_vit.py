@@ -1,4 +1,4 @@
-"""A Vision Transformer in plain Keras layers, for a stack that vit-keras has no models for."""
+"""A Vision Transformer in plain Keras layers, for a stack without vit-keras models."""
 
 import tensorflow as tf
 from tensorflow import keras
@@ -17,7 +17,7 @@ def build_model(
     include_top,
     activation,
 ):
-    """Takes the arguments of vit-keras's `build_model`; class token first, pre-norm blocks."""
+    """Returns a model with pre-norm blocks, class token first; arguments as in vit-keras."""
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     images = keras.Input((height, width, 3))
     tokens = keras.layers.Conv2D(hidden_size, patch_size, patch_size, name="embedding")(images)
@@ -79,7 +79,7 @@ class Attention(keras.layers.Layer):
 
 @keras.utils.register_keras_serializable("plain_vit")
 class Block(keras.layers.Layer):
-    """A transformer block: attention and an MLP, each behind a norm and beside a residual."""
+    """A transformer block: attention and an MLP, each after a norm and with a residual."""
 
     def __init__(self, heads, mlp_dim, **options):
         super().__init__(**options)

@@ -63,7 +63,7 @@ def two_outputs():
 
 
 class ChannelAttention(layers.Layer):
-    """Attention of channels to channels, as in DaViT: `[batch, heads, channels, channels]`."""
+    """Attention from channels to channels, as in DaViT: `[batch, heads, channels, channels]`."""
 
     def __init__(self, width, heads, *, normalize=False, **kwargs):
         super().__init__(**kwargs)
@@ -93,17 +93,17 @@ def beside_channel_attention(*, width, normalize):
 
 
 def channel_attention():
-    """Token attention and DaViT's channel attention in turn; heads of 8 channels, 12 tokens."""
+    """Alternates token attention and DaViT's channel attention; heads of 8 channels, 12 tokens."""
     return beside_channel_attention(width=16, normalize=False)
 
 
 def cross_covariance():
-    """Token attention and XCiT's cross-covariance attention in turn; heads of 8 channels."""
+    """Alternates token attention and XCiT's cross-covariance attention; heads of 8 channels."""
     return beside_channel_attention(width=16, normalize=True)
 
 
 def as_many_channels_as_tokens():
-    """The same where a head has 12 channels and an image 12 tokens: sizes tell nothing."""
+    """The same with 12 channels per head and 12 tokens, so that sizes can't distinguish them."""
     return beside_channel_attention(width=24, normalize=True)
 
 
@@ -153,7 +153,7 @@ def pooling_with_registers():
 
 
 def segmentation():
-    """Class probabilities for each pixel: a softmax of rank 4 that is no attention."""
+    """Class probabilities for each pixel: a softmax of rank 4 that isn't attention."""
     images = keras.Input((32, 24, 3))
     features = FeatureMap((4, 3))(encoder(patches(images, 16)))
     return keras.Model(images, layers.Conv2DTranspose(3, 8, 8, activation="softmax")(features))
@@ -194,7 +194,7 @@ def saved_model():
 
 
 def tfsm_layer():
-    """The same by Keras' own layer."""
+    """The same with Keras' `TFSMLayer`."""
     from zoo.plain import class_token_first
 
     with tempfile.TemporaryDirectory() as folder:

@@ -8,7 +8,7 @@ SIDE = 32
 
 
 def residual_net(*, side=SIDE, classes=None):
-    """Returns a network of four resolutions, with paddings, two shortcuts and normalization."""
+    """Returns a network with four resolutions, paddings, two shortcuts and normalization."""
     images = keras.Input((side, side, 3), name="images")
     features = layers.Normalization(name="standardize")(images)
     features = layers.ZeroPadding2D(1, name="stem_pad")(features)
@@ -39,7 +39,7 @@ ENDS = [
 
 
 def filled(model, *, seed=5):
-    """Returns a model with random weights, also where they begin alike."""
+    """Returns the model with random weights, even if their initial values are all alike."""
     generator = np.random.default_rng(seed)
     for layer in model.layers:
         weights = [generator.uniform(0.1, 0.5, array.shape) for array in layer.get_weights()]

@@ -12,7 +12,7 @@ SMALL = Architecture(
 
 
 def weight_arrays(architecture, **options):
-    """Returns random float32 arrays under the names and in the shapes of Flax's checkpoints."""
+    """Returns random float32 arrays with the names and shapes of Flax's checkpoints."""
     generator = np.random.default_rng(0)
     shapes = weight_shapes(architecture, **options)
     return {
@@ -59,10 +59,10 @@ def write_weights(path, architecture=SMALL, **options):
 
 
 def write_published_weights(keras_home, *, best_class):
-    """Writes a file where vit-keras keeps its weights of ViT-B/32, and in their layout.
+    """Writes ViT-B/32 weights where vit-keras keeps them, in its layout.
 
-    They repeat after some thousand values, so that the file is small; the answer is `best_class`
-    whatever the picture.
+    The values repeat after a few thousand, so that the file is small. The model predicts
+    `best_class` for any picture.
     """
     random = np.random.default_rng(0)
     arrays = {}

@@ -1,4 +1,4 @@
-"""The model families that are tried; docs/models.md is made from this table."""
+"""The table of tested model families; docs/models.md is made from it."""
 
 from zoo.family import BOTH_KERAS_3, KERAS_3, OLDEST_KERAS_3, TF_KERAS_2, Family, Maps
 

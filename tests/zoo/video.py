@@ -1,4 +1,4 @@
-"""Models of video `[batch, frames, height, width, channels]`: TimeSformer- and ViViT-like.
+"""Video models like TimeSformer and ViViT, on `[batch, frames, height, width, channels]`.
 
 References:
     Bertasius et al. 2021, "Is Space-Time Attention All You Need for Video Understanding?",
@@ -12,7 +12,7 @@ from tensorflow import keras
 from zoo.blocks import FeatureMap, LearnedTokens, Positions, Take, Tokens, norm, perceptron
 
 layers = keras.layers
-# 4 frames of 16 x 24 pixels in patches of 8 x 8: 2 x 3 patches a frame.
+# 4 frames of 16 x 24 pixels in patches of 8 x 8: 2 x 3 patches per frame.
 FRAMES, SIZE, PATCH, WIDTH = 4, (16, 24), 8, 16
 CELLS = SIZE[0] * SIZE[1] // PATCH**2
 
@@ -54,7 +54,7 @@ class Repeat(layers.Layer):
 
 
 class MeanOfFrames(layers.Layer):
-    """Averages what was repeated: `[batch * frames, 1, channels]` to `[batch, 1, channels]`."""
+    """Averages over frames: `[batch * frames, 1, channels]` to `[batch, 1, channels]`."""
 
     def __init__(self, count, **options):
         super().__init__(**options)
@@ -76,7 +76,7 @@ class Cut(layers.Layer):
 
 
 class Tubelets(layers.Layer):
-    """Cuts blocks of 2 frames and 8 x 8 pixels out by reshaping, `[batch, blocks, values]`."""
+    """Cuts out blocks of 2 frames and 8 x 8 pixels by reshaping, `[batch, blocks, values]`."""
 
     def call(self, video):
         _, frames, height, width, channels = video.shape
@@ -87,7 +87,7 @@ class Tubelets(layers.Layer):
 
 
 def attended(tokens):
-    """Returns what self-attention gives, without the residual."""
+    """Returns the output of self-attention, without the residual."""
     normalized = norm(tokens)
     return layers.MultiHeadAttention(2, WIDTH // 2)(normalized, normalized)
 
@@ -97,25 +97,25 @@ def block(tokens):
 
 
 def folded_block(tokens, count):
-    """Returns tokens `[batch, count, n, channels]` after attention among each of the n."""
+    """Returns tokens `[batch, count, n, channels]` after attention within each group of n."""
     return tokens + Unfold(count)(attended(Fold()(tokens)))
 
 
 def frame_patches(video):
-    """Returns patch tokens `[batch, frames, patches, channels]` of each frame's convolution."""
+    """Returns patch tokens `[batch, frames, patches, channels]` from a convolution per frame."""
     patches = Tokens()(layers.Conv2D(WIDTH, PATCH, PATCH)(Fold()(video)))
     return Unfold(video.shape[1])(patches)
 
 
 def model_of(body, *, frames=FRAMES, size=SIZE, classes=3):
-    """Returns the model of videos whose body gives features `[batch, channels]`."""
+    """Returns a video classifier; `body` maps videos to features `[batch, channels]`."""
     keras.utils.set_random_seed(5)
     video = keras.Input((frames, *size, 3))
     return keras.Model(video, layers.Dense(classes, "softmax")(body(video)), name="video")
 
 
 def divided(video, depth=2):
-    """Divided space-time attention: over the frames at one place, then within each frame."""
+    """Divided space-time attention: over frames at the same position, then within each frame."""
     x = frame_patches(video)
     frames, cells = x.shape[1:3]
     for _ in range(depth):
@@ -125,7 +125,7 @@ def divided(video, depth=2):
 
 
 def divided_with_class_token(video, depth=2):
-    """The same with a class token: repeated for each frame, and the outputs averaged."""
+    """The same with a class token that is repeated for each frame and then averaged."""
     x = frame_patches(video)
     frames, cells = x.shape[1:3]
     tokens = LearnedTokens()(layers.Reshape((frames * cells, WIDTH))(x))
@@ -154,7 +154,7 @@ def tubelets(video):
 
 
 def overlapping_tubelets(video):
-    """Tokens of 3 frames of which the next ones have one too, patches pooled."""
+    """Tokens of 3 frames, overlapping by one, with pooled patches."""
     x = layers.Conv3D(WIDTH, (3, 16, 16), (2, PATCH, PATCH), padding="same")(video)
     x = layers.Reshape((x.shape[1] * x.shape[2] * x.shape[3], WIDTH))(x)
     return layers.GlobalAveragePooling1D()(block(block(x)))
@@ -167,14 +167,14 @@ def reshaped_tubelets(video):
 
 
 def factorized(video):
-    """A frame's patches first, then the frames' means, ViViT's model 2."""
+    """Attention among a frame's patches, then among the frames' means, ViViT's model 2."""
     x = block(Fold()(frame_patches(video)))
     x = Unfold(video.shape[1])(layers.GlobalAveragePooling1D()(x))
     return Take(0)(block(LearnedTokens()(x)))
 
 
 def factorized_with_class_tokens(video):
-    """The same with a class token of each frame's own."""
+    """The same with a separate class token for each frame."""
     x = block(block(LearnedTokens()(Fold()(frame_patches(video)))))
     x = Unfold(video.shape[1])(Take(0)(x))
     return Take(0)(block(LearnedTokens()(x)))
@@ -189,7 +189,7 @@ def frame_features(video):
 
 
 def overlapping_patches(video):
-    """Joint attention over patches of convolutions that overlap within a frame."""
+    """Joint attention over patches from convolutions that overlap within a frame."""
     x = layers.Conv2D(WIDTH, 16, PATCH, padding="same")(Fold()(video))
     x = Unfold(video.shape[1])(FeatureMap((1, CELLS))(Tokens()(x)))
     x = layers.Reshape((video.shape[1] * CELLS, WIDTH))(x)

@@ -23,7 +23,7 @@ def vit():
 
 
 def transfer_learning():
-    """The commonest form in notebooks: a bare Vision Transformer inside a `Sequential`."""
+    """The most common form in notebooks: a bare Vision Transformer inside a `Sequential`."""
     return keras.Sequential(
         [
             small(include_top=False),

@@ -7,12 +7,12 @@ import tensorflow as tf
 def randomize(model, *, image_shape=()):
     """Sets kernels and learned tokens to seeded random numbers; returns the model.
 
-    Under Keras' own initial values attention is almost uniform, and a test that takes one token
-    for another could pass. Vectors (biases, scales, gates) keep their values.
+    With Keras' initial values, attention is almost uniform, and a test that confuses one token with
+    another could pass. Vectors (biases, scales, gates) keep their values.
 
     Args:
         model: a Keras model.
-        image_shape: `(height, width, channels)`, where the model is not built yet.
+        image_shape: `(height, width, channels)`, if the model is not built yet.
     """
     if image_shape:
         model(tf.zeros([1, *image_shape]))
@@ -25,7 +25,7 @@ def randomize(model, *, image_shape=()):
 
 
 def start_afresh(model, *, image_shape=()):
-    """Sets weights as before training: kernels small, learned tokens and positions zero."""
+    """Sets weights as before training: small kernels, learned tokens and positions of zero."""
     randomize(model, image_shape=image_shape)
     random = np.random.default_rng(1)
     for weight in model.trainable_weights:
@@ -37,10 +37,10 @@ def start_afresh(model, *, image_shape=()):
 
 
 def random_inputs(model, *, count, image_shape=(), text_length=6, seed=0):
-    """Returns a batch of inputs as the model takes it: an array, or a list or dictionary of them.
+    """Returns a batch of inputs as the model takes it: an array, or a list or dict of arrays.
 
-    Images are float32 in [-1, 1], token numbers int32 in [1, 9]; where a model takes texts of any
-    length, these have `text_length` tokens.
+    Images are float32 in [-1, 1], and token numbers int32 in [1, 9]. If a model takes texts of any
+    length, they have `text_length` tokens.
     """
     random = np.random.default_rng(seed)
     declared = tf.zeros([1, *image_shape]) if image_shape else model.input

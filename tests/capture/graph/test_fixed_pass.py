@@ -291,7 +291,7 @@ def test_a_fit_logs_the_same_with_and_without(faces, tmp_path, monkeypatch):
 def test_what_is_frozen_is_told(faces):
     def line_of(model):
         callback = AttentionRolloutCallback(ProbeSet(faces[0][:2]), "unused")
-        with pytest.raises(RuntimeError, match="no training has begun"):
+        with pytest.raises(RuntimeError, match="no training has started"):
             callback.plan_line()
         return ProbeMonitor(model, callback.probes, **callback._monitor_options).plan_line()
 
