@@ -79,7 +79,7 @@ def warn_of_gaps(chosen, left_out, trace, *, stacklevel):
     gaps = [
         item
         for item in left_out
-        if item.index in passed and any(_are_connected(item, p, trace) for p in chosen)
+        if item.index in passed and any(_are_connected(item, each, trace) for each in chosen)
     ]
     if gaps:
         listed = "; ".join(f"{gap.layer}: {gap.reason}" for gap in gaps[:_MOST_LISTED])

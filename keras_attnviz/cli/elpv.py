@@ -1,6 +1,6 @@
 """The ELPV data set: photographs of solar cells from the package `elpv-dataset`, as class folders.
 
-The data set holds 2,624 electroluminescence photographs, 300 x 300 grey, of functional and
+The data set holds 2,624 electroluminescence photographs, 300 x 300 gray, of functional and
 defective solar cells; experts gave each a probability of being defective. Data license:
 CC-BY-NC-SA-4.0, not for commercial use; see `ATTRIBUTION`.
 """

@@ -20,7 +20,7 @@ class ColorScale:
             uniform attention; `"image"` to scale each picture from 0 to its highest value.
         limit: float above 0, for `"uniform"`. Methods with much flatter heatmaps override it.
         color_map: name of a matplotlib color map.
-        opacity: float in [0, 1], the heatmap's opacity over the grey picture.
+        opacity: float in [0, 1], the heatmap's opacity over the gray picture.
 
     Raises:
         ValueError: an argument is none of these.

@@ -63,10 +63,10 @@ def overlay(picture, grid, *, limit, color_map="inferno", opacity=0.6):
         grid: float array `[grid_height, grid_width]`.
         limit: float above 0, the value of the highest color.
         color_map: name of a matplotlib color map.
-        opacity: float in [0, 1]; 0 shows only the picture, in grey, and 1 only the heatmap.
+        opacity: float in [0, 1]; 0 shows only the picture, in gray, and 1 only the heatmap.
 
     Returns:
-        uint8 array `[height, width, 3]`. The picture is turned grey, so that color means
+        uint8 array `[height, width, 3]`. The picture is turned gray, so that color means
         attention and nothing else.
 
     Raises:
@@ -74,9 +74,9 @@ def overlay(picture, grid, *, limit, color_map="inferno", opacity=0.6):
     """
     if not 0 <= opacity <= 1:
         raise ValueError(message("opacity", "in [0, 1]", opacity))
-    grey = np.asarray(Image.fromarray(picture).convert("L"), np.float32)[..., np.newaxis]
+    gray = np.asarray(Image.fromarray(picture).convert("L"), np.float32)[..., np.newaxis]
     colors = colorize(upsample(grid, picture.shape[:2]), limit=limit, color_map=color_map)
-    return np.round(opacity * colors + (1.0 - opacity) * grey).astype(np.uint8)
+    return np.round(opacity * colors + (1.0 - opacity) * gray).astype(np.uint8)
 
 
 def enlarged(picture, *, min_side=MIN_SIDE):

@@ -229,7 +229,7 @@ GATES = (
     Scalar("branch_share/layer_{}/{}", _branches, _branch_shares),
 )
 
-# Keras' logs and event files have had different orders from the beginning.
+# A new row goes into both: Keras' logs and the event files have always had different orders.
 _IN_LOGS = (
     *ENTROPY,
     FROM_BASELINE,

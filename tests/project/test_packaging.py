@@ -1,4 +1,4 @@
-"""The package as a whole: its wheel, its version, what imports what."""
+"""The package as a whole: its wheel, its version, its public names."""
 
 import importlib
 import re
@@ -42,7 +42,7 @@ def test_the_wheel_holds_every_file_of_the_package(wheel):
         for path in PACKAGE.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert "keras_attnviz/cli.py" in files
+    assert "keras_attnviz/cli/main.py" in files
     assert files == {name for name in wheel.namelist() if ".dist-info/" not in name}
 
 

@@ -123,9 +123,9 @@ def test_the_package_itself_imports_its_version_alone():
 
 def test_every_module_that_the_page_names_is_there():
     table = ARCHITECTURE.split("## Where to look")[1].split("## Rooms")[0]
-    named = re.findall(r"`([a-z_]+(?:/[a-z_0-9]+)+)`", table)
+    named = re.findall(r"`([a-z_]+(?:/[a-z_0-9]+)+(?:\.\w+)?)`", table)
     assert len(named) > 10
     for name in named:
-        assert (PACKAGE / f"{name}.py").is_file(), name
+        assert (PACKAGE / (name if "." in name else f"{name}.py")).is_file(), name
     for module, item in re.findall(r"`([a-z_/]+)`: (?:the table )?`(\w+)`", table):
         assert item in (PACKAGE / f"{module}.py").read_text(encoding="utf-8"), item

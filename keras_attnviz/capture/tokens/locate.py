@@ -67,9 +67,14 @@ def locate_maps(trace, inputs, *, tokens=None, measure=True):
             geometries.append(geometry)
         except NotLocatedError as reason:
             left_out.append(LeftOut(site.layer, shape, str(reason), index))
-    read = [p for p in geometries if p.kind == "pooling" and _is_read(trace, p, geometries)]
-    left_out += [_left_out(trace, p, shapes, "another attention map reads it") for p in read]
-    return tuple(p for p in geometries if p not in read), tuple(left_out)
+    read = [
+        geometry
+        for geometry in geometries
+        if geometry.kind == "pooling" and _is_read(trace, geometry, geometries)
+    ]
+    reason = "another attention map reads it"
+    left_out += [_left_out(trace, geometry, shapes, reason) for geometry in read]
+    return tuple(each for each in geometries if each not in read), tuple(left_out)
 
 
 def _is_read(trace, geometry, geometries):

@@ -25,7 +25,12 @@ def shared_layout(geometries, *, stacklevel=4):
     Raises:
         ValueError: further tokens are added, removed or moved from one map to the next.
     """
-    sides = [(side, p.axes.groups) for p in geometries for side in (p.queries, p.keys) if side.grid]
+    sides = [
+        (side, geometry.axes.groups)
+        for geometry in geometries
+        for side in (geometry.queries, geometry.keys)
+        if side.grid
+    ]
     if not sides:
         return None
     grid = max((side.grid for side, _ in sides), key=lambda grid: grid[0] * grid[1])
