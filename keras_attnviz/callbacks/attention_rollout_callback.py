@@ -188,6 +188,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         self._monitor = ProbeMonitor(self.model, self.probes, **self._monitor_options)
         self._agreement = Agreement(self.model.distribute_strategy)
         self._run = self._new_run()
+        # The run has taken over what it needs; the history would keep the monitor before alive.
+        self._history = None
         if before is not None and before.described() != self._monitor.described():
             self._run.say(
                 "The model has changed since the fit before, and its attention was traced anew: "

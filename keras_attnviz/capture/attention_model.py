@@ -197,14 +197,14 @@ class AttentionModel:
             self._explainers[key] = tf.function(graph_function, reduce_retracing=True)
         return self._explainers[key](flat, classes)
 
-    def predict_with_heatmap(self, inputs, method="rollout", *, classes=None, **options):
-        """Returns the predictions and a heatmap, both from one pass.
+    def predict_with_heatmap(self, inputs, method="rollout", *, classes=None, options=None):
+        """Returns the predictions and where the model looks, of one pass.
 
         Args:
             inputs: as for a call of this object.
             method: see `explain`.
             classes: see `explain`.
-            **options: see `explain`.
+            options: dict, the method's options, see `explain`.
 
         Returns:
             `(predictions, heatmap)`: the predictions in inference mode, and what `explain` returns.
@@ -213,7 +213,7 @@ class AttentionModel:
             TypeError, ValueError: see `explain`.
         """
         evidence = self.evidence(inputs, methods=[method], classes=classes)
-        return evidence.predictions, self._heatmap_of(evidence, method, options)
+        return evidence.predictions, self._heatmap_of(evidence, method, options or {})
 
     def evidence(self, inputs, *, methods, classes=None, gates=False):
         """Returns the `Evidence` that some methods need, from one forward and one backward pass.

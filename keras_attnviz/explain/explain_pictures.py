@@ -128,7 +128,7 @@ def explain(picture_model, sources, method="rollout", **options):
     explanations = []
     for start in range(0, len(sources), _BATCH):
         batch = images[start : start + _BATCH]
-        predictions, heatmaps = attention_model.predict_with_heatmap(batch, method, **options)
+        predictions, heatmaps = attention_model.predict_with_heatmap(batch, method, options=options)
         answers = _answers(predictions, attention_model)
         for index, (answer, confidence) in enumerate(answers):
             explanations.append(

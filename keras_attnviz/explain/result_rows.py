@@ -122,7 +122,9 @@ class ImageRows:
         """
         model = self._model
         inputs = model.signature.pack(list(flat))
-        predictions, heatmaps = model.predict_with_heatmap(inputs, self._method, **self._options)
+        predictions, heatmaps = model.predict_with_heatmap(
+            inputs, self._method, options=self._options
+        )
         heatmaps = tf.reshape(heatmaps, [-1, *model.layout.grid])
         return [tf.cast(predictions, tf.float32), heatmaps]
 

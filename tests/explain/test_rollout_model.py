@@ -189,6 +189,7 @@ def test_inputs_are_not_cast_under_mixed_precision(model, images):
         ({"method": "flow"}, ValueError, "`method` must be one of 'rollout', 'attention'"),
         ({"head_fusion": "sum"}, ValueError, "`head_fusion` must be one of"),
         ({"no_such": 1}, TypeError, "no_such"),
+        ({"classes": 1}, TypeError, "classes"),
         ({"layers": [7]}, ValueError, "`layers` must be"),
     ],
 )

@@ -393,10 +393,10 @@ def test_maps_of_patches_are_the_same_or_whole(tmp_path):
     [
         ([-1, 0], "`since` is of 2 layers, not 3"),
         ([-1, 0, 3], "`since` must list steps up to the record's step"),
-        ([-1, 0, None], "`since` holds something else"),
-        ([True, 0, 0], "`since` holds something else"),
-        ({"a": 1}, "`since` holds something else"),
-        (3, "`since` holds something else"),
+        ([-1, 0, None], "`since` must list steps"),
+        ([True, 0, 0], "`since` must list steps"),
+        ({"a": 1}, "`since` must list steps"),
+        (3, "`since` must list steps"),
     ],
 )
 def test_an_epoch_that_says_nonsense_is_named_and_left_out(tmp_path, since, text):

@@ -361,7 +361,7 @@ def test_a_probing_run_takes_from_an_example_what_is_no_picture():
 
 def test_inputs_that_are_left_out_are_refused():
     signature = InputSignature.of(model_of({"image": image_input(), "table": table_input()}))
-    text = r"`inputs\['table'\]` must be an array\. Received: .*=None\. Inputs that are left out"
+    text = r"`inputs\['table'\]` must be an array\. Received: .*=None\. All inputs must be passed"
     with pytest.raises(ValueError, match=text):
         signature.flatten({"image": IMAGE, "table": None})
     with pytest.raises(ValueError, match="`inputs` must be arrays, none of them None"):
