@@ -515,6 +515,41 @@ def test_frames_of_a_video_are_lines_of_their_own(modules):
     ]
 
 
+def test_a_run_with_fewer_layers_than_the_chosen_one_is_charted(modules):
+    # The layer is chosen in run A; this is the run that A is compared with.
+    labels = modules.evaluate(
+        """async () => {
+          const { chartGroups } = await import("./static/charts/chart_groups.js");
+          const gates = [{ path: "m/where", kind: "spatial", channels: 1 }];
+          const layers = [{ path: "m/a", heads: 2 }, { path: "m/where", is_absolute: true }];
+          const run = {
+            setup: {
+              series: [
+                { name: "entropy", axes: ["layer", "head"] },
+                { name: "gate_mean", axes: ["gate"] },
+              ],
+              methods: ["rollout"],
+              layers,
+              gates,
+            },
+            gates: new Map(),
+            steps: Int32Array.from([0]),
+            array: (step, name) =>
+              name === "series/entropy"
+                ? { data: Float32Array.of(0.25, 0.75), shape: [1, 2] }
+                : { data: Float32Array.of(0.5), shape: [1] },
+          };
+          const chosen = (layer) => ({ method: "rollout", probe: 0, layer, head: 1 });
+          return [1, 3].map((layer) =>
+            chartGroups(run, chosen(layer)).map(({ lines }) => lines.map(({ label }) => label)));
+        }"""
+    )
+    assert [groups[0] for groups in labels] == [
+        ["layer 1", "layer 2, head 2"],
+        ["layer 1", "layer 4, head 2"],
+    ]
+
+
 def test_a_probe_without_a_picture_takes_no_other_with_it(modules):
     asked, sizes = modules.evaluate(
         """async () => {

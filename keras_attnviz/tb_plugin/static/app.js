@@ -329,7 +329,9 @@ export class App {
   move(delta) {
     if (!this.shown) return;
     const { run, step } = this.shown.a;
-    const next = run.steps[(run.indices.get(step) ?? 0) + delta];
+    const index = run.indices.get(step);
+    if (index === undefined) return;
+    const next = run.steps[index + delta];
     if (next !== undefined) this.goTo(next, false);
   }
 

@@ -263,7 +263,6 @@ export class Screen {
       this.charts.setStep(a.step, comparedStep);
       return;
     }
-    this.charted = { signature, epochs: a.run.epochs };
     const groups = chartGroups(a.run, pick);
     this.charts.update({
       steps: a.run.steps,
@@ -282,6 +281,8 @@ export class Screen {
         : null,
     });
     this.parts.charts.hidden = !groups.length && !hasDistributions;
+    // Only now: charts that could not be drawn are tried again.
+    this.charted = { signature, epochs: a.run.epochs };
   }
 
   /**

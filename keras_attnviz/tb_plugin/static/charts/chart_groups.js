@@ -3,7 +3,7 @@
 
 import { gateOf, isGate } from "../log/gates.js";
 import { finiteMean, layerValue } from "../log/metrics.js";
-import { headName, layerName, methodName } from "../page/words.js";
+import { layerName, methodName } from "../page/words.js";
 
 /** @import { Series } from "../log/api.js" */
 /** @import { PackedArray } from "../log/format.js" */
@@ -141,7 +141,9 @@ function layerLines(run, { axes }, { layer, head }, read) {
   );
   if (!ofHead || layer === null || head === null) return lines;
   const values = read((array) => layerValue(array, layer, head));
-  return [...lines, { label: headName(run, layer, head), emphasis: true, values }];
+  // The layer is chosen in run A; a run that A is compared with may have fewer, and gates there.
+  const label = `layer ${layer + 1}, head ${head + 1}`;
+  return [...lines, { label, emphasis: true, values }];
 }
 
 /**
@@ -155,7 +157,7 @@ function layerLines(run, { axes }, { layer, head }, read) {
  */
 function gateLines(run, { name, axes }, { layer }, read) {
   const gates = run.setup.gates ?? [];
-  const chosen = layer === null ? null : run.setup.layers[layer].path;
+  const chosen = layer === null ? null : run.setup.layers[layer]?.path;
   if (axes[1] === "bin") return [];
   /** @type {(path: string, words: string, at: (array: PackedArray) => number) => Line} */
   const line = (path, words, at) => ({

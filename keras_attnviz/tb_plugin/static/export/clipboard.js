@@ -37,5 +37,5 @@ function isAllowed() {
   // Chromium alone has it; the types of the DOM know neither of its names.
   const { permissionsPolicy, featurePolicy } = /** @type {Policies} */ (document);
   const policy = permissionsPolicy ?? featurePolicy;
-  return Boolean(navigator.clipboard) && policy?.allowsFeature("clipboard-write") !== false;
+  return Boolean(navigator.clipboard) && policy?.allowsFeature?.("clipboard-write") !== false;
 }

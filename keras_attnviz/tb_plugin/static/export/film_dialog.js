@@ -76,7 +76,7 @@ export class FilmDialog {
     this.root.showModal();
     try {
       // The first picture of the page needs no encoders: they are loaded only here.
-      const { webmSupport } = await import("./webm_film.js");
+      const { webmSupport } = await loaded(import("./webm_film.js"));
       this._offer(await webmSupport());
     } catch (error) {
       this.status.textContent = messageOf(error);
@@ -110,8 +110,8 @@ export class FilmDialog {
     this.status.textContent = "";
     try {
       const encode = isGif
-        ? (await import("./gif_film.js")).encodeGif
-        : (await import("./webm_film.js")).encodeWebm;
+        ? (await loaded(import("./gif_film.js"))).encodeGif
+        : (await loaded(import("./webm_film.js"))).encodeWebm;
       const onProgress = (/** @type {number} */ done) => {
         this.progress.value = done / count;
       };
@@ -123,5 +123,19 @@ export class FilmDialog {
       if (!signal.aborted) this.status.textContent = messageOf(error);
     }
     this._busy(false);
+  }
+}
+
+/**
+ * Returns a module of encoders once it is loaded; a failure says so in words.
+ *
+ * @template T
+ * @param {Promise<T>} module
+ */
+async function loaded(module) {
+  try {
+    return await module;
+  } catch (error) {
+    throw new Error("TensorBoard doesn't answer, so films can't be made.", { cause: error });
   }
 }

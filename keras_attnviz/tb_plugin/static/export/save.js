@@ -25,7 +25,7 @@ const TRIES = 3;
  * @param {View[]} views
  * @param {HTMLCanvasElement[]} heads
  */
-export function saveScreen(shown, views, heads) {
+export async function saveScreen(shown, views, heads) {
   const { run, probe, step } = shown.a;
   const name = fileName("attention", run.setup.probes[probe].name, `step ${step}`);
   return savePng(compose(shown, views, { heads, width: PICTURE_WIDTH }), `${name}.png`);
@@ -88,7 +88,10 @@ function compose(shown, views, { heads, width }) {
   return composePage({
     title: run.setup.probes[probe].name,
     subtitle: [name, runTitle(run.name)].filter(Boolean).join(" · "),
-    panes: views.flatMap((view) => (view.picture ? { ...view, picture: view.picture } : [])),
+    panes: views.map((view) => {
+      if (!view.picture) throw new Error("A picture has not been loaded yet.");
+      return { ...view, picture: view.picture };
+    }),
     heads,
     dark: document.documentElement.dataset.theme === "dark",
     width,
