@@ -544,7 +544,7 @@ def test_a_run_with_fewer_layers_than_the_chosen_one_is_charted(modules):
             chartGroups(run, chosen(layer)).map(({ lines }) => lines.map(({ label }) => label)));
         }"""
     )
-    assert [groups[0] for groups in labels] == [
+    assert [groups[1] for groups in labels] == [
         ["layer 1", "layer 2, head 2"],
         ["layer 1", "layer 4, head 2"],
     ]
