@@ -1,6 +1,7 @@
 """The server side of the Attention tab; http_api.md describes the routes."""
 
 import pathlib
+import re
 
 from tensorboard import plugin_util
 from tensorboard.backend import http_util
@@ -21,6 +22,8 @@ from keras_attnviz.tb_plugin.wsgi import (
 
 _STATIC = pathlib.Path(__file__).parent / "static"
 _PAGE = "/index.js"
+_STYLES = "style.css"
+_IMPORT = re.compile(rb'^@import "([\w./]+)";$', re.MULTILINE)
 _KEYS_AT_ONCE = 64
 _KINDS = ("heads", "tokens", "full")
 
@@ -49,7 +52,7 @@ class AttentionPlugin(base_plugin.TBPlugin):
             "/blobs": self._blobs,
         }
         data = {route: reading(answer) for route, answer in answers.items()}
-        return {**static_routes(_STATIC), **data}
+        return {**static_routes(_STATIC), f"/{_STYLES}": reading(_styles), **data}
 
     def is_active(self):
         """Returns False: TensorBoard itself activates the tab if there is data for it."""
@@ -97,6 +100,13 @@ class AttentionPlugin(base_plugin.TBPlugin):
     def _blobs(self, request):
         keys = list_parameter(request, "key", limit=_KEYS_AT_ONCE)
         return http_util.Respond(request, framed(self._logs(request).blobs(keys)), BINARY)
+
+
+def _styles(request):
+    """Answers with style.css and, in place of its imports, the sheets: one request for all."""
+    listed = (_STATIC / _STYLES).read_bytes()
+    content = _IMPORT.sub(lambda match: (_STATIC / match[1].decode()).read_bytes(), listed)
+    return http_util.Respond(request, content, "text/css")
 
 
 def _json(request, content):

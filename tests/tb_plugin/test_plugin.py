@@ -3,6 +3,7 @@
 import base64
 import json
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -334,7 +335,9 @@ def test_the_tab_is_offered_where_there_is_data(tmp_path, tab, opened):
     assert not empty["enabled"]
 
 
-FILES = sorted(path for path in STATIC.rglob("*") if path.is_file())
+# style.css is answered with the sheets that it imports, see below.
+STYLES = STATIC / "style.css"
+FILES = sorted(path for path in STATIC.rglob("*") if path.is_file() and path != STYLES)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -345,6 +348,18 @@ def test_the_page_is_served(tab, path):
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     types = {".js": "text/javascript", ".css": "text/css", ".LICENSE": "text/plain"}
     assert response.mimetype == types[path.suffix]
+
+
+def test_all_style_sheets_are_served_in_one(tab):
+    response = tab.get("style.css")
+    assert response.status_code == 200
+    assert response.mimetype == "text/css"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    imported = re.findall('^@import "(.+)";$', STYLES.read_text(encoding="utf-8"), re.MULTILINE)
+    parts = [(STATIC / name).read_text(encoding="utf-8") for name in imported]
+    assert len(parts) > 10
+    assert response.text.endswith("\n".join(parts) + "\n")
+    assert "@import" not in response.text
 
 
 def test_static_routes_are_exact_ones_with_content_types(tmp_path):
