@@ -352,7 +352,7 @@ def test_other_probes_are_refused_in_a_log(faces, probes, tmp_path):
     fit(faces, tmp_path, probes, epochs=1, model=model)
     before = model.get_weights()
     others = ProbeSet(np.float32(probes.images * 0.999))
-    with pytest.raises(ValueError, match=r"`probes` must be the images that the log in .* begun"):
+    with pytest.raises(ValueError, match=r"`probes` must be the images that the log in .* started"):
         fit(faces, tmp_path, others, epochs=2, initial_epoch=1, model=model)
     for pair in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(*pair)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -171,6 +173,7 @@ def test_predictions_of_another_shape_are_refused():
 def test_rollout_that_is_no_distribution_is_named():
     attention_model = AttentionModel(model_of())
     # As if the weights that the rollout starts from had been worked out wrongly.
-    attention_model._query = [0.25] * 6
+    query = np.float32([0.25] * 6)
+    attention_model.stack = dataclasses.replace(attention_model.stack, query=query)
     with pytest.raises(ValueError, match=r"rollout gives sums of \[1\.5.*, 1\.[45].*\], not 1"):
         check_again(attention_model)

@@ -121,7 +121,7 @@ def test_what_the_command_line_knows_without_tensorflow_is_true():
             '`activation` must be the name of a Keras activation, "linear", "sigmoid" or '
             "\"softmax\" for example. Received: activation='no_such'.",
         ),
-        ("explain vit_b16 {cat} --input-range 0 1", "`input_range` must be left out"),
+        ("explain vit_b16 {cat} --input-range 0 1", "`input_range` must be omitted"),
         ("board {tmp}/none", "`log_dir` must be an existing directory."),
         ("board {tmp} --port 70000", "`port` must be at most 65535."),
     ],

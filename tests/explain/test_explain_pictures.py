@@ -183,9 +183,9 @@ def test_a_fine_tuned_file_needs_no_options(tmp_path):
     answers = model(read_image(DATA / "chelsea.png", 32)[None].astype("float32"))[0].numpy()
     assert explanation.class_name == ("cat", "dog")[answers.argmax()]
     assert explanation.confidence == pytest.approx(answers.max(), abs=1e-5)
-    with pytest.raises(ValueError, match=r"`input_range` must be left out: .* of a file that kno"):
+    with pytest.raises(ValueError, match=r"`input_range` must be omitted: .* of a file that kno"):
         open_model(str(path), input_range=(0, 1))
-    with pytest.raises(ValueError, match=r"`weights` must be left out: .*a network in a file"):
+    with pytest.raises(ValueError, match=r"`weights` must be omitted: .*a network in a file"):
         open_model(str(path), weights="imagenet21k")
 
 
