@@ -8,7 +8,6 @@ from keras_attnviz import AttentionModel
 from keras_attnviz.methods.evidence import VALUES
 from keras_attnviz.methods.registry import METHODS, token_values
 from keras_attnviz.monitor.attention_measures import Measures
-from keras_attnviz.monitor.health import health_measures
 
 SIZE, ROUNDS = 224, 7
 
@@ -31,10 +30,7 @@ def measure():
     @tf.function
     def with_metrics(batch):
         evidence = attention_model.evidence(batch, methods=["rollout"])
-        attentions = evidence.attentions
-        found = health_measures(attention_model, attentions, measures.received(attentions))
-        found["entropy"] = measures.entropy(attentions)
-        found["distance"] = measures.distance(attentions)
+        found = measures.measured(evidence.attentions)
         return [token_values("rollout", evidence, attention_model.stack, {}), *found.values()]
 
     # Attention flow is for a few tokens, offline.

@@ -10,6 +10,7 @@ from keras_attnviz.capture.attention_map import summary_lines
 from keras_attnviz.capture.evidence_source import EvidenceSource
 from keras_attnviz.capture.gates import GateSource
 from keras_attnviz.capture.graph.logits import last_activation
+from keras_attnviz.capture.observed_trace import observed
 from keras_attnviz.capture.self_check import check_capture
 from keras_attnviz.capture.stack import find_stack
 from keras_attnviz.capture.trace import trace_model
@@ -91,12 +92,11 @@ class AttentionModel:
         build(model, signature)
         trace = trace_model(model, signature, output=output)
         self.signature = trace.signature
-        probe = [tf.constant(values) for values in self.signature.random(1)]
-        gates = GateSource(trace, probe)
+        trace = observed(trace, [tf.constant(values) for values in self.signature.random(1)])
+        gates = GateSource(trace)
         self.gates = gates.gates
         found = find_stack(
             trace,
-            probe,
             layers=layers,
             layout=layout,
             self_check=self_check,
@@ -110,8 +110,9 @@ class AttentionModel:
         self._explainers = {}
         if self_check:
             check_capture(
-                self,
-                probe,
+                trace,
+                found,
+                gates,
                 lambda inputs: own_predictions(model, self.signature, inputs, output=output),
             )
 

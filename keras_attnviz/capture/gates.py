@@ -46,18 +46,25 @@ class GateSource:
     """The gates of a traced model, and the function to their values.
 
     Args:
-        trace: a `Trace`.
-        inputs: flat list of the model's inputs, one random image.
+        trace: an `ObservedTrace`, of one random image.
 
     Attributes:
         gates: tuple of `Gate`, in the graph's order.
+        indices: tuple of their numbers among the gate sites of the trace.
     """
 
-    def __init__(self, trace, inputs):
-        sites = _gate_sites(trace, inputs)
-        described = _described(trace, sites, inputs)
+    def __init__(self, trace):
+        sites = _gate_sites(trace)
+        pairs = zip(trace.gates, trace.seen.gates, strict=True)
+        seen = {site.values.name: gate for site, gate in pairs}
+        described = [
+            _gate(trace, site, seen[site.values.name].factor, seen[site.values.name].features)
+            for site in sites
+        ]
         self._sites = [site for site, gate in zip(sites, described, strict=True) if gate]
         self.gates = tuple(_named_apart([gate for gate in described if gate]))
+        places = {site.values.name: place for place, site in enumerate(trace.gates)}
+        self.indices = tuple(places[site.values.name] for site in self._sites)
         self._is_first = [_is_channels_first(site) for site in self._sites]
 
     def symbolic(self):
@@ -95,12 +102,13 @@ def _of_video(values, gate):
     return tf.reduce_mean(tf.reshape(values, [-1, gate.frames, values.shape[-1]]), axis=1)
 
 
-def _gate_sites(trace, inputs):
+def _gate_sites(trace):
     """Returns the sites that are gates: a clipped linear function must be clipped at 0 and 1."""
     tried = [site for site in trace.gates if site.source is not None]
     if not tried:
         return trace.gates
     sources = [site.source for site in tried]
+    inputs = trace.one
     ends = trace.experiment([site.values for site in tried], feeds=sources)
     with trace.as_default():
         zeros = [tf.zeros_like(source) for source in sources]
@@ -112,17 +120,6 @@ def _gate_sites(trace, inputs):
         if np.allclose(low, 0, atol=1e-3) and np.allclose(high, 1, atol=1e-2)
     }
     return [site for site in trace.gates if site.source is None or site.values.name in hard]
-
-
-def _described(trace, sites, inputs):
-    """Returns a `Gate` for each of the sites, or None where it is constant over the features."""
-    with trace.as_default():
-        shapes = [(tf.shape(site.factor), tf.shape(site.features)) for site in sites]
-    found = trace.experiment(shapes)(*inputs) if sites else []
-    return [
-        _gate(trace, site, *(tuple(map(int, shape)) for shape in pair))
-        for site, pair in zip(sites, found, strict=True)
-    ]
 
 
 def _gate(trace, site, factor, features):

@@ -8,7 +8,7 @@ _TOLERANCE, _HALF_TOLERANCE = 1e-3, 0.03
 _HALF = ("float16", "bfloat16")
 
 
-def check_capture(attention_model, one, own_predictions):
+def check_capture(trace, stack, gates, own_predictions):
     """Raises unless a captured model returns what it promises, on random images.
 
     The predictions must be the model's own. Attention rows must sum to 1. The attention and gates
@@ -16,59 +16,75 @@ def check_capture(attention_model, one, own_predictions):
     a distribution over tokens.
 
     Args:
-        attention_model: an `AttentionModel`.
-        one: flat list of the model's inputs, one random image.
-        own_predictions: function from such a list to the model's own predictions.
+        trace: the `ObservedTrace` of one image.
+        stack: the `CapturedStack`.
+        gates: the `GateSource`.
+        own_predictions: function from a flat list of inputs to the model's own predictions.
 
     Raises:
         ValueError: the check failed; the message gives the reason.
     """
-    signature = attention_model.signature
-    layers = attention_model.model._flatten_layers()
+    layers = trace.model._flatten_layers()
     is_half = any(getattr(layer, "compute_dtype", None) in _HALF for layer in layers)
     tolerance = _HALF_TOLERANCE if is_half else _TOLERANCE
-    other = signature.random(1, seed=1)
-    pair = [np.concatenate(values) for values in zip(one, other, strict=True)]
-    predictions, alone = attention_model(signature.pack(one))
-    of_pair, attentions = attention_model(signature.pack(pair))
-    own = own_predictions(one)
+    other = trace.signature.random(1, seed=1)
+    pair = [tf.constant(np.concatenate(values)) for values in zip(trace.one, other, strict=True)]
+    alone, of_pair = trace.seen, trace.observe(pair)
+    predictions, own = alone.predictions, own_predictions(trace.one)
     if not _are_close(predictions, own, tolerance):
         # A `call` under `tf.function` that was traced while the model was built keeps the
         # initial weights for that batch size, which is mostly 1. This doesn't affect `fit`.
-        predictions, own = of_pair, own_predictions([tf.constant(values) for values in pair])
+        predictions, own = of_pair.predictions, own_predictions(pair)
     _check_predictions(predictions, own, tolerance)
-    for found, attention, single in zip(attention_model.maps, attentions, alone, strict=True):
-        _check_rows(found.layer, attention, tolerance)
-        if not _are_close(attention[:1], single, tolerance):
-            raise ValueError(
-                _failed(
-                    f"the attention of layer {found.layer} for one image depends on the other "
-                    "images of the batch, so its rows can't be assigned to images"
-                )
-            )
-    _check_gates(attention_model, signature.pack(one), signature.pack(pair), tolerance)
-    if not attention_model.maps:
-        return
-    rows = attention_model.token_rollout(attentions)
-    if not np.allclose(np.sum(rows, axis=-1), 1, atol=_HALF_TOLERANCE):
-        sums = np.sum(rows, axis=-1).tolist()
-        raise ValueError(_failed(f"rollout gives sums of {sums}, not 1"))
+    for found, geometry in zip(stack.maps, stack.geometries, strict=True):
+        _check_map(found, *(seen.maps[geometry.index] for seen in (alone, of_pair)), tolerance)
+    for gate, index in zip(gates.gates, gates.indices, strict=True):
+        _check_gate(gate, *(seen.gates[index] for seen in (alone, of_pair)), tolerance)
+    if stack.layers is not None:
+        _check_rollout(stack.layers)
 
 
-def _check_gates(attention_model, one, pair, tolerance):
-    if not attention_model.gates:
-        return
-    _, alone = attention_model.gate_values(one)
-    _, of_pair = attention_model.gate_values(pair)
-    for gate, single, values in zip(attention_model.gates, alone, of_pair, strict=True):
-        if not _are_close(values[:1], single, tolerance):
-            raise ValueError(
-                _failed(f"gate {gate.layer} depends for one image on the other images of the batch")
+def _check_map(found, alone, of_pair, tolerance):
+    # The sum over the axes of the keys is the one that is near 1.
+    deviation = min(of_pair.deviations)
+    if not deviation <= tolerance:
+        raise ValueError(
+            _failed(
+                f"the attention rows of layer {found.layer} don't sum to 1: off by {deviation:.3g}"
             )
-        values = _array(values)
-        if not (values.min() >= -tolerance and values.max() <= 1 + tolerance):
-            ends = f"{values.min():.3g} to {values.max():.3g}"
-            raise ValueError(_failed(f"gate {gate.layer} has values from {ends}, not in [0, 1]"))
+        )
+    if not _are_close(of_pair.sample[: len(alone.sample)], alone.sample, tolerance):
+        raise ValueError(
+            _failed(
+                f"the attention of layer {found.layer} for one image depends on the other "
+                "images of the batch, so its rows can't be assigned to images"
+            )
+        )
+
+
+def _check_gate(gate, alone, of_pair, tolerance):
+    if not _are_close(of_pair.sample[: len(alone.sample)], alone.sample, tolerance):
+        raise ValueError(
+            _failed(f"gate {gate.layer} depends for one image on the other images of the batch")
+        )
+    low, high = of_pair.ends
+    if not (low >= -tolerance and high <= 1 + tolerance):
+        ends = f"{low:.3g} to {high:.3g}"
+        raise ValueError(_failed(f"gate {gate.layer} has values from {ends}, not in [0, 1]"))
+
+
+def _check_rollout(stack):
+    """Raises unless rollout of maps with rows that sum to 1, as all have, is a distribution."""
+    uniform = [_uniform(placement) for placement in stack.placements]
+    sums = np.sum(stack.rollout(uniform), axis=-1)
+    if not np.allclose(sums, 1, atol=_HALF_TOLERANCE):
+        raise ValueError(_failed(f"rollout gives sums of {sums.tolist()}, not 1"))
+
+
+def _uniform(placement):
+    """Returns a map of one image and one head in which each query attends to all keys alike."""
+    groups = [placement.groups] if placement.groups > 1 else []
+    return tf.fill([1, *groups, 1, placement.queries, placement.keys], 1 / placement.keys)
 
 
 def _check_predictions(traced, own, tolerance):
@@ -86,15 +102,6 @@ def _check_predictions(traced, own, tolerance):
                 "the traced model's predictions differ from the model's own by up to "
                 f"{difference:.3g}; it may draw random numbers in inference mode"
             )
-        )
-
-
-def _check_rows(layer, attention, tolerance):
-    sums = np.sum(_array(attention), axis=-1)
-    deviation = float(np.abs(sums - 1).max())
-    if not deviation <= tolerance:
-        raise ValueError(
-            _failed(f"the attention rows of layer {layer} don't sum to 1: off by {deviation:.3g}")
         )
 
 

@@ -36,12 +36,11 @@ class CapturedStack:
     left_out: tuple = ()
 
 
-def find_stack(trace, inputs, *, layers, layout, self_check, has_gates=False):
+def find_stack(trace, *, layers, layout, self_check, has_gates=False):
     """Returns the `CapturedStack` of a model.
 
     Args:
-        trace: a `Trace`.
-        inputs: flat list of the model's inputs, one random image.
+        trace: an `ObservedTrace`, of one random image.
         layers: see `AttentionModel`.
         layout: `TokenLayout` or None, see `AttentionModel`.
         self_check: bool, see `AttentionModel`.
@@ -55,7 +54,7 @@ def find_stack(trace, inputs, *, layers, layout, self_check, has_gates=False):
         if has_gates:
             return CapturedStack()
         raise trace.nothing_found()
-    trace = trace.observed(inputs)
+    inputs = trace.one
     tokens = layout and layout.tokens
     geometries, left_out = locate_maps(trace, inputs, tokens=tokens, measure=self_check)
     geometries = with_shared_tokens(trace, inputs, geometries)
@@ -75,7 +74,7 @@ def find_stack(trace, inputs, *, layers, layout, self_check, has_gates=False):
     is_given = layout is not None
     layout = _layout(chosen, layout, self_check=self_check)
     _check_frames(layout, frames, is_given=is_given)
-    placements = [placement_of(geometry, layout) for geometry in chosen]
+    placements = _shared([placement_of(geometry, layout) for geometry in chosen])
     layout, query = find_readout(
         trace, chosen, placements, inputs, layout=layout, is_given=is_given, check=self_check
     )
@@ -100,6 +99,14 @@ def _layout(chosen, given, *, self_check):
             )
         )
     return given
+
+
+def _shared(placements):
+    """Returns the placements, with one object for all that are equal, so that graphs are shared."""
+    found = {}
+    for placement in placements:
+        found.setdefault(placement.key(), placement)
+    return [found[placement.key()] for placement in placements]
 
 
 def _check_frames(layout, frames, *, is_given):

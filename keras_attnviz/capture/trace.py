@@ -2,24 +2,19 @@
 
 import dataclasses
 import functools
-import itertools
-import typing
 
 import tensorflow as tf
 
 from keras_attnviz.capture.attention_sites import find_attention
 from keras_attnviz.capture.gate_sites import find_gates
-from keras_attnviz.capture.graph.operation_types import ADDITIONS, CONTROL_FLOW
+from keras_attnviz.capture.graph.operation_types import CONTROL_FLOW
 from keras_attnviz.capture.graph.operations import Dependence, hidden_calls
 from keras_attnviz.capture.graph.positions import feature_maps, frames_at_a_time, mixes_positions
 from keras_attnviz.capture.graph.traced_graph import TracedGraph, functions_inlined, trace_call
-from keras_attnviz.model_io.calling import all_layers, losses_kept, parts_of, refusal_told
+from keras_attnviz.model_io.calling import all_layers, losses_kept, parts_of
 from keras_attnviz.model_io.outputs import select_output
 from keras_attnviz.model_io.signature import InputSignature
 from keras_attnviz.model_io.workers import own_variables
-
-# An attention map has one, two or three key axes: tokens, or height and width, or with frames.
-_MAX_KEY_AXES = 3
 
 
 def trace_model(model, signature, *, output=None):
@@ -162,103 +157,6 @@ class Trace(TracedGraph):
     def mixing(self):
         """Returns the tensors in which positions are mixed: attention and wide convolutions."""
         return self._mixing
-
-    def zero_weights(self, site, inputs):
-        """Returns the weights above an attention map that hold nothing but zeros.
-
-        Args:
-            site: `AttentionSite`; only weights that are read after it count.
-            inputs: flat list of the model's inputs, one image.
-
-        Returns:
-            list of `(tensor, shape)`, of symbolic tensors that read a float variable.
-        """
-        above = itertools.dropwhile(lambda each: each is not site.weights.op, self.operations)
-        reads = {each.name: each.outputs[0] for each in above if each.type == "ReadVariableOp"}
-        reads = {name: tensor for name, tensor in reads.items() if tensor.dtype.is_floating}
-        with self.as_default():
-            found = {
-                name: (tf.math.count_nonzero(tensor), tf.shape(tensor))
-                for name, tensor in reads.items()
-            }
-        found = self.experiment(found)(*inputs)
-        return [
-            (reads[name], _as_tuple(shape)) for name, (count, shape) in found.items() if not count
-        ]
-
-    def observed(self, inputs):
-        """Returns the `ObservedTrace` of this trace, after a run of one image.
-
-        Args:
-            inputs: flat list of the model's inputs, one image.
-
-        Raises:
-            ValueError: the model doesn't take these values.
-        """
-        streams = {tensor.name: tensor for tensor in self._streams()}
-        with self.as_default():
-            maps = [(tf.shape(s.weights), _sum_deviations(s.weights)) for s in self.sites]
-            sizes = {name: tf.shape(tensor) for name, tensor in streams.items()}
-        with refusal_told(self.signature, inputs):
-            found, sizes = self.experiment((maps, sizes))(*inputs)
-        return ObservedTrace(
-            **_fields(self, Trace),
-            maps=[
-                ObservedMap(_as_tuple(shape), [float(value) for value in deviations])
-                for shape, deviations in found
-            ],
-            shapes={name: _as_tuple(shape) for name, shape in sizes.items()},
-        )
-
-    def _streams(self):
-        """Returns the tensors whose shapes matter: feature maps, tokens, queries and keys."""
-        for site in self.sites:
-            yield from site.operands
-        yield from self.feature_maps(self.sites[-1])
-        for operation in self.operations:
-            if operation.type in ADDITIONS and operation.outputs[0].shape.rank in (3, 4):
-                yield operation.outputs[0]
-
-
-class ObservedMap(typing.NamedTuple):
-    """What a run of one image shows of an attention map.
-
-    Args:
-        shape: the map's shape, a tuple of integers.
-        deviations: list of floats, at least 0. `deviations[n - 1]` is the largest distance from 1
-            of a sum over the last `n` axes.
-    """
-
-    shape: tuple
-    deviations: list
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class ObservedTrace(Trace):
-    """A `Trace` whose shapes are known, because one image was run through it.
-
-    Args:
-        maps: list of `ObservedMap`, one for each of `sites`.
-        shapes: dict from the names of feature maps, tokens, queries and keys to their shapes.
-    """
-
-    maps: list
-    shapes: dict
-
-    def shape_of(self, tensor):
-        """Returns a tensor's shape for one image, or None where it was not observed."""
-        return self.shapes.get(tensor.name)
-
-
-def _as_tuple(shape):
-    return tuple(int(size) for size in shape)
-
-
-def _sum_deviations(weights):
-    weights = tf.cast(weights, tf.float32)
-    axes = range(1, min(_MAX_KEY_AXES, (weights.shape.rank - 1) // 2) + 1)
-    sums = [tf.reduce_sum(weights, axis=list(range(-count, 0))) for count in axes]
-    return [tf.reduce_max(tf.abs(total - 1)) for total in sums]
 
 
 def _branches_with_softmax(whole, operations):

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from keras_attnviz._templates import templated
 from keras_attnviz.methods.rollout import fuse_heads
 from keras_attnviz.methods.token_copies import Copies
 from keras_attnviz.methods.weighting import sink_damping
@@ -41,6 +42,16 @@ class Placement:
         """Whether the queries are learned and stand for no token."""
         return self.query_slots is None
 
+    def key(self):
+        """Returns a hashable value that is the same for equal placements."""
+        arrays = (self.query_slots, self.key_slots, self.copies)
+        return (
+            self.groups,
+            self.queries,
+            self.keys,
+            *(None if array is None else tuple(map(int, array)) for array in arrays),
+        )
+
     @property
     def _copies(self):
         return Copies(len(self.key_slots) - len(self.copies), self.copies)
@@ -49,11 +60,12 @@ class Placement:
         """Returns the tokens, ascending, that have a chosen slot; `is_chosen` is bool `[slots]`."""
         return np.unique(self._copies.owners()[is_chosen])
 
-    def fused(self, attention, **options):
+    @templated
+    def fused(self, attention, *, head_fusion="mean", discard_ratio=0.0):
         """Returns the map with heads fused, `[batch, groups, queries, keys]`, rows sum to 1.
 
         Keys that stand for no token, for example padding, are left out. `attention` is a tensor
-        `[batch, heads, queries, keys]` or `[batch, groups, heads, queries, keys]`; `options` are
+        `[batch, heads, queries, keys]` or `[batch, groups, heads, queries, keys]`; the options are
         as in `fuse_heads`.
         """
         attention = tf.convert_to_tensor(attention)
@@ -64,7 +76,7 @@ class Placement:
             attention = tf.reshape(
                 attention, [shape[0], shape[2], self.groups * self.queries, self.keys]
             )
-        fused = fuse_heads(attention, **options)
+        fused = fuse_heads(attention, head_fusion=head_fusion, discard_ratio=discard_ratio)
         fused = tf.reshape(fused, [shape[0], self.groups, self.queries, self.keys])
         return self._of_tokens(fused)
 
@@ -74,7 +86,14 @@ class Placement:
         A token that the layer leaves unchanged has a row with a 1 on the diagonal. A pooling layer
         has one row for each query instead.
         """
-        fused = self.fused(attention, **options)
+        return self._token_map(self.fused(attention, **options))
+
+    @templated
+    def _token_map(self, fused):
+        """Returns the attention among all tokens of a map with fused heads."""
+        sides = ((self.query_slots, self.queries), (self.key_slots, self.keys))
+        if self.groups == 1 and all(_is_range(slots, count) for slots, count in sides):
+            return fused[:, 0]
         rows = tf.reshape(fused, [-1, self.groups * self.queries, self.keys])
         slots = np.arange(self.groups * self.queries) if self.is_pooling else self.query_slots
         placed = tf.gather(rows, np.maximum(slots, 0), axis=1)
@@ -101,7 +120,11 @@ class Placement:
         Returns:
             float32 tensor `[batch, rows, tokens]` with the same row sums.
         """
-        fused = self.fused(attention, **options)
+        return self._through(rows, self.fused(attention, **options), residual=residual)
+
+    @templated
+    def _through(self, rows, fused, *, residual):
+        """Returns the weights over the layer's input tokens, for a map with fused heads."""
         if self.is_pooling:
             return self._copies.gathered(self._read(rows, fused))
         rows = self._copies.spread(rows)
@@ -113,10 +136,13 @@ class Placement:
             total,
         )
         kept = tf.math.divide_no_nan(residual, total)
-        kept = tf.gather(kept, np.maximum(self.query_slots, 0), axis=-1)
-        kept = rows * tf.where(self.query_slots >= 0, kept, 1.0)
+        if not _is_range(self.query_slots, self.groups * self.queries):
+            kept = tf.gather(kept, np.maximum(self.query_slots, 0), axis=-1)
+            kept = tf.where(self.query_slots >= 0, kept, 1.0)
+        kept = rows * kept
         return self._copies.gathered(self._read(weights, fused) + kept)
 
+    @templated
     def relevance_through(self, rows, weights):
         """Returns relevance one layer down: each token's own, plus a share from its readers.
 
@@ -137,13 +163,14 @@ class Placement:
         by_slot = _sums_by_slot(spread, self.query_slots, self.groups * self.queries)
         return rows + self._copies.gathered(self._read(by_slot, mean))
 
-    def damped(self, attention, patches, **options):
+    @templated
+    def damped(self, attention, patches, *, limit=2.0):
         """Returns an attention map in which no patch receives far more than the others.
 
         Args:
             attention: see `fused`.
             patches: bool array `[tokens]`, which tokens are patches.
-            **options: as in `sink_damping`. It damps what the patches' keys receive on average over
+            limit: as in `sink_damping`. It damps what the patches' keys receive on average over
                 heads and over the patches' queries.
 
         Returns:
@@ -155,13 +182,14 @@ class Placement:
         received = tf.reshape(received, [-1, self.groups * self.keys])
         is_patch = np.asarray(patches)[self._copies.owners()]
         keys = np.unique(self.key_slots[is_patch & (self.key_slots >= 0)])
-        factors = sink_damping(tf.gather(received, keys, axis=1), **options)
+        factors = sink_damping(tf.gather(received, keys, axis=1), limit=limit)
         others = np.ones(self.groups * self.keys, np.float32)
         others[keys] = 0
         factors = tf.matmul(factors, tf.one_hot(keys, len(others))) + others
         groups = [self.groups] if attention.shape.rank == 5 else []
         return attention * tf.reshape(factors, [-1, *groups, 1, 1, self.keys])
 
+    @templated
     def received(self, weights):
         """Returns what each token receives per query, float32 `[batch, tokens]`.
 
@@ -174,6 +202,7 @@ class Placement:
         rows = tf.fill([tf.shape(mean)[0], 1, slots], 1 / slots)
         return self._copies.gathered(self._read(rows, mean)[:, 0])
 
+    @templated
     def head_rows(self, weights, attention):
         """Returns what weighted queries attend to, for each head.
 
@@ -193,10 +222,9 @@ class Placement:
         # Eight times as fast as an einsum, which first transposes the maps.
         weights = weights.transpose(1, 0, 2)[np.newaxis, :, np.newaxis]
         by_key = tf.transpose(tf.matmul(tf.constant(weights), attention), [0, 2, 3, 1, 4])
-        shape = tf.shape(by_key)
-        by_key = tf.reshape(by_key, [*tf.unstack(shape[:3]), self.groups * self.keys])
-        rows = tf.gather(by_key, np.maximum(self.key_slots, 0), axis=-1) * self._shares()
-        return self._copies.gathered(rows)
+        heads = attention.shape[2] or tf.shape(attention)[2]
+        by_key = tf.reshape(by_key, [-1, heads, weights.shape[-2], self.groups * self.keys])
+        return self._copies.gathered(self._by_token(by_key))
 
     def slot_weights(self, rows):
         """Returns weights over tokens as weights over queries, float32 `[rows, groups * queries]`.
@@ -245,11 +273,16 @@ class Placement:
 
     def _read(self, weights, fused):
         """Returns the attention of weighted queries, `[batch, rows, tokens]`."""
-        rows = tf.shape(weights)[1]
+        rows = weights.shape[1] or tf.shape(weights)[1]
         weights = tf.reshape(weights, [-1, rows, self.groups, self.queries])
         by_key = tf.matmul(tf.transpose(weights, [0, 2, 1, 3]), fused)
         by_key = tf.transpose(by_key, [0, 2, 1, 3])
-        by_key = tf.reshape(by_key, [-1, rows, self.groups * self.keys])
+        return self._by_token(tf.reshape(by_key, [-1, rows, self.groups * self.keys]))
+
+    def _by_token(self, by_key):
+        """Returns values by key, `[..., groups * keys]`, as values by token, `[..., tokens]`."""
+        if _is_range(self.key_slots, self.groups * self.keys):
+            return by_key
         return tf.gather(by_key, np.maximum(self.key_slots, 0), axis=-1) * self._shares()
 
     def _shares(self):
@@ -262,8 +295,13 @@ class Placement:
 
 def _sums_by_slot(rows, slots, count):
     """Returns the sum over each slot's tokens of `[batch, rows, tokens]`, `[..., count]`."""
-    if np.array_equal(slots, np.arange(count)):
+    if _is_range(slots, count):
         return rows
     is_slot = slots >= 0
     taken = tf.transpose(tf.boolean_mask(rows, is_slot, axis=2), [2, 0, 1])
     return tf.transpose(tf.math.unsorted_segment_sum(taken, slots[is_slot], count), [1, 2, 0])
+
+
+def _is_range(slots, count):
+    """Returns whether tokens and slots are the same, in the same order."""
+    return np.array_equal(slots, np.arange(count))

@@ -86,8 +86,14 @@ def variables_kept(model):
         yield
     finally:
         for variable, before in kept:
-            if not np.array_equal(before, tf.convert_to_tensor(variable)):
+            if not _are_equal(*map(np.asarray, (before, tf.convert_to_tensor(variable)))):
                 variable.assign(before)
+
+
+def _are_equal(before, after):
+    """Returns whether two arrays are equal; memory that is still the same isn't read."""
+    same = before.__array_interface__["data"] == after.__array_interface__["data"]
+    return same or np.array_equal(before, after)
 
 
 @contextlib.contextmanager

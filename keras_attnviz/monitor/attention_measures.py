@@ -3,9 +3,11 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_attnviz._templates import templated
 from keras_attnviz.methods.rollout import placed_rollout
 from keras_attnviz.metrics.attention import attention_distance, attention_entropy
 from keras_attnviz.monitor.grid_cells import Cells
+from keras_attnviz.monitor.health import health_measures
 
 # The largest number of cells in a single head's map; and of rows, and columns, in a token map,
 # which goes from every patch to every patch.
@@ -37,63 +39,88 @@ class Measures:
         self.head_cells = Cells.at_most(grid, _HEAD_CELLS, frames=self._frames)
         self.token_cells = Cells.at_most(grid, _TOKEN_CELLS, frames=self._frames)
 
-    def entropy(self, attentions):
-        """Returns each head's entropy, see `attention_entropy`: float32 `[batch, heads]`.
+    def measured(self, attentions, *, details=True):
+        """Returns the measures of each image, a dict of float32 tensors.
 
-        Here and below, the heads of all layers follow one another, bottom layer first.
-        """
-        return tf.concat([_entropy(attention) for attention in attentions], axis=1)
+        The heads of all layers follow one another, bottom layer first.
 
-    def distance(self, attentions):
-        """Returns each head's mean attention distance in pixels, float32 `[batch, heads]`.
-
-        In videos, only positions within the frame count: the same position in another frame is at
-        distance 0. The distance is NaN in layers whose queries are not patches.
-        """
-        pairs = zip(self._model.placements, attentions, strict=True)
-        return tf.concat([self._distance(*pair) for pair in pairs], axis=1)
-
-    def heads(self, attentions):
-        """Returns what the read-out tokens attend to, head by head.
-
-        If a layer has no read-out tokens among its queries, this is the mean over its patches.
+        Args:
+            attentions: list of attention maps, bottom layer first.
+            details: whether single heads and maps from every patch are measured too.
 
         Returns:
-            `(heads, others)`: float32 `[batch, heads, cells]` in multiples of uniform attention,
-            and float32 `[batch, heads]` in [0, 1], the share on tokens that are not patches.
+            `entropy` `[batch, heads]`, see `attention_entropy`; what `health_measures` returns; and
+            with details:
+
+            - `heads` `[batch, heads, cells]`, what the read-out tokens attend to, in multiples of
+              uniform attention, and `others` `[batch, heads]` in [0, 1], their share on tokens that
+              are not patches. If a layer has no read-out tokens among its queries, these are means
+              over its patches.
+            - `distance` `[batch, heads]`, the mean attention distance in pixels. In videos, only
+              positions within the frame count: the same position in another frame is at distance 0.
+              The distance is NaN in layers whose queries are not patches.
+            - `tokens` `[batch, cells, cells]`, where the patches of each cell attend, by rollout,
+              in multiples of uniform attention. Pooling layers, in which no patch attends, are left
+              out.
         """
         stack = self._model.stack
-        rows = [
-            placement.head_rows(stack.readout_weights(layer), attentions[layer])[:, :, 0]
-            for layer, placement in enumerate(stack.placements)
+        layers = [
+            self._of_layer(
+                placement,
+                attention,
+                readout=stack.readout_weights(layer) if details else None,
+            )
+            for layer, (placement, attention) in enumerate(
+                zip(stack.placements, attentions, strict=True)
+            )
         ]
-        rows = tf.concat(rows, axis=1)
-        on_patches = tf.reduce_sum(rows[..., self._patches], axis=-1)
-        others = tf.clip_by_value(tf.reduce_sum(rows, axis=-1) - on_patches, 0.0, 1.0)
-        return self._pooled(rows, self.head_cells), others
+        found = {name: tf.concat([each[name] for each in layers], axis=1) for name in layers[0]}
+        if details:
+            found["tokens"] = self._tokens(attentions)
+        return found
 
-    def received(self, attentions):
+    @templated
+    def _of_layer(self, placement, attention, *, readout):
+        """Returns the measures of a layer but `tokens`, a dict, see `measured`.
+
+        Args:
+            placement: the layer's `Placement`.
+            attention: its map.
+            readout: float array `[1, groups * queries]`, the weights of the read-out tokens; None
+                without details.
+        """
+        found = {
+            "entropy": _entropy(attention),
+            **health_measures(
+                placement, attention, self.received(placement, attention), self._layout
+            ),
+        }
+        if readout is not None:
+            rows = placement.head_rows(readout, attention)[:, :, 0]
+            on_patches = tf.reduce_sum(rows[..., self._patches], axis=-1)
+            others = tf.reduce_sum(rows, axis=-1) - on_patches
+            found["heads"] = self._pooled(rows, self.head_cells)
+            found["others"] = tf.clip_by_value(others, 0.0, 1.0)
+            found["distance"] = self._distance(placement, attention)
+        return found
+
+    def received(self, placement, attention):
         """Returns what each token receives from a patch on average, head by head.
 
         If a layer has no patches among its queries, this is the mean over all its queries.
 
-        Returns:
-            list, bottom layer first, of float32 `[batch, heads, tokens]`, rows sum to 1.
-        """
-        patches = self._layout.patch_weights()
-        return [
-            placement.head_rows(placement.query_weights(patches), attention)[:, :, 0]
-            for placement, attention in zip(self._model.placements, attentions, strict=True)
-        ]
-
-    def tokens(self, attentions):
-        """Returns where the patches of each cell attend, by rollout.
-
-        Pooling layers, in which no patch attends, are left out.
+        Args:
+            placement: the layer's `Placement`.
+            attention: its map.
 
         Returns:
-            float32 `[batch, cells, cells]` in multiples of uniform attention.
+            float32 `[batch, heads, tokens]`, rows sum to 1.
         """
+        weights = placement.query_weights(self._layout.patch_weights())
+        return placement.head_rows(weights, attention)[:, :, 0]
+
+    def _tokens(self, attentions):
+        """Returns where the patches of each cell attend, see `measured`."""
         placements = list(self._model.placements)
         start = self._options.get("start_layer", 0) % len(placements)
         pairs = [

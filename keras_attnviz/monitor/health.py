@@ -3,11 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_attnviz.metrics.attention import (
-    artifact_tokens,
-    non_patch_share,
-    sink_share,
-)
+from keras_attnviz.metrics.attention import artifact_tokens, non_patch_share, sink_share
 from keras_attnviz.metrics.heads import dead_heads, duplicate_heads, head_divergences
 from keras_attnviz.metrics.localization import localizations
 
@@ -15,38 +11,30 @@ from keras_attnviz.metrics.localization import localizations
 _ROWS = 8
 
 
-def health_measures(attention_model, attentions, received):
-    """Returns the measures of health of each image, a dict of float32 tensors; pure TensorFlow.
+def health_measures(placement, attention, received, layout):
+    """Returns a layer's measures of health of each image, a dict of float32 tensors.
 
     Args:
-        attention_model: the `AttentionModel` that computes the maps.
-        attentions: list of attention maps, bottom layer first.
-        received: what `Measures.received` returns for them.
+        placement: the layer's `Placement`.
+        attention: its attention map.
+        received: what `Measures.received` returns for it.
+        layout: the `TokenLayout`.
 
     Returns:
-        `sinks` and `artifacts` `[batch, layers]`, the `sink_share` and the `artifact_tokens` of
-        what patches receive from patches, mean over heads; `non_patch`
-        `[batch, heads of all layers]`, the `non_patch_share` of the patches' attention;
-        `divergences` `[batch, pairs of all layers]`, the `head_divergences` of 8 rows evenly spaced
-        over a layer's queries.
+        `sinks` and `artifacts` `[batch, 1]`, the `sink_share` and the `artifact_tokens` of what
+        patches receive from patches, mean over heads; `non_patch` `[batch, heads]`, the
+        `non_patch_share` of the patches' attention; `divergences` `[batch, pairs]`, the
+        `head_divergences` of 8 rows evenly spaced over the layer's queries.
     """
-    layout = attention_model.layout
+    patches = slice(layout.prefix, layout.prefix + layout.patches)
     is_patch = np.zeros(layout.tokens, bool)
-    is_patch[layout.prefix : layout.prefix + layout.patches] = True
-    by_patch = [
-        tf.reduce_mean(tf.boolean_mask(rows, is_patch, axis=2), axis=1) * layout.tokens
-        for rows in received
-    ]
-    pairs = [
-        head_divergences(_chosen_rows(attention, placement))
-        for attention, placement in zip(attentions, attention_model.placements, strict=True)
-    ]
-    others = [non_patch_share(rows[:, :, tf.newaxis], is_patch) for rows in received]
+    is_patch[patches] = True
+    by_patch = tf.reduce_mean(received[..., patches], axis=1) * layout.tokens
     return {
-        "sinks": tf.stack([sink_share(rows) for rows in by_patch], axis=1),
-        "artifacts": tf.stack([artifact_tokens(rows) for rows in by_patch], axis=1),
-        "non_patch": tf.concat(others, axis=1),
-        "divergences": tf.concat(pairs, axis=1),
+        "sinks": sink_share(by_patch)[:, tf.newaxis],
+        "artifacts": artifact_tokens(by_patch)[:, tf.newaxis],
+        "non_patch": non_patch_share(received[:, :, tf.newaxis], is_patch),
+        "divergences": head_divergences(_chosen_rows(attention, placement)),
     }
 
 
@@ -54,8 +42,8 @@ def layer_health(measures, heads):
     """Returns the health of each layer, mean over images: a dict of float32 `[layers]`.
 
     Args:
-        measures: dict of arrays: what `health_measures` returns, and `entropy`
-            `[images, heads of all layers]`.
+        measures: dict of arrays: what `health_measures` returns for all layers, one after the
+            other, and `entropy` `[images, heads of all layers]`.
         heads: the number of heads of each layer.
     """
     pairs = [count * (count - 1) // 2 for count in heads]

@@ -3,7 +3,6 @@
 import tensorflow as tf
 
 from keras_attnviz.methods.registry import MEAN_OF_GATES, times_uniform, token_values
-from keras_attnviz.monitor.health import health_measures
 
 
 class ProbeGraph:
@@ -37,23 +36,10 @@ class ProbeGraph:
         if self._gates.spatial:
             found[f"heat/{MEAN_OF_GATES}"] = tf.reduce_mean(found["gate_maps"], axis=1)
         if self._measures is not None:
-            found |= self._of_maps(evidence.attentions)
+            found |= self._measures.measured(evidence.attentions, details=self._details)
         return found
 
     def full_maps(self, inputs):
         """Returns `Measures.full` of each layer for the model's inputs, a list of tensors."""
         _, attentions = self._model(self._model.signature.pack(inputs))
         return [self._measures.full(attentions, layer) for layer in range(len(attentions))]
-
-    def _of_maps(self, attentions):
-        """Returns the measures of attention maps, a dict of tensors."""
-        measures = self._measures
-        found = {
-            "entropy": measures.entropy(attentions),
-            **health_measures(self._model, attentions, measures.received(attentions)),
-        }
-        if self._details:
-            found["heads"], found["others"] = measures.heads(attentions)
-            found["distance"] = measures.distance(attentions)
-            found["tokens"] = measures.tokens(attentions)
-        return found

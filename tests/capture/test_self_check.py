@@ -6,7 +6,12 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_attnviz import AttentionModel
+from keras_attnviz.capture.gates import GateSource
+from keras_attnviz.capture.observed_trace import observed
 from keras_attnviz.capture.self_check import check_capture
+from keras_attnviz.capture.stack import find_stack
+from keras_attnviz.capture.trace import trace_model
+from keras_attnviz.model_io.signature import InputSignature
 
 pytestmark = pytest.mark.every_stack
 
@@ -114,42 +119,47 @@ def test_a_model_that_is_as_found_passes():
     assert len(AttentionModel(model_of()).maps) == 1
 
 
+def captured(model):
+    """Returns a model's observed trace, its stack and its gates, unchecked."""
+    signature = InputSignature.of(model)
+    image = [tf.constant(values) for values in signature.random(1)]
+    trace = observed(trace_model(model, signature), image)
+    return trace, find_stack(trace, layers=None, layout=None, self_check=True), GateSource(trace)
+
+
+def check(trace, stack, gates, changed=lambda predictions: predictions):
+    check_capture(
+        trace, stack, gates, lambda inputs: changed(trace.model(inputs[0], training=False))
+    )
+
+
 def test_weights_that_are_not_finite_are_named():
     model = model_of()
-    attention_model = AttentionModel(model)
+    trace, stack, gates = captured(model)
     model.get_layer("attention").set_weights([np.full((3, WIDE, WIDE), np.nan, np.float32)])
     with pytest.raises(ValueError, match=r"rows of layer .*attention don't sum to 1: off by nan"):
-        check_again(attention_model)
-
-
-def check_again(attention_model, changed=lambda predictions: predictions):
-    one = [tf.constant(values) for values in attention_model.signature.random(1)]
-
-    def own_predictions(inputs):
-        return changed(attention_model.model(inputs[0], training=False))
-
-    check_capture(attention_model, one, own_predictions)
+        check(trace, stack, gates, changed=lambda predictions: trace.seen.predictions)
 
 
 @pytest.mark.parametrize(("factor", "passes"), [(1.0005, True), (1.002, False)])
 def test_predictions_may_differ_by_a_thousandth_of_the_largest(factor, passes):
-    attention_model = AttentionModel(model_of())
+    found = captured(model_of())
 
     def changed(predictions):
         return factor * predictions
 
     if passes:
-        check_again(attention_model, changed)
+        check(*found, changed)
         return
     with pytest.raises(ValueError, match="predictions differ from the model's own by up to"):
-        check_again(attention_model, changed)
+        check(*found, changed)
 
 
 @pytest.mark.parametrize(("factor", "passes"), [(1.01, True), (1.1, False)])
 def test_half_precision_may_differ_by_more(factor, passes):
     keras.mixed_precision.set_global_policy("mixed_float16")
     try:
-        attention_model = AttentionModel(model_of())
+        found = captured(model_of())
     finally:
         keras.mixed_precision.set_global_policy("float32")
 
@@ -157,23 +167,22 @@ def test_half_precision_may_differ_by_more(factor, passes):
         return tf.cast(predictions, tf.float32) * factor
 
     if passes:
-        check_again(attention_model, changed)
+        check(*found, changed)
         return
     with pytest.raises(ValueError, match="predictions differ from the model's own by up to"):
-        check_again(attention_model, changed)
+        check(*found, changed)
 
 
 def test_predictions_of_another_shape_are_refused():
-    attention_model = AttentionModel(model_of())
+    found = captured(model_of())
     text = r"predictions have the shape \(2, 2\), the model's own \(1, 2, 2\)"
     with pytest.raises(ValueError, match=text):
-        check_again(attention_model, lambda predictions: predictions[tf.newaxis])
+        check(*found, lambda predictions: predictions[tf.newaxis])
 
 
 def test_rollout_that_is_no_distribution_is_named():
-    attention_model = AttentionModel(model_of())
+    trace, stack, gates = captured(model_of())
     # As if the weights that the rollout starts from had been worked out wrongly.
-    query = np.float32([0.25] * 6)
-    attention_model.stack = dataclasses.replace(attention_model.stack, query=query)
-    with pytest.raises(ValueError, match=r"rollout gives sums of \[1\.5.*, 1\.[45].*\], not 1"):
-        check_again(attention_model)
+    layers = dataclasses.replace(stack.layers, query=np.float32([0.25] * 6))
+    with pytest.raises(ValueError, match=r"rollout gives sums of \[1\.5.*\], not 1"):
+        check(trace, dataclasses.replace(stack, layers=layers), gates)

@@ -8,7 +8,6 @@ from zoo.weights import randomize
 
 from keras_attnviz import AttentionModel
 from keras_attnviz.monitor.attention_measures import Measures
-from keras_attnviz.monitor.health import health_measures
 
 pytestmark = pytest.mark.one_stack
 
@@ -25,6 +24,7 @@ class Measured:
             self.attention_model, image_size=self.size, rollout_options=OPTIONS
         )
         _, self.attentions = self.attention_model(signature.pack(signature.random(2)))
+        self.found = self.measures.measured(self.attentions)
         self.patches = slice(
             self.layout.prefix, self.layout.prefix + int(np.prod(self.layout.grid))
         )
@@ -57,7 +57,7 @@ def measured(request):
 
 
 def test_heads_are_the_read_out_rows_of_the_token_maps(measured):
-    heads, others = (found.numpy() for found in measured.measures.heads(measured.attentions))
+    heads, others = (measured.found[name].numpy() for name in ("heads", "others"))
     expected = []
     for placement, maps in measured.head_maps():
         if placement.is_pooling:
@@ -78,7 +78,7 @@ def test_heads_are_the_read_out_rows_of_the_token_maps(measured):
 
 
 def test_tokens_are_the_rollout_of_every_patch(measured):
-    found = measured.measures.tokens(measured.attentions).numpy()
+    found = measured.found["tokens"].numpy()
     product = np.eye(measured.layout.tokens)[np.newaxis]
     for placement, maps in measured.head_maps():
         if placement.is_pooling:
@@ -103,7 +103,7 @@ def test_full_maps_are_those_of_the_heads(measured):
 
 
 def test_distances_are_those_between_the_centers_of_patches(measured):
-    found = measured.measures.distance(measured.attentions).numpy()
+    found = measured.found["distance"].numpy()
     grid = measured.layout.grid
     centers = np.stack(np.indices(grid).reshape(2, -1), axis=1) * [
         size / side for size, side in zip(measured.size, grid, strict=True)
@@ -129,7 +129,7 @@ def _is_plain(placement, measured):
 
 
 def test_entropy_is_that_of_each_head(measured):
-    found = measured.measures.entropy(measured.attentions).numpy()
+    found = measured.found["entropy"].numpy()
     expected = []
     for attention in measured.attentions:
         values = attention.numpy().astype(float)
@@ -141,9 +141,9 @@ def test_entropy_is_that_of_each_head(measured):
 
 
 def test_received_is_what_the_patches_attend_to(measured):
-    received = measured.measures.received(measured.attentions)
-    assert len(received) == len(measured.attentions)
-    for found, (placement, maps) in zip(received, measured.head_maps(), strict=True):
+    pairs = zip(measured.attentions, measured.head_maps(), strict=True)
+    for attention, (placement, maps) in pairs:
+        found = measured.measures.received(placement, attention)
         np.testing.assert_allclose(tf.reduce_sum(found, axis=-1), 1, rtol=1e-4)
         np.testing.assert_allclose(found, maps_of_patches(measured, placement, maps), atol=1e-5)
 
@@ -162,8 +162,7 @@ def maps_of_patches(measured, placement, maps):
 
 
 def test_health_is_that_of_the_heads(measured):
-    received = measured.measures.received(measured.attentions)
-    found = health_measures(measured.attention_model, measured.attentions, received)
+    found = measured.found
     heads = pairs = 0
     for layer, (placement, maps) in enumerate(measured.head_maps()):
         rows = maps_of_patches(measured, placement, maps)
@@ -182,8 +181,7 @@ def test_health_is_that_of_the_heads(measured):
 
 def test_heads_are_compared_in_rows_of_all_groups(measured):
     """Oracle: the divergence, in base 2, of the chosen rows of the raw maps."""
-    received = measured.measures.received(measured.attentions)
-    found = health_measures(measured.attention_model, measured.attentions, received)
+    found = measured.found
     expected = []
     for placement, attention in zip(
         measured.attention_model.placements, measured.attentions, strict=True
@@ -216,8 +214,13 @@ def test_large_grids_are_pooled():
 
 
 def test_all_is_one_graph(measured):
-    names = ("entropy", "distance", "heads", "received", "tokens")
-    run = tf.function(lambda maps: [getattr(measured.measures, name)(maps) for name in names])
-    together = run(measured.attentions)
-    entropy = measured.measures.entropy(measured.attentions)
-    np.testing.assert_allclose(together[0], entropy, rtol=1e-5)
+    together = tf.function(measured.measures.measured)(measured.attentions)
+    assert set(together) == set(measured.found)
+    for name, values in measured.found.items():
+        np.testing.assert_allclose(together[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_details_can_be_left_out(measured):
+    found = measured.measures.measured(measured.attentions, details=False)
+    assert set(measured.found) - set(found) == {"heads", "others", "distance", "tokens"}
+    np.testing.assert_array_equal(found["entropy"], measured.found["entropy"])

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from keras_attnviz.capture.observed_trace import observed
 from keras_attnviz.capture.trace import trace_model
 from keras_attnviz.model_io.signature import InputSignature
 
@@ -51,13 +52,13 @@ def traced(*layers):
     for layer in layers:
         outputs = layer(outputs)
     outputs = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling1D()(outputs))
-    return observed(keras.Model(images, outputs))
+    return observed_model(keras.Model(images, outputs))
 
 
-def observed(model):
+def observed_model(model):
     signature = InputSignature.of(model)
     inputs = [tf.constant(values) for values in signature.random(1)]
-    return trace_model(model, signature).observed(inputs), inputs
+    return observed(trace_model(model, signature), inputs), inputs
 
 
 def one_hot(count, index, *, leading=(1, 2)):

@@ -1,5 +1,6 @@
 """Fixed passes: a model on inputs that stay the same; what training can't change runs once."""
 
+import functools
 import logging
 import math
 
@@ -22,11 +23,12 @@ class FixedPass:
     """Computes some tensors of a model's graph for fixed inputs, again and again.
 
     In transfer learning, most of a model is frozen. The first call computes what depends on no
-    variable that training can change. It keeps these results and the tensors that the rest is
-    computed from, and later calls run only the rest. Each call checks whether the kept tensors are
-    still valid: which layers are trainable, and, by `Fingerprints`, whether any frozen variable has
-    another value. If they are not, everything is computed again. So results never differ from
-    those of a full pass; where nothing can be kept, they differ by no more than rounding.
+    variable that training can change, in the same run as all the rest. It keeps these results and
+    the tensors that the rest is computed from, and later calls run only the rest. Each call checks
+    whether the kept tensors are still valid: which layers are trainable, and, by `Fingerprints`,
+    whether any frozen variable has another value. If they are not, everything is computed again. So
+    results never differ from those of a full pass; where nothing can be kept, they differ by no
+    more than rounding.
 
     Variables that can change are all variables of trainable layers, moving averages of
     BatchNormalization among them, and all variables outside the model. A change of any other
@@ -53,7 +55,10 @@ class FixedPass:
         self._names, self._fetches = list(fetches), list(fetches.values())
         self._feeds, self._batches, self._watched = feeds, batches, watched
         self.share, self.frozen, self.kept, self.traces = 1.0, [], 0, 0
-        self._whole = self._undivided = self._trained = self._split = None
+        self._trained = self._split = None
+        # Of a model that isn't divided, sums may be rewritten. That is faster by a twentieth, and may
+        # round differently.
+        self._undivided = self._function(self._all_inputs(), self._fetches, change=lambda cut: cut)
         self.forget()
 
     def look(self):
@@ -68,7 +73,7 @@ class FixedPass:
         """Returns a list with a dict from name to eager tensor for each batch."""
         self.look()
         if self._split is None:
-            return [self._named(self._plain(), batch) for batch in self._batches]
+            return [self._named(self._undivided(*batch)) for batch in self._batches]
         prints = self.fingerprint()
         if self._prints is not None and not self._fingerprints.are_equal(prints, self._prints):
             _log.debug("Frozen variables have changed; running the probes in full again.")
@@ -90,39 +95,30 @@ class FixedPass:
 
     def _of_batch(self, number):
         """Returns the tensors of a batch, computed from what is kept of it."""
-        if number not in self._kept:
-            kept = self._head(*self._batches[number])
-            size = sum(math.prod(tensor.shape) * tensor.dtype.size for tensor in kept)
-            fits = self.kept + size <= self._limit
-            self._kept[number] = kept if fits else None
-            self.kept += size * fits
-        kept = self._kept[number]
+        kept = self._kept.get(number)
         if kept is None:
-            return self._in_full(self._batches[number])
+            return self._in_full(number)
         count = len(self._split.clean)
         clean, dirty = self._parts
         found = dict(zip(clean, kept[:count], strict=True))
         found |= zip(dirty, self._tail(*kept[count:]), strict=True)
         return {name: found[name] for name in self._names}
 
-    def _in_full(self, batch):
-        """Returns the tensors of a batch from a full pass, with the same bits as `_of_batch`."""
-        if self._whole is None:
-            self._whole = self._function(self._all_inputs(), self._fetches)
-        return self._named(self._whole, batch)
+    def _in_full(self, number):
+        """Returns the tensors of a batch from a full pass, and keeps what fits of the frontier."""
+        found = self._whole(*self._batches[number])
+        results, frontier = found[: len(self._fetches)], found[len(self._fetches) :]
+        named = self._named(results)
+        if number not in self._kept:
+            kept = [*(named[name] for name in self._parts[0]), *frontier]
+            size = sum(math.prod(tensor.shape) * tensor.dtype.size for tensor in kept)
+            fits = self.kept + size <= self._limit
+            self._kept[number] = kept if fits else None
+            self.kept += size * fits
+        return named
 
-    def _plain(self):
-        """Returns the function of a model that isn't divided, so that its sums may be rewritten.
-
-        It is faster by a twentieth, and may round differently.
-        """
-        if self._undivided is None:
-            self.traces += 1
-            self._undivided = self._graph.cut(self._all_inputs(), self._fetches)
-        return self._undivided
-
-    def _named(self, function, batch):
-        return dict(zip(self._names, function(*batch), strict=True))
+    def _named(self, values):
+        return dict(zip(self._names, values, strict=True))
 
     def _plan(self, trained):
         """Splits the function by the variables that can change now."""
@@ -154,7 +150,7 @@ class FixedPass:
             [name for name, tensor in named if (id(tensor) in changes) == is_dirty]
             for is_dirty in (False, True)
         ]
-        self._head = self._function(self._all_inputs(), [*found.clean, *found.frontier])
+        self._whole = self._function(self._all_inputs(), [*self._fetches, *found.frontier])
         self._tail = self._function(found.frontier, found.dirty)
         frozen = known & {id(outer) for _, outer in captures} - trained
         self._fingerprints = Fingerprints([part for part in parts if id(part.handle) in frozen])
@@ -179,9 +175,15 @@ class FixedPass:
     def _all_inputs(self):
         return [*self._graph.inputs, *self._feeds]
 
-    def _function(self, feeds, fetches):
-        self.traces += 1
-        return to_the_bit(self._graph.cut(feeds, fetches))
+    def _function(self, feeds, fetches, *, change=to_the_bit):
+        """Returns a function of the graph, which is cut out at its first call."""
+
+        @functools.cache
+        def cut():
+            self.traces += 1
+            return change(self._graph.cut(feeds, fetches))
+
+        return lambda *arguments: cut()(*arguments)
 
 
 def own_variables_of(layer):

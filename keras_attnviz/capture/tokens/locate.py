@@ -53,17 +53,17 @@ def locate_maps(trace, inputs, *, tokens=None, measure=True):
     """
     locator = _Locator(trace, inputs)
     geometries, left_out = [], []
-    shapes = trace.maps
+    shapes = [seen.shape for seen in trace.maps]
     for index, site in enumerate(trace.sites):
-        shape, deviations = shapes[index]
+        shape = shapes[index]
         try:
-            key_axes = _key_axes(trace, site, deviations)
+            key_axes = _key_axes(trace, site, trace.maps[index].deviations)
             geometry = locator.followed(index)
             if geometry is None and tokens and _is_plain(shape, tokens):
                 geometry = locator.given(index, shape, key_axes, measure=measure)
             if geometry is None:
                 geometry = locator.located(index, shape, key_axes)
-                locator.follow(geometry, [shape for shape, _ in shapes])
+                locator.follow(geometry, shapes)
             geometries.append(geometry)
         except NotLocatedError as reason:
             left_out.append(LeftOut(site.layer, shape, str(reason), index))
@@ -83,8 +83,9 @@ def _is_read(trace, geometry, geometries):
 
 
 def _left_out(trace, geometry, shapes, reason):
-    shape, _ = shapes[geometry.index]
-    return LeftOut(trace.sites[geometry.index].layer, shape, reason, geometry.index)
+    return LeftOut(
+        trace.sites[geometry.index].layer, shapes[geometry.index], reason, geometry.index
+    )
 
 
 def _key_axes(trace, site, deviations):

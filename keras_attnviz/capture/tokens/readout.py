@@ -5,19 +5,20 @@ import tensorflow as tf
 
 from keras_attnviz._checks import message
 from keras_attnviz.capture.graph.logits import before_activation
-from keras_attnviz.capture.graph.paths import gradients_or_none
 from keras_attnviz.capture.tokens.geometry import by_group
 from keras_attnviz.methods.token_layout import advice
 
 # A gradient weaker than this share of the strongest counts as none.
 _NEGLIGIBLE = 1e-6
+# The random images by which a read-out that depends on the image is known.
+_OTHER_IMAGES = (1, 2, 3)
 
 
 def find_readout(trace, chosen, placements, inputs, *, layout, is_given, check):
     """Returns the token layout, and the weights of the top map's rows that rollout starts from.
 
     Args:
-        trace: a `Trace`.
+        trace: an `ObservedTrace`.
         chosen: sequence of `MapGeometry`, bottom first.
         placements: the `Placement` of each.
         inputs: flat list of the model's inputs, one random image.
@@ -61,9 +62,10 @@ def _check_given(layout, slots, read, found, trace, geometry):
     wrong = [token for token in layout.readout if slots[token] >= 0 and not read[slots[token]]]
     if not wrong:
         return
-    other = [tf.constant(values) for values in trace.signature.random(1, seed=1)]
-    if (rows_read(trace, geometry, other) != read).any():
-        return  # Each image has another read-out, as where the head takes the largest patch.
+    for seed in _OTHER_IMAGES:
+        other = [tf.constant(values) for values in trace.signature.random(1, seed=seed)]
+        if (rows_read(trace, geometry, other) != read).any():
+            return  # Each image has another read-out, as where the head takes the largest patch.
     measured = layout.with_readout(found)
     must = f"one whose read-out the model's output depends on, as on {measured.readout_text()}"
     listed = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
@@ -111,48 +113,25 @@ def rows_read(trace, geometry, inputs):
     depends on after the first step, so random numbers stand in for them.
 
     Args:
-        trace: a `Trace`.
+        trace: an `ObservedTrace`.
         geometry: `MapGeometry` of the map.
         inputs: flat list of the model's inputs, one image; random, so that patches differ.
 
     Returns:
         bool array `[groups * queries]`.
     """
-    site = trace.sites[geometry.index]
-    feeds, values = _stand_ins(trace.zero_weights(site, inputs))
-    with trace.as_default():
-        gradient = _gradient(before_activation(trace.predictions), site.weights)
-    if gradient is None:
-        return _rows_that_matter(trace, geometry, inputs, feeds, values)
-    (found,) = trace.experiment([gradient], feeds=feeds)(*inputs, *values)
-    found = np.nan_to_num(found.numpy().astype(float), posinf=0, neginf=0)
-    found = found.transpose(geometry.order)
-    strength = (
-        np.abs(by_group(found, geometry.axes, geometry.queries.slots)).max(axis=(1, 3)).ravel()
-    )
+    found = trace.row_gradient(geometry.index)
+    if found.strength is None:
+        return _rows_that_matter(trace, geometry, inputs, found)
+    run = trace.part([*found.frontier, *found.stand_ins], found.strength)
+    strength = run(*trace.values_of(found.frontier, inputs), *found.random())
+    strength = strength.numpy().astype(float).transpose(geometry.order)
+    strength = by_group(strength, geometry.axes, geometry.queries.slots).max(axis=(1, 3)).ravel()
     # Anything weaker is the rounding of a normalization.
     return strength > _NEGLIGIBLE * strength.max()
 
 
-def _gradient(output, attention):
-    """Returns the gradient of a weighted sum of `output`, or None.
-
-    The weights differ, because a plain sum of a normalization layer's output is constant.
-    """
-    flat = tf.reshape(tf.cast(output, tf.float32), [-1])
-    weights = tf.cos(tf.cast(tf.range(tf.size(flat)), tf.float32))
-    return gradients_or_none(flat * weights, [attention])[0]
-
-
-def _stand_ins(weights):
-    """Returns the tensors of all-zero weights, and random numbers, all positive, for them."""
-    generator = np.random.default_rng(0)
-    tensors = [tensor for tensor, _ in weights]
-    values = [generator.uniform(0.5, 1.5, shape) for _, shape in weights]
-    return tensors, [tf.constant(v, t.dtype) for t, v in zip(tensors, values, strict=True)]
-
-
-def _rows_that_matter(trace, geometry, inputs, feeds, values):
+def _rows_that_matter(trace, geometry, inputs, gradient):
     """Returns the rows whose change changes the output; patches are changed together."""
     site = trace.sites[geometry.index]
     queries = geometry.queries
@@ -161,7 +140,8 @@ def _rows_that_matter(trace, geometry, inputs, feeds, values):
         return matters
     weights = trace.experiment([site.weights])(*inputs)[0].numpy()
     logits = before_activation(trace.predictions)
-    changed = trace.experiment([logits], feeds=[*feeds, site.weights])
+    values = gradient.random()
+    changed = trace.experiment([logits], feeds=[*gradient.stand_ins, site.weights])
     usual = changed(*inputs, *values, tf.constant(weights))[0].numpy().astype(float)
     patches = np.array([], int) if queries.owners is None else np.unique(queries.owners)
     for rows in [patches, *np.setdiff1d(np.arange(queries.slots), patches).reshape(-1, 1)]:

@@ -1,9 +1,13 @@
 """Repeated blocks: attention maps that have the same tokens, in the same order, as one below.
 
-Measuring each map of a deep model would take long. Where the same block is repeated, one
-experiment is enough for all of its maps. With the attention of all layers held constant, some
-tokens of the residual stream below the first map are changed. In a map of the same tokens, exactly
-the scores in the rows and columns of these tokens change.
+Measuring each map of a deep model would take long. Mostly, the same block is repeated: the graph
+shows that each map is computed from the tokens below it as the first one is, and that each block
+hands its tokens on as the first one does. Then one measurement shows that the first block leaves
+the tokens in their places, and so all of them do.
+
+Where blocks differ, one experiment is enough for all of their maps. With the attention of all
+layers held constant, some tokens of the residual stream below the first map are changed. In a map
+of the same tokens, exactly the scores in the rows and columns of these tokens change.
 """
 
 import math
@@ -12,8 +16,11 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from keras_attnviz.capture.graph.counterparts import counterpart
 from keras_attnviz.capture.graph.paths import tensors_between
 from keras_attnviz.capture.graph.positions import position_axes
+from keras_attnviz.capture.tokens.gradient_codes import slot_owners
+from keras_attnviz.capture.tokens.position_gradients import token_gradients
 
 # Less than this share of the largest change is rounding.
 _NEGLIGIBLE = 1e-4
@@ -60,6 +67,8 @@ def followers(trace, geometry, candidates, *, anchor, inputs):
     stream = _stream(trace, anchor, indices, geometry.queries.slots)
     if stream is None:
         return set()
+    if _are_built_alike(trace, indices, stream, inputs):
+        return set(candidates)
     experiment = _Experiment(trace, [trace.sites[index] for index in indices], stream, inputs)
     agreeing = set(range(len(indices)))
     for tokens, queries, keys in _changes(geometry):
@@ -76,6 +85,36 @@ def _stream(trace, anchor, indices, count):
         if first not in trace.sites_of(tensor) and _count(trace, tensor) == count
     ]
     return through[-1] if through else None
+
+
+def _are_built_alike(trace, indices, stream, inputs):
+    """Returns whether maps are of one block repeated, which leaves tokens in their places.
+
+    Args:
+        trace: an `ObservedTrace`.
+        indices: the maps' numbers, bottom first.
+        stream: symbolic tensor, the tokens below the first block.
+        inputs: flat list of the model's inputs, one image.
+    """
+
+    def below(tensor, other):
+        return counterpart(trace, tensor, stream, other, reads_inputs=trace.reads_inputs)
+
+    scores = [trace.sites[index].scores for index in indices]
+    streams = [stream, *(below(scores[0], other) for other in scores[1:])]
+    if None in streams or trace.shape_of(stream) is None:
+        return False
+    for lower, upper in zip(streams[1:], streams[2:], strict=False):
+        source = below(streams[1], upper)
+        if source is None or source.name != lower.name:
+            return False
+    found = token_gradients(trace, stream, streams[1], inputs)
+    if found is None:
+        return False
+    _, gradient = found
+    count = _count(trace, stream)
+    owners = slot_owners(gradient, count)
+    return owners is not None and np.array_equal(owners, np.arange(count))
 
 
 def _count(trace, tensor):

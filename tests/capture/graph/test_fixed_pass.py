@@ -15,6 +15,7 @@ from tensorflow import keras
 from zoo import gated
 
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet
+from keras_attnviz.capture.graph.subgraph import to_the_bit
 from keras_attnviz.methods.registry import token_values
 from keras_attnviz.monitor.probe_faithfulness import ProbeFaithfulness
 from keras_attnviz.monitor.probe_monitor import ProbeMonitor
@@ -80,9 +81,10 @@ def two_frozen(batches):
 
 
 def in_full(fixed):
-    """Returns what a pass in full gives, computed by the same object's whole function."""
+    """Returns what a function of all fetched tensors and nothing else gives, cut out anew."""
+    whole = to_the_bit(fixed._graph.cut(fixed._all_inputs(), fixed._fetches))
     return [
-        {name: values.numpy() for name, values in fixed._in_full(batch).items()}
+        {name: values.numpy() for name, values in fixed._named(whole(*batch)).items()}
         for batch in fixed._batches
     ]
 
@@ -141,8 +143,8 @@ def test_the_frozen_part_is_not_run_again(two_frozen, monkeypatch):
     _, fixed = two_frozen
     given(fixed)
     calls = []
-    head, tail = fixed._head, fixed._tail
-    monkeypatch.setattr(fixed, "_head", lambda *a: calls.append("head") or head(*a))
+    whole, tail = fixed._whole, fixed._tail
+    monkeypatch.setattr(fixed, "_whole", lambda *a: calls.append("whole") or whole(*a))
     monkeypatch.setattr(fixed, "_tail", lambda *a: calls.append("tail") or tail(*a))
     given(fixed)
     assert calls == ["tail", "tail"]
@@ -248,9 +250,12 @@ def test_what_takes_too_much_memory_is_not_kept(batches):
     short = pass_of(AttentionModel(model), batches, kept_bytes=everything - 1)
     assert_same(given(short), in_full(short))
     assert 0 < short.kept < everything
-    # What wasn't kept is not tried again.
-    short._head = None
+    # What wasn't kept is computed in full at each call, and what was kept is not.
+    kept, runs, whole = short.kept, [], short._whole
+    short._whole = lambda *a: runs.append(len(a[0])) or whole(*a)
     assert_same(given(short), in_full(short))
+    assert short.kept == kept
+    assert 0 < len(runs) < len(batches)
     none = pass_of(AttentionModel(model), batches, kept_bytes=10)
     assert_as_in_full(none)
     assert none.kept == 0

@@ -22,6 +22,7 @@ from zoo.weights import randomize
 from keras_attnviz import AttentionModel, TokenLayout
 from keras_attnviz.capture.tokens.locate import locate_maps
 from keras_attnviz.capture.tokens.repeated_blocks import followers
+from keras_attnviz.capture.observed_trace import observed
 from keras_attnviz.capture.trace import trace_model
 from keras_attnviz.model_io.signature import InputSignature
 
@@ -84,7 +85,7 @@ def located(model):
     """Returns a model's trace, its maps' geometries, what was left out, and one image."""
     signature = InputSignature.of(model)
     inputs = [tf.constant(values) for values in signature.random(1)]
-    trace = trace_model(model, signature).observed(inputs)
+    trace = observed(trace_model(model, signature), inputs)
     return trace, *locate_maps(trace, inputs), inputs
 
 

@@ -6,6 +6,7 @@ from zoo import plain
 from zoo.blocks import LearnedTokens, classifier, encoder, patches
 
 from keras_attnviz import AttentionModel, TokenLayout
+from keras_attnviz.capture.observed_trace import observed
 from keras_attnviz.capture.tokens.geometry import (
     MapGeometry,
     TokenSide,
@@ -123,7 +124,8 @@ def model_with_head(head, *, attention=Attention):
 
 def rows_of(model, *, heads=1, order=PLAIN):
     signature = InputSignature.of(model)
-    trace, inputs = trace_model(model, signature), [tf.constant(v) for v in signature.random(1)]
+    inputs = [tf.constant(values) for values in signature.random(1)]
+    trace = observed(trace_model(model, signature), inputs)
     geometry = geometry_of(plain_axes((1, heads)), 7, 7, owners=range(1, 7), order=order)
     return rows_read(trace, geometry, inputs).tolist()
 

@@ -9,7 +9,7 @@ from support.traces import (
     WIDTH,
     Attention,
     columns_first,
-    observed,
+    observed_model,
     one_hot,
     patches_of,
     reached,
@@ -114,7 +114,7 @@ def test_a_feature_map_of_parts_of_images_gives_none():
     )
     joined = keras.layers.Lambda(lambda batch: tf.ensure_shape(together(batch), [None, 12, WIDE]))
     tokens = Attention()(joined(patches_of(halves)))
-    trace, inputs = observed(keras.Model(images, keras.layers.Flatten()(tokens)))
+    trace, inputs = observed_model(keras.Model(images, keras.layers.Flatten()(tokens)))
     gradients = score_gradients(trace, inputs, (1, 2, 12, 12))
     (feature_map,) = trace.feature_maps(trace.sites[0])
     assert gradients.at(feature_map, "queries") is None
