@@ -190,4 +190,4 @@ def _in_python(found):
 
 
 def _as_tuple(shape):
-    return tuple(int(size) for size in shape)
+    return tuple(shape.numpy().tolist())

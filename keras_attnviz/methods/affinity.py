@@ -22,4 +22,5 @@ def affinity_refined(attention, maps):
     """
     attention = tf.cast(tf.convert_to_tensor(attention), tf.float32)
     refined = [tf.linalg.matvec(tf.cast(layer, tf.float32), attention) for layer in maps]
-    return tf.add_n(refined) / len(refined)
+    # A product has the same bits however a graph is optimized; a quotient has not.
+    return tf.add_n(refined) * (1 / len(refined))

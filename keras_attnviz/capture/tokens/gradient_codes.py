@@ -24,6 +24,9 @@ _TOLERANCE = 0.03
 _OF_USUAL = 0.05
 # Slots are coded by digits, so that half precision tells them apart.
 _BASE = 8
+# So many random codes show whether tokens have kept their places. Of two tokens that are exchanged,
+# one in 8^2 is missed.
+_CODES = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +128,26 @@ def slot_owners(gradient, slots):
         power *= _BASE
     owners[~_has_gradient(base)] = -1
     return owners if owners.max(initial=-1) < slots else None
+
+
+def are_in_place(gradient, slots):
+    """Returns whether slot `n` is computed from position `n` alone, for all positions.
+
+    Args:
+        gradient: see `slot_owners`.
+        slots: number of slots.
+    """
+    base = gradient(np.ones(slots))
+    if len(base) != slots or not np.isfinite(base).all() or not _has_gradient(base).all():
+        return False
+    random = np.random.default_rng(5)
+    for _ in range(_CODES):
+        # Few different factors, so that half precision tells them apart.
+        factors = 1 + random.permutation(slots) % _BASE / _BASE
+        quotient = _quotient(gradient(factors), base, of_usual=_OF_USUAL)
+        if quotient is None or np.abs(quotient - factors).max() > 0.25 / _BASE:
+            return False
+    return True
 
 
 def _has_gradient(base):

@@ -19,7 +19,7 @@ import tensorflow as tf
 from keras_attnviz.capture.graph.counterparts import counterpart
 from keras_attnviz.capture.graph.paths import tensors_between
 from keras_attnviz.capture.graph.positions import position_axes
-from keras_attnviz.capture.tokens.gradient_codes import slot_owners
+from keras_attnviz.capture.tokens.gradient_codes import are_in_place
 from keras_attnviz.capture.tokens.position_gradients import token_gradients
 
 # Less than this share of the largest change is rounding.
@@ -112,9 +112,7 @@ def _are_built_alike(trace, indices, stream, inputs):
     if found is None:
         return False
     _, gradient = found
-    count = _count(trace, stream)
-    owners = slot_owners(gradient, count)
-    return owners is not None and np.array_equal(owners, np.arange(count))
+    return are_in_place(gradient, _count(trace, stream))
 
 
 def _count(trace, tensor):

@@ -15,7 +15,7 @@ from tensorflow import keras
 from zoo import gated
 
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet
-from keras_attnviz.capture.graph.subgraph import to_the_bit
+from keras_attnviz.capture.graph.subgraph import unoptimized
 from keras_attnviz.methods.registry import token_values
 from keras_attnviz.monitor.probe_faithfulness import ProbeFaithfulness
 from keras_attnviz.monitor.probe_monitor import ProbeMonitor
@@ -82,7 +82,7 @@ def two_frozen(batches):
 
 def in_full(fixed):
     """Returns what a function of all fetched tensors and nothing else gives, cut out anew."""
-    whole = to_the_bit(fixed._graph.cut(fixed._all_inputs(), fixed._fetches))
+    whole = unoptimized(fixed._graph.cut(fixed._all_inputs(), fixed._fetches))
     return [
         {name: values.numpy() for name, values in fixed._named(whole(*batch)).items()}
         for batch in fixed._batches
