@@ -39,7 +39,10 @@ def templated(function):
         # An eager tensor is captured.
         tensors = {n: tf.convert_to_tensor(each) for n, each in named.items() if tf.is_tensor(each)}
         settled = {name: _key(value) for name, value in named.items() if name not in tensors}
-        key = (*settled.items(), *((name, each.dtype, _shape(each)) for name, each in tensors.items()))
+        key = (
+            *settled.items(),
+            *((name, each.dtype, _shape(each)) for name, each in tensors.items()),
+        )
         # Names can't be taken twice in a graph, unlike an `id`.
         inputs = tuple(each.name for each in tensors.values())
         results = _results_of(graph)

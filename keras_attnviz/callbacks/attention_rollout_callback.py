@@ -8,6 +8,7 @@ from tensorflow import keras
 from keras_attnviz._checks import check_count, message
 from keras_attnviz.callbacks.time_budget import TimeBudget
 from keras_attnviz.callbacks.training_run import TrainingRun
+from keras_attnviz.callbacks.wait_line import wait_line
 from keras_attnviz.data.probes import ProbeSet
 from keras_attnviz.drawing.color_scale import ColorScale
 from keras_attnviz.log.probe_log import NoLog, ProbeLog
@@ -60,7 +61,11 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         color_limit: float above 0; with `"uniform"`, the value of the highest color.
         color_map: name of a matplotlib color map.
         opacity: float in [0, 1], the heatmap's opacity over the picture.
-        batch_size: number of probes in a batch.
+        batch_size: number of probes in a batch. Where their attention takes more memory than
+            `memory_limit`, fewer run at a time, down to one; a line says so.
+        memory_limit: None, or the most bytes that the probes' attention may take while it is
+            computed; an estimate. None stands for a quarter of the memory that is free when
+            training begins, on a GPU of the GPU's.
         per_layer_logs: whether the scalars of single layers, and of single frames of videos, also
             go into `logs`; TensorBoard has them in any case.
         attention_tab: whether the data of the Attention tab is logged: 0.5 MB per epoch for 8
@@ -121,6 +126,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         color_map="inferno",
         opacity=0.6,
         batch_size=8,
+        memory_limit=None,
         per_layer_logs=True,
         attention_tab=True,
         full_probes=(),
@@ -135,6 +141,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             raise TypeError(message("log_dir", "the path of a directory", log_dir))
         self.log_dir = os.fspath(log_dir)
         self.every_epochs = every_epochs
+        if memory_limit is not None:
+            check_count("memory_limit", memory_limit)
         check_options(
             batch_size=batch_size,
             head_fusion=head_fusion,
@@ -150,6 +158,7 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             "methods": None if methods is None else chosen_methods(methods),
             "explained_class": explained_class,
             "batch_size": batch_size,
+            "memory_limit": memory_limit,
             "start_layer": start_layer,
             "rollout_options": {
                 "head_fusion": head_fusion,
@@ -185,7 +194,8 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
             before.forget()
             if before.model is not self.model:
                 self._history = None
-        self._monitor = ProbeMonitor(self.model, self.probes, **self._monitor_options)
+        with self._wait("Reading attention out of the model"):
+            self._monitor = ProbeMonitor(self.model, self.probes, **self._monitor_options)
         self._agreement = Agreement(self.model.distribute_strategy)
         self._run = self._new_run()
         # The run has taken over what it needs; the history would keep the monitor before alive.
@@ -195,6 +205,9 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
                 "The model has changed since the fit before, and its attention was traced anew: "
                 f"{self._monitor.described()}; before: {before.described()}."
             )
+        memory_line = self._monitor.memory_line()
+        if memory_line is not None and self.params.get("verbose", 1):
+            self._run.say(memory_line)
         for line in self._run.log.size_lines(self.params.get("epochs"), self.every_epochs):
             self._run.say(line)
 
@@ -204,7 +217,10 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         if not self._has_begun:
             what = f"The attention log in {self.log_dir!r} could not be started"
             is_due = self._is_due(epoch - 1)
-            self._agreement.on_all(lambda: self._run.begin(epoch, is_due=is_due), what)
+            layers = len(self._monitor.attention_model.maps)
+            doing = f"Measuring {len(self.probes)} probes in {layers} attention layers"
+            with self._wait(doing if layers else f"Measuring {len(self.probes)} probes"):
+                self._agreement.on_all(lambda: self._run.begin(epoch, is_due=is_due), what)
             self._has_begun = True
         self._began = time.monotonic()
 
@@ -261,6 +277,11 @@ class AttentionRolloutCallback(keras.callbacks.Callback):
         if self._run is None or not self._run.log.is_open:
             raise RuntimeError(f"no attention log is open in {self.log_dir!r}")
         self._run.log.write_text(step, tag, text)
+
+    def _wait(self, text):
+        """Returns the `wait_line` of this fit, which is quiet if the fit is."""
+        is_chief = self.model.distribute_strategy.extended.should_save_summary
+        return wait_line(text, is_quiet=not is_chief or not self.params.get("verbose", 1))
 
     def _new_run(self):
         """Returns the `TrainingRun` of a fit. Each worker has one; only the chief's writes."""

@@ -1,6 +1,7 @@
 """Predictions and attention maps of a Keras model, read out of its traced graph."""
 
 import functools
+import math
 
 import tensorflow as tf
 from tensorflow import keras
@@ -10,6 +11,7 @@ from keras_attnviz.capture.attention_map import summary_lines
 from keras_attnviz.capture.evidence_source import EvidenceSource
 from keras_attnviz.capture.gates import GateSource
 from keras_attnviz.capture.graph.logits import last_activation
+from keras_attnviz.capture.memory_plan import bytes_of_image, check_fits
 from keras_attnviz.capture.observed_trace import observed
 from keras_attnviz.capture.self_check import check_capture
 from keras_attnviz.capture.stack import find_stack
@@ -19,6 +21,9 @@ from keras_attnviz.methods.registry import check_method, needs_of, token_values
 from keras_attnviz.methods.token_layout import TokenLayout
 from keras_attnviz.model_io.calling import build, own_predictions
 from keras_attnviz.model_io.signature import InputSignature
+
+# If an image's maps have more entries than this, half a gigabyte, they aren't held all at once.
+_LARGE = 2**27
 
 
 class AttentionModel:
@@ -93,6 +98,7 @@ class AttentionModel:
         trace = trace_model(model, signature, output=output)
         self.signature = trace.signature
         trace = observed(trace, [tf.constant(values) for values in self.signature.random(1)])
+        _check_memory(trace)
         gates = GateSource(trace)
         self.gates = gates.gates
         found = find_stack(
@@ -113,7 +119,13 @@ class AttentionModel:
                 trace,
                 found,
                 gates,
-                lambda inputs: own_predictions(model, self.signature, inputs, output=output),
+                functools.partial(
+                    own_predictions,
+                    model,
+                    self.signature,
+                    output=output,
+                    in_graph=sum(_entries_of(trace)) > _LARGE,
+                ),
             )
 
     def __call__(self, inputs):
@@ -358,6 +370,18 @@ def _check_model(model):
             f"The Keras backend must be 'tensorflow'. Received: {backend!r}. Set the environment "
             "variable KERAS_BACKEND=tensorflow before Keras is imported."
         )
+
+
+def _entries_of(trace):
+    """Returns the number of entries of each attention map of one image, a list."""
+    return [math.prod(seen.shape) for seen in trace.maps]
+
+
+def _check_memory(trace):
+    """Raises if the largest map of an image takes more memory than what is free."""
+    entries = _entries_of(trace)
+    if entries:
+        check_fits(bytes_of_image([(1, max(entries))]))
 
 
 def _check_layout_type(layout):

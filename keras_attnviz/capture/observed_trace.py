@@ -155,14 +155,14 @@ def _streams(trace):
 def _of_map(weights):
     """Returns the fields of `ObservedMap`, symbolic."""
     rank = weights.shape.rank
-    sizes = [1 if size is None else max(1, size // _SAMPLE) for size in weights.shape[-2:]]
-    strides = [1] * (rank - 2) + sizes
-    sample = tf.strided_slice(weights, [0] * rank, tf.shape(weights), strides)
+    shape = tf.shape(weights)
+    steps = tf.concat([tf.ones([rank - 2], tf.int32), tf.maximum(1, shape[-2:] // _SAMPLE)], axis=0)
+    sample = tf.strided_slice(weights, [0] * rank, shape, steps)
     as_floats = tf.cast(weights, tf.float32)
     axes = range(1, min(_MAX_KEY_AXES, (rank - 1) // 2) + 1)
     sums = [tf.reduce_sum(as_floats, axis=list(range(-count, 0))) for count in axes]
     deviations = [tf.reduce_max(tf.abs(total - 1)) for total in sums]
-    return tf.shape(weights), deviations, tf.cast(sample, tf.float32)
+    return shape, deviations, tf.cast(sample, tf.float32)
 
 
 def _of_gate(site):
@@ -182,7 +182,9 @@ def _in_python(found):
             for shape, deviations, sample in found.maps
         ],
         gates=[
-            ObservedGate(_as_tuple(factor), _as_tuple(features), sample.numpy(), tuple(map(float, ends)))
+            ObservedGate(
+                _as_tuple(factor), _as_tuple(features), sample.numpy(), tuple(map(float, ends))
+            )
             for factor, features, sample, ends in found.gates
         ],
         shapes={name: _as_tuple(shape) for name, shape in found.shapes.items()},

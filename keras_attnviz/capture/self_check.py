@@ -75,7 +75,8 @@ def _check_gate(gate, alone, of_pair, tolerance):
 
 def _check_rollout(stack):
     """Raises unless rollout of maps with rows that sum to 1, as all have, is a distribution."""
-    uniform = [_uniform(placement) for placement in stack.placements]
+    shared = {id(placement): _uniform(placement) for placement in set(stack.placements)}
+    uniform = [shared[id(placement)] for placement in stack.placements]
     sums = np.sum(stack.rollout(uniform), axis=-1)
     if not np.allclose(sums, 1, atol=_HALF_TOLERANCE):
         raise ValueError(_failed(f"rollout gives sums of {sums.tolist()}, not 1"))

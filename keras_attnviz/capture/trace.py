@@ -10,6 +10,7 @@ from keras_attnviz.capture.gate_sites import find_gates
 from keras_attnviz.capture.graph.operation_types import CONTROL_FLOW
 from keras_attnviz.capture.graph.operations import Dependence, hidden_calls
 from keras_attnviz.capture.graph.positions import feature_maps, frames_at_a_time, mixes_positions
+from keras_attnviz.capture.graph.stages import waits
 from keras_attnviz.capture.graph.traced_graph import TracedGraph, functions_inlined, trace_call
 from keras_attnviz.model_io.calling import all_layers, losses_kept, parts_of
 from keras_attnviz.model_io.outputs import select_output
@@ -106,6 +107,14 @@ class Trace(TracedGraph):
     reads_sites: Dependence
     reads_trained: Dependence
 
+    @functools.cached_property
+    def _stages(self):
+        return [(_product(site), site.weights) for site in self.sites]
+
+    def order(self, operations):
+        """Returns which operations wait, so that one large attention map is alive at a time."""
+        return waits(operations, self._stages)
+
     @property
     def predictions(self):
         """The predictions, symbolic."""
@@ -157,6 +166,16 @@ class Trace(TracedGraph):
     def mixing(self):
         """Returns the tensors in which positions are mixed: attention and wide convolutions."""
         return self._mixing
+
+
+def _product(site):
+    """Returns the operation that multiplies queries and keys; without it, the scores' own."""
+    if len(site.operands) == 2:
+        names = {tensor.name for tensor in site.operands}
+        for user in site.operands[0].consumers():
+            if names <= {tensor.name for tensor in user.inputs}:
+                return user
+    return site.scores.op
 
 
 def _branches_with_softmax(whole, operations):

@@ -45,6 +45,7 @@ def explain_dataset(
     shard_size=SHARD_SIZE,
     class_names=None,
     strategy=None,
+    memory_limit=None,
     print_fn=None,
     **options,
 ):
@@ -71,6 +72,9 @@ def explain_dataset(
         shard_size: number of images in a shard, a multiple of `batch_size`.
         class_names: sequence of texts, in the order of the outputs.
         strategy: a `tf.distribute.Strategy`. The default uses all local devices.
+        memory_limit: None, or the most bytes that the images' attention may take on a device while
+            it is computed; an estimate. Where `batch_size` images take more, fewer run at a time.
+            None stands for a quarter of the free memory.
         print_fn: function that is called with one line for each shard and each skipped image.
         **options: the method's options, see `AttentionModel.explain`.
 
@@ -103,6 +107,7 @@ def explain_dataset(
         shard_size=shard_size,
         class_names=class_names,
         strategy=strategy,
+        memory_limit=memory_limit,
         print_fn=print_fn,
         **options,
     )
@@ -121,6 +126,7 @@ def explain_batches(
     shard_size=SHARD_SIZE,
     class_names=None,
     strategy=None,
+    memory_limit=None,
     print_fn=None,
     **options,
 ):
@@ -133,7 +139,8 @@ def explain_batches(
         out: see `explain_dataset`.
         has_masks: whether the batches have masks.
         data: text that identifies the images: the same images have the same text.
-        method, format, batch_size, shard_size, class_names, strategy, print_fn, options: see
+        method, format, batch_size, shard_size, class_names, strategy, memory_limit, print_fn, options:
+            see
             `explain_dataset`.
     """
     check_choice("method", method, tuple(METHODS))
@@ -147,7 +154,10 @@ def explain_batches(
         class_names=class_names,
         batch_size=batch_size,
         strategy=strategy,
+        memory_limit=memory_limit,
     )
+    if image_rows.memory_line and print_fn:
+        print_fn(image_rows.memory_line)
     run = {
         "method": method,
         "options": options,

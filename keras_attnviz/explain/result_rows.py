@@ -4,12 +4,13 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attnviz._checks import message
+from keras_attnviz.capture.memory_plan import planned
 from keras_attnviz.data.dataset_samples import class_indices
 from keras_attnviz.data.masks import mask_shares, tall_masks
 from keras_attnviz.explain.tables import INTEGER, NUMBER, NUMBERS, TEXT
 from keras_attnviz.metrics.localization import LOCALIZATIONS, localizations
 from keras_attnviz.model_io.outputs import class_name, class_predictions
-from keras_attnviz.model_io.replicas import Replicas
+from keras_attnviz.model_io.replicas import Replicas, local_strategy
 
 # What a batch may hold for its images besides the model's inputs.
 NAME, LABEL, MASK, ERROR = FURTHER = ("name", "label", "mask", "error")
@@ -43,15 +44,40 @@ class ImageRows:
         class_names: sequence of texts, in the order of the outputs, or None.
         batch_size: the largest number of images in a batch.
         strategy: see `Replicas`.
+        memory_limit: see `explain_dataset`.
+
+    Attributes:
+        memory_line: a line that says how many images run at a time, or None.
 
     Raises:
         TypeError, ValueError: see `AttentionModel.explain`.
     """
 
-    def __init__(self, attention_model, method, options, *, class_names, batch_size, strategy):
+    def __init__(
+        self,
+        attention_model,
+        method,
+        options,
+        *,
+        class_names,
+        batch_size,
+        strategy,
+        memory_limit=None,
+    ):
         self._model, self._method, self._options = attention_model, method, options
         self._class_names = class_names
-        self._replicas = Replicas(self._graph, batch_size=batch_size, strategy=strategy)
+        strategy = strategy or local_strategy()
+        # Each GPU has a memory of its own; CPUs share theirs.
+        devices = strategy.num_replicas_in_sync if tf.config.list_logical_devices("GPU") else 1
+        plan = planned(
+            attention_model.stack,
+            [method],
+            images=-(-batch_size // devices),
+            memory_limit=memory_limit,
+        )
+        self._at_once = min(batch_size, plan.images * devices)
+        self.memory_line = plan.line("images")
+        self._replicas = Replicas(self._graph, batch_size=self._at_once, strategy=strategy)
         # Options that don't fit raise here, before any file is written.
         specs = attention_model.signature.specs
         tf.function(lambda *flat: self._graph(flat)).get_concrete_function(*specs)
@@ -74,7 +100,12 @@ class ImageRows:
 
     def _rows(self, inputs, further, first):
         flat = [np.asarray(each) for each in self._model.signature.flatten(inputs, name="dataset")]
-        predictions, heat = self._replicas(flat)
+        starts = range(0, len(flat[0]), self._at_once)
+        parts = [
+            self._replicas([array[start : start + self._at_once] for array in flat])
+            for start in starts
+        ]
+        predictions, heat = (np.concatenate(found) for found in zip(*parts, strict=True))
         rows = [
             {
                 "index": first + position,

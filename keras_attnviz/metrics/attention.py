@@ -114,12 +114,30 @@ def attention_distance(attention, distances):
         Dosovitskiy et al. 2020, "An Image is Worth 16x16 Words", arXiv 2010.11929, figure 7 and
         appendix D.7.
     """
+    return distance_between(attention, *pairs_of(distances))
+
+
+def pairs_of(distances):
+    """Returns what `distance_between` needs of distances, for several maps with the same ones.
+
+    Args:
+        distances: see `attention_distance`.
+
+    Returns:
+        `(distances, is_query, is_key)`, float32 tensors: the distances with 0 in place of NaN, and
+        1 for queries and keys that are patches, 0 for others.
+    """
     distances = tf.cast(tf.convert_to_tensor(distances), tf.float32)
     is_pair = tf.math.is_finite(distances)
-    attention = tf.cast(tf.convert_to_tensor(attention), tf.float32)
-    far = tf.reduce_sum(attention * tf.where(is_pair, distances, 0.0), axis=-1)
     is_query = tf.cast(tf.reduce_any(is_pair, axis=-1), tf.float32)
     is_key = tf.cast(tf.reduce_any(is_pair, axis=-2), tf.float32)
+    return tf.where(is_pair, distances, 0.0), is_query, is_key
+
+
+def distance_between(attention, distances, is_query, is_key):
+    """Returns `attention_distance` from what `pairs_of` returns."""
+    attention = tf.cast(tf.convert_to_tensor(attention), tf.float32)
+    far = tf.reduce_sum(attention * distances, axis=-1)
     mean = tf.math.divide_no_nan(far, _sums_over(attention, is_key))
     return tf.reduce_sum(mean * is_query, axis=-1) / tf.reduce_sum(is_query, axis=-1)
 

@@ -26,7 +26,7 @@ def build(model, signature):
         tf.function(call).get_concrete_function(*signature.specs)
 
 
-def own_predictions(model, signature, inputs, *, output=None):
+def own_predictions(model, signature, inputs, *, output=None, in_graph=False):
     """Returns a model's own predictions in inference mode.
 
     Args:
@@ -34,17 +34,23 @@ def own_predictions(model, signature, inputs, *, output=None):
         signature: its `InputSignature`.
         inputs: flat list of tensors, the model's inputs.
         output: which output holds the predictions, see `select_output`.
+        in_graph: whether the model is called in a graph of its own. That takes longer; but called
+            operation by operation, a model may hold the results of all its layers until it is done.
 
     Raises:
         ValueError: the model doesn't take these values.
     """
+
+    def call(*flat):
+        return model(signature.pack(list(flat)), training=False)
+
     with (
         refusal_told(signature, inputs),
         losses_kept(model),
         variables_kept(model),
         own_variables(model),
     ):
-        outputs = model(signature.pack(inputs), training=False)
+        outputs = (tf.function(call) if in_graph else call)(*inputs)
     return select_output(outputs, output, getattr(model, "output_names", None))
 
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_attnviz._templates import templated
 from keras_attnviz.methods.rollout import placed_rollout
-from keras_attnviz.metrics.attention import attention_distance, attention_entropy
+from keras_attnviz.metrics.attention import attention_entropy, distance_between, pairs_of
 from keras_attnviz.monitor.grid_cells import Cells
 from keras_attnviz.monitor.health import health_measures
 
@@ -68,7 +68,8 @@ class Measures:
             self._of_layer(
                 placement,
                 attention,
-                readout=stack.readout_weights(layer) if details else None,
+                stack.readout_weights(layer) if details else None,
+                **(self._pairs(placement) if details else {}),
             )
             for layer, (placement, attention) in enumerate(
                 zip(stack.placements, attentions, strict=True)
@@ -80,7 +81,9 @@ class Measures:
         return found
 
     @templated
-    def _of_layer(self, placement, attention, *, readout):
+    def _of_layer(
+        self, placement, attention, readout, *, distances=None, is_query=None, is_key=None
+    ):
         """Returns the measures of a layer but `tokens`, a dict, see `measured`.
 
         Args:
@@ -88,6 +91,9 @@ class Measures:
             attention: its map.
             readout: float array `[1, groups * queries]`, the weights of the read-out tokens; None
                 without details.
+            distances: with details, what `_pairs` returns, also for the next two.
+            is_query: float tensor.
+            is_key: float tensor.
         """
         found = {
             "entropy": _entropy(attention),
@@ -101,7 +107,7 @@ class Measures:
             others = tf.reduce_sum(rows, axis=-1) - on_patches
             found["heads"] = self._pooled(rows, self.head_cells)
             found["others"] = tf.clip_by_value(others, 0.0, 1.0)
-            found["distance"] = self._distance(placement, attention)
+            found["distance"] = _distance(attention, distances, is_query, is_key)
         return found
 
     def received(self, placement, attention):
@@ -163,10 +169,9 @@ class Measures:
             values = tf.matmul(values, cells.means())
         return values * self._layout.tokens
 
-    def _distance(self, placement, attention):
-        """Returns a layer's attention distances, `[batch, heads]`."""
-        if attention.shape.rank == 4:
-            attention = attention[:, tf.newaxis]
+    @templated
+    def _pairs(self, placement):
+        """Returns the `pairs_of` distances in a layer, which layers of equal placement share."""
         shape = [placement.groups, placement.queries, placement.keys]
         keys = self._centers(placement.key_slots, placement.groups * placement.keys)
         queries = np.full((placement.groups * placement.queries, 2), np.nan, np.float32)
@@ -174,12 +179,8 @@ class Measures:
             queries = self._centers(placement.query_slots, len(queries))
         queries = queries.reshape(shape[0], shape[1], 1, 2)
         between = tf.constant(queries) - keys.reshape(shape[0], 1, shape[2], 2)
-        distances = tf.norm(between, axis=-1)[:, tf.newaxis]
-        # Mean over the groups that have patches among their queries.
-        by_group = attention_distance(attention, distances)
-        is_known = tf.cast(tf.math.is_finite(by_group), tf.float32)
-        total = tf.reduce_sum(tf.where(is_known > 0, by_group, 0.0), axis=1)
-        return total / tf.reduce_sum(is_known, axis=1)
+        found = pairs_of(tf.norm(between, axis=-1)[:, tf.newaxis])
+        return dict(zip(("distances", "is_query", "is_key"), found, strict=True))
 
     def _centers(self, slots, count):
         """Returns the center of each slot's patches in pixels, `[count, 2]`; NaN if it has none."""
@@ -200,3 +201,13 @@ def _entropy(attention):
     shape = tf.shape(attention)
     by_group = attention_entropy(tf.reshape(attention, [-1, *tf.unstack(shape[2:])]))
     return tf.reduce_mean(tf.reshape(by_group, shape[:3]), axis=1)
+
+
+def _distance(attention, distances, is_query, is_key):
+    """Returns a layer's attention distances, mean over groups with patches, `[batch, heads]`."""
+    if attention.shape.rank == 4:
+        attention = attention[:, tf.newaxis]
+    by_group = distance_between(attention, distances, is_query, is_key)
+    is_known = tf.cast(tf.math.is_finite(by_group), tf.float32)
+    total = tf.reduce_sum(tf.where(is_known > 0, by_group, 0.0), axis=1)
+    return total / tf.reduce_sum(is_known, axis=1)

@@ -30,7 +30,7 @@ class ProbeMonitor:
     Args:
         model: see `AttentionModel`.
         probes: a `ProbeSet`.
-        batch_size: number of probes in a batch.
+        batch_size: number of probes in a batch, fewer where memory is short.
         start_layer: see `attention_rollout`.
         rollout_options: dict of `head_fusion`, `discard_ratio` and `residual` of
             `attention_rollout`.
@@ -39,6 +39,7 @@ class ProbeMonitor:
             `DEFAULT` unless given; none for a model without attention maps. `"rollout"` also takes
             `rollout_options` and `start_layer`.
         explained_class: see `AttentionRolloutCallback`.
+        memory_limit: see `AttentionRolloutCallback`.
         **options: `layers`, `layout`, `output` and `self_check` of `AttentionModel`.
 
     Attributes:
@@ -86,6 +87,7 @@ class ProbeMonitor:
         details=False,
         methods=None,
         explained_class="predicted",
+        memory_limit=None,
         **options,
     ):
         check_inputs(model, probes)
@@ -99,6 +101,7 @@ class ProbeMonitor:
             "rollout_options": {"start_layer": start_layer, **rollout_options},
             "methods": methods,
             "details": details,
+            "memory_limit": memory_limit,
             **input_options(probes),
             **options,
         }
@@ -183,6 +186,10 @@ class ProbeMonitor:
             f"Probes: {layers}{fixed_pass.share:.0%} of the operations of their pass are run again "
             "at each epoch."
         )
+
+    def memory_line(self):
+        """Returns a line: how many probes run at a time; None where it is the batch size."""
+        return self._traced.plan.line("probes")
 
     def forget(self):
         """Releases the tensors that are kept for the next snapshot."""

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_attnviz._checks import message
 from keras_attnviz.capture.attention_model import AttentionModel
 from keras_attnviz.capture.graph.fixed_pass import FixedPass
+from keras_attnviz.capture.memory_plan import MemoryPlan, planned
 from keras_attnviz.drawing.contact_sheet import Sheet
 from keras_attnviz.methods.registry import DEFAULT, MEAN_OF_GATES, chosen_methods
 from keras_attnviz.methods.rollout import check_start_layer
@@ -31,6 +32,7 @@ class TracedProbes:
         attention_measures: the `Measures`; None without attention maps.
         gate_measures: the `GateMeasures`, empty if the model has no gates.
         inputs: flat list of the model's input arrays, with one entry per probe.
+        plan: the `MemoryPlan`, how many probes run at once.
         fixed_pass: the `FixedPass` over the probes, which returns the tensors of `ProbeGraph`.
         full_maps: function from a flat list of inputs to `Measures.full` of each layer.
     """
@@ -42,6 +44,7 @@ class TracedProbes:
     attention_measures: Measures | None
     gate_measures: GateMeasures
     inputs: list
+    plan: MemoryPlan
     fixed_pass: FixedPass
     full_maps: Callable
 
@@ -95,7 +98,16 @@ class TracedProbes:
 
 
 def traced_probes(
-    model, probes, *, classes, batch_size, rollout_options, methods, details, **options
+    model,
+    probes,
+    *,
+    classes,
+    batch_size,
+    rollout_options,
+    methods,
+    details,
+    memory_limit=None,
+    **options,
 ):
     """Returns the `TracedProbes` of a model as it is now.
 
@@ -103,10 +115,11 @@ def traced_probes(
         model: see `AttentionModel`.
         probes: a `ProbeSet`.
         classes: int32 array `[probes]`, the classes to explain, -1 for the predicted class.
-        batch_size: number of probes in a batch.
+        batch_size: number of probes in a batch, fewer where memory is short.
         rollout_options: dict of options of `attention_rollout`; options in `methods` override them.
         methods: dict from the names of methods to their options, or None, see `ProbeMonitor`.
         details: whether single heads and maps from every patch are measured too.
+        memory_limit: see `planned`.
         **options: options of `AttentionModel`.
 
     Raises:
@@ -123,6 +136,12 @@ def traced_probes(
     layout = attention_model.layout
     gates = GateMeasures(attention_model.gates, layout and layout.grid)
     inputs = attention_model.signature.arrays(probes.inputs, name="probes")
+    plan = planned(
+        attention_model.stack,
+        list(methods),
+        images=min(batch_size, len(classes)),
+        memory_limit=memory_limit,
+    )
     specs = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in inputs]
     graph = ProbeGraph(attention_model, measures, gates, methods, details=details)
     return TracedProbes(
@@ -133,8 +152,9 @@ def traced_probes(
         attention_measures=measures,
         gate_measures=gates,
         inputs=inputs,
+        plan=plan,
         fixed_pass=attention_model.fixed_pass(
-            graph, _batches(inputs, classes, batch_size), methods=list(methods)
+            graph, _batches(inputs, classes, plan.images), methods=list(methods)
         ),
         full_maps=tf.function(graph.full_maps, input_signature=[specs]),
     )

@@ -54,7 +54,9 @@ def _are_alike(first, second, captured):
     operations = first.op, second.op
     if first.op.type != second.op.type or first.value_index != second.value_index:
         return False
-    if len({len(each.inputs) for each in operations}) > 1 or any(o.control_inputs for o in operations):
+    if len({len(each.inputs) for each in operations}) > 1 or any(
+        o.control_inputs for o in operations
+    ):
         return False
     if first.dtype != second.dtype or first.shape.as_list() != second.shape.as_list():
         return False
@@ -76,7 +78,9 @@ def _are_alike_captures(first, second):
 
 def _are_alike_weights(first, second, captured):
     """Returns whether two weights may stand for each other."""
-    handles = [captured.get(stripped(each.op.inputs[0], {"Identity"}).name) for each in (first, second)]
+    handles = [
+        captured.get(stripped(each.op.inputs[0], {"Identity"}).name) for each in (first, second)
+    ]
     if None in handles:
         return False
     if not first.dtype.is_floating:
@@ -96,6 +100,4 @@ def _value(handle, dtype):
 def _attributes(operation):
     """Returns an operation's attributes without names, as a dict of serialized values."""
     attributes = operation.node_def.attr
-    return {
-        name: attributes[name].SerializeToString() for name in attributes if name not in _NAMES
-    }
+    return {name: attributes[name].SerializeToString() for name in attributes if name not in _NAMES}

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_attnviz.capture.graph.walks import ancestors
 
 
-def cut(source, feeds, fetches, captures):
+def cut(source, feeds, fetches, captures, *, order=None):
     """Returns a function cut out of a graph.
 
     `WrappedFunction.prune` does the same, but copies operation by operation in Python and takes ten
@@ -18,11 +18,15 @@ def cut(source, feeds, fetches, captures):
         feeds: symbolic tensors, the function's arguments.
         fetches: structure of symbolic tensors, the function's results.
         captures: dict from the names of placeholders to the outside tensors that they stand for.
+        order: function from the function's operations, in the graph's order, to a dict from the
+            names of some to lists of the names of those that they wait for; see `waits`.
     """
     flat = tf.nest.flatten(fetches)
     fed = {tensor.name for tensor in feeds} | set(captures)
     graph_def, operations = _part(source, flat, fed)
     read = {tensor.name for operation in operations for tensor in operation.inputs}
+    if order is not None:
+        _make_wait(graph_def, order(_in_order(source, operations)))
 
     def call(*arguments):
         given = {tensor.name: value for tensor, value in zip(feeds, arguments, strict=True)}
@@ -43,6 +47,17 @@ def cut(source, feeds, fetches, captures):
     # With these, a gradient tape watches the variables.
     function.graph.variables = source.variables
     return function
+
+
+def _in_order(source, operations):
+    part = set(operations)
+    return [operation for operation in source.get_operations() if operation in part]
+
+
+def _make_wait(graph_def, waiting):
+    """Adds control inputs to the nodes of a graph definition, see `cut`."""
+    for node in graph_def.node:
+        node.input.extend(f"^{name}" for name in waiting.get(node.name, ()))
 
 
 def repeated(fetch, tensor, other):

@@ -45,7 +45,11 @@ class TracedGraph:
             fetches: structure of symbolic tensors, the function's results.
         """
         captures = {inner.name: outer for inner, outer in self.captures()}
-        return cut(self.wrapped.graph, feeds, fetches, captures)
+        return cut(self.wrapped.graph, feeds, fetches, captures, order=self.order)
+
+    def order(self, operations):
+        """Returns which operations of a function wait for which others, see `cut`."""
+        return {}
 
     def captures(self):
         """Returns pairs `(inner, outer)` of the graph's captures, such as handles of variables."""

@@ -112,13 +112,17 @@ def querying_keys(trace, inputs, queries, keys, slots):
         tf.constant(random.normal(size=trace.shape_of(operand.tensor)), operand.tensor.dtype)
         for operand in operands
     ]
-    feeds = [operand.tensor for operand in operands] + [operand.fed for operand in operands]
+    feeds = [*(operand.tensor for operand in operands), *queries.fed]
     function = trace.experiment(pairs, feeds=feeds)
 
+    def arriving(flow):
+        return function(*inputs, *values, *(tf.constant(each, tf.float32) for each in flow))
+
+    of_queries = [first for first, _ in arriving(queries.flow)]
+
     def is_querying(slot):
-        flowing = [queries.scores, keys.scores_of(slot)]
-        fed = [tf.constant(scores, tf.float32) for scores in flowing]
-        return any(map(_meet, function(*inputs, *values, *fed)))
+        of_key = [second for _, second in arriving(keys.flow_of(slot))]
+        return any(map(_meet, zip(of_queries, of_key, strict=True)))
 
     return list(filter(is_querying, slots))
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import typing
 from collections.abc import Callable
 
 import numpy as np
@@ -18,6 +19,10 @@ from keras_attnviz.capture.tokens.position_gradients import (
 _NEGLIGIBLE = 1e-6
 # How far a quotient of gradients may be from a number; half precision needs this much.
 _TOLERANCE = 0.03
+# How many numbers of each query and each key the gradients are made of.
+_RANK = 8
+# Which of the two operands gradients pass through.
+_ALONE = {0: (1, 0), 1: (0, 1)}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,14 +31,30 @@ class Operand:
 
     Args:
         tensor: the factor, symbolic.
-        fed: placeholder of the shape of the map for one image, for the gradient that flows into the
-            scores and on through this factor alone.
         gradient: the gradient at the factor, symbolic, of its shape; None where there is none.
     """
 
     tensor: object
-    fed: object
     gradient: object
+
+
+class Flow(typing.NamedTuple):
+    """Random gradients that flow into the scores of an attention map, as a product of two factors.
+
+    The gradient of a score is the scalar product of its query's and its key's `_RANK` numbers. Such
+    factors take little memory, where a gradient for each score takes as much as a map.
+
+    Args:
+        queries: float32 array `[*leading, *queries, rank]`.
+        keys: float32 array `[*leading, *keys, rank]`.
+    """
+
+    queries: np.ndarray
+    keys: np.ndarray
+
+    def times(self, side, factor):
+        """Returns the flow with one side multiplied by a factor that broadcasts over it."""
+        return self._replace(**{side: np.float32(getattr(self, side) * factor[..., np.newaxis])})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,35 +62,40 @@ class SideGradients:
     """Gradients of an attention map's scores through its queries, or its keys, at a feature map.
 
     Args:
-        operand: the `Operand` that holds the queries or keys.
+        side: `"queries"` or `"keys"`.
+        axes: the sizes of their axes.
+        operand: the `Operand` that holds them.
         grid: `(height, width)` of the feature map's positions, or `(tokens,)`.
-        scores: float32 array `[*leading, *queries, *keys]`, the random gradients that flow into
-            the scores.
-        slots: the shape in which factors of the queries or keys are broadcast over `[*queries,
-            *keys]`.
-        arriving: function from an array of the shape of `scores` to the gradients that arrive at
-            the feature map, float64 `[positions, channels]`.
+        flow: the `Flow` into the scores.
+        fed: placeholders for a flow.
+        arriving: function from a `Flow` to the gradients that arrive at the feature map, float64
+            `[positions, channels]`.
     """
 
+    side: str
+    axes: tuple
     operand: Operand
     grid: tuple
-    scores: np.ndarray
-    slots: tuple
+    flow: Flow
+    fed: list
     arriving: Callable
 
     def of_leading(self, factor):
-        """Returns the gradients `[positions, channels]` for a factor `[*leading]` on `scores`."""
-        ones = [1] * (self.scores.ndim - factor.ndim)
-        return self.arriving(self.scores * factor.reshape(*factor.shape, *ones))
+        """Returns the gradients `[positions, channels]` for a factor `[*leading]` on the flow."""
+        ones = [1] * (self.flow.queries.ndim - 1 - factor.ndim)
+        return self.arriving(self.flow.times("queries", factor.reshape(*factor.shape, *ones)))
 
     def of_slots(self, factor):
         """Returns the gradients `[positions, channels]` for a factor `[*leading, slots]`."""
-        return self.arriving(self.scores * factor.reshape(*factor.shape[:-1], *self.slots))
+        return self.arriving(self.flow.times(self.side, self._on_axes(factor)))
 
-    def scores_of(self, slot):
-        """Returns `scores` with all entries 0 except those of a single query or key."""
-        is_slot = np.arange(math.prod(self.slots)) == slot
-        return self.scores * is_slot.reshape(self.slots)
+    def flow_of(self, slot):
+        """Returns the flow with all of it 0 except that of a single query or key."""
+        is_slot = np.arange(math.prod(self.axes)) == slot
+        return self.flow.times(self.side, self._on_axes(is_slot))
+
+    def _on_axes(self, factor):
+        return factor.reshape(*factor.shape[:-1], *self.axes)
 
 
 class ScoreGradients:
@@ -92,9 +118,18 @@ class ScoreGradients:
         self._trace, self._inputs, self._site = trace, inputs, site
         self.leading = shape[: -2 * key_axes]
         self._queries, self._keys = shape[-2 * key_axes : -key_axes], shape[-key_axes:]
-        self._scores = np.random.default_rng(0).normal(size=shape).astype("float32")
+        self._sizes = {"queries": self._queries, "keys": self._keys}
+        random = np.random.default_rng(0)
+        self._flow = Flow(
+            *(
+                np.float32(random.normal(size=(*self.leading, *sizes, _RANK)) / _RANK**0.25)
+                for sizes in self._sizes.values()
+            )
+        )
         with trace.as_default():
-            self._operands = _operands(site, shape, order)
+            self._fed = [tf.compat.v1.placeholder(tf.float32, each.shape) for each in self._flow]
+            self._open = [tf.compat.v1.placeholder(tf.float32, []) for _ in site.operands]
+            self._operands = _operands(site, _scores_of(*self._fed, shape), order)
         names = {operand.tensor.name for operand in self._operands}
         self.has_gradients = len(names) == 2 and all(
             operand.gradient is not None for operand in self._operands
@@ -125,19 +160,16 @@ class ScoreGradients:
         numbers = {} if gradients is None else self._numbers_by_side(gradients)
         return {
             side: SideGradients(
+                side=side,
+                axes=self._sizes[side],
                 operand=self._operands[number],
                 grid=gradients.grid,
-                scores=self._scores,
-                slots=self._slot_axes(side),
-                arriving=lambda scores, number=number: gradients(*_alone(scores, number)),
+                flow=self._flow,
+                fed=self._fed,
+                arriving=lambda flow, number=number: gradients(*flow, *_ALONE[number]),
             )
             for side, number in numbers.items()
         }
-
-    def _slot_axes(self, side):
-        """Returns the shape of one side's slots among the query and key axes."""
-        ones = (1,) * len(self._queries)
-        return (*self._queries, *ones) if side == "queries" else (*ones, *self._keys)
 
     def _position_gradients(self, feature_map):
         """Returns the `PositionGradients` at a feature map, or None, see `at`."""
@@ -150,7 +182,7 @@ class ScoreGradients:
             self._trace,
             feature_map,
             arriving,
-            [operand.fed for operand in self._operands],
+            [*self._fed, *self._open],
             self._inputs,
             randomized=randomized,
             others=[operand.gradient for operand in self._operands],
@@ -164,7 +196,11 @@ class ScoreGradients:
             if feature_map.name not in {tensor.name for tensor in together}:
                 together = [feature_map]
             tensors = [operand.tensor for operand in self._operands]
-            cotangents = [operand.gradient for operand in self._operands]
+            with self._trace.as_default():
+                pairs = zip(self._operands, self._open, strict=True)
+                cotangents = [
+                    each.gradient * tf.cast(way, each.gradient.dtype) for each, way in pairs
+                ]
             found = gradients_at(self._trace, tensors, cotangents, together)
             names = [tensor.name for tensor in together]
             self._arriving.update(zip(names, found, strict=True))
@@ -186,9 +222,9 @@ class ScoreGradients:
         """
         side = "queries" if self.slots("queries") > 1 else "keys"
         factors = 1.0 + np.random.default_rng(1).permutation(self.slots(side)) % 2
-        coded = self._scores * factors.reshape(self._slot_axes(side))
-        bases = gradients.others(self._scores, self._scores)
-        pairs = list(zip(gradients.others(coded, coded), bases, strict=True))
+        coded = self._flow.times(side, factors.reshape(self._sizes[side]))
+        bases = gradients.others(*self._flow, 1, 1)
+        pairs = list(zip(gradients.others(*coded, 1, 1), bases, strict=True))
         if not all(np.isfinite(values).all() for pair in pairs for values in pair):
             return {}
         shares = [_share_multiplied(found, base) for found, base in pairs]
@@ -198,25 +234,23 @@ class ScoreGradients:
         return {side: number, {"queries": "keys", "keys": "queries"}[side]: 1 - number}
 
 
-def _operands(site, shape, order):
+def _scores_of(queries, keys, shape):
+    """Returns the gradients that flow into the scores, symbolic, of a map's shape."""
+    leading = queries.shape[: 2 * (queries.shape.rank - 1) - len(shape)]
+    flat = [tf.reshape(each, [*leading, -1, _RANK]) for each in (queries, keys)]
+    return tf.reshape(tf.matmul(*flat, transpose_b=True), shape)
+
+
+def _operands(site, flowing, order):
     """Returns the `Operand`s of a site's scores, in the default graph."""
-    fed = [tf.compat.v1.placeholder(tf.float32, shape) for _ in site.operands]
     scores = tf.transpose(site.scores, order)
     # Keys may be computed from the queries, or the other way round.
     constant = {"stop_gradients": list(site.operands)}
-    cotangents = [tf.cast(each, scores.dtype) for each in fed]
-    gradients = [
-        _past_masks(scores, cotangent, operand, site.scores, constant)
-        for operand, cotangent in zip(site.operands, cotangents, strict=True)
+    cotangent = tf.cast(flowing, scores.dtype)
+    return [
+        Operand(operand, _past_masks(scores, cotangent, operand, site.scores, constant))
+        for operand in site.operands
     ]
-    return [Operand(*members) for members in zip(site.operands, fed, gradients, strict=True)]
-
-
-def _alone(scores, number):
-    """Returns the gradients into the scores for two operands: `scores` for one, 0 for the other."""
-    alone = [np.zeros(scores.shape), np.zeros(scores.shape)]
-    alone[number] = scores
-    return alone
 
 
 def _past_masks(outputs, cotangent, operand, scores, options):

@@ -364,7 +364,8 @@ def test_random_operations_are_run_again(batches, noise):
     model.trainable = False
     compute = lambda evidence: {"p": evidence.predictions, "map": evidence.attentions[0]}  # noqa: E731
     fixed = AttentionModel(model, self_check=False).fixed_pass(compute, batches, methods=[])
-    first, second = given(fixed), given(fixed)
+    # The first pass is of another function, whose random numbers have the same seed.
+    _, first, second = given(fixed), given(fixed), given(fixed)
     assert 0 < fixed.share < 0.1
     np.testing.assert_array_equal(first[0]["map"], second[0]["map"])
     assert np.abs(first[0]["p"] - second[0]["p"]).max() > 0
