@@ -3,8 +3,6 @@
 import dataclasses
 import functools
 
-import tensorflow as tf
-
 from keras_attnviz.capture.attention_sites import find_attention
 from keras_attnviz.capture.gate_sites import find_gates
 from keras_attnviz.capture.graph.operation_types import CONTROL_FLOW

@@ -20,9 +20,9 @@ from zoo.several import Objects
 from zoo.weights import randomize
 
 from keras_attnviz import AttentionModel, TokenLayout
+from keras_attnviz.capture.observed_trace import observed
 from keras_attnviz.capture.tokens.locate import locate_maps
 from keras_attnviz.capture.tokens.repeated_blocks import followers
-from keras_attnviz.capture.observed_trace import observed
 from keras_attnviz.capture.trace import trace_model
 from keras_attnviz.model_io.signature import InputSignature
 
