@@ -1,9 +1,12 @@
 """Templates: functions whose graph is made once and copied wherever the function is called again.
 
 Building a graph operation by operation in Python takes long, and the layers of a model mostly need
-the same operations. A copy has the same operations, so the same bits come out.
+the same operations. A copy has the same operations, so the same bits come out. A gradient tape
+doesn't see the operations of a copy, so graphs are copied within `copies` only.
 """
 
+import contextlib
+import contextvars
 import functools
 import inspect
 import weakref
@@ -13,13 +16,24 @@ import tensorflow as tf
 
 # The collection of a graph that holds the results of calls in it.
 _RESULTS = "keras_attnviz/template_results"
+_is_copying = contextvars.ContextVar("is_copying", default=False)
+
+
+@contextlib.contextmanager
+def copies():
+    """Lets the functions decorated with `templated` copy graphs, in graphs without gradient tapes."""
+    token = _is_copying.set(True)
+    try:
+        yield
+    finally:
+        _is_copying.reset(token)
 
 
 def templated(function):
     """Decorates a function or method of tensors, so that its graph is made once and then copied.
 
-    A second call in a graph with the same tensors returns the tensors of the first one. Called
-    outside of a graph, the function runs as it is.
+    It does so in graphs, within `copies`. A second call with the same tensors then returns the
+    tensors of the first one. Elsewhere, the function runs as it is.
 
     Args:
         function: function from an object, by which the graphs are kept, and further arguments to a
@@ -30,7 +44,7 @@ def templated(function):
 
     @functools.wraps(function)
     def call(owner, *arguments, **options):
-        if tf.executing_eagerly():
+        if tf.executing_eagerly() or not _is_copying.get():
             return function(owner, *arguments, **options)
         graph = tf.compat.v1.get_default_graph()
         bound = signature.bind(owner, *arguments, **options)

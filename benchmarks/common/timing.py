@@ -42,9 +42,9 @@ def median_ratio(seconds, name, reference):
     return statistics.median(mine / theirs for mine, theirs in pairs)
 
 
-def printed_by(module, argument):
+def printed_by(module, *arguments):
     """Returns the two numbers that a module, run in a process of its own, prints last."""
-    command = [sys.executable, "-m", module, argument]
+    command = [sys.executable, "-m", module, *map(str, arguments)]
     result = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return [float(word) for word in result.stdout.split()[-2:]]
 

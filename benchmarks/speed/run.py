@@ -7,7 +7,7 @@ from vit_keras import visualize
 from benchmarks.common import models
 from benchmarks.common.figures import publish, row
 from benchmarks.common.timing import interleaved, median_ratio, printed_by
-from benchmarks.speed import demo_share, epochs, frozen, methods, tab
+from benchmarks.speed import demo_share, epochs, frozen, methods, startup, tab
 from keras_attnviz import AttentionModel, attention_rollout
 
 LAYERS, HEADS = 12, 12
@@ -95,6 +95,37 @@ def memory():
     ]
 
 
+def large_images():
+    """Returns rows about the memory that the callback takes on large images, 8 probes."""
+    rows = []
+    for sizes, limit in {(384, 6, 16, 256): 300, (1024, 12, 12, 768): 1500}.items():
+        _, plain = printed_by("benchmarks.speed.memory", "predict", *sizes)
+        _, callback = printed_by("benchmarks.speed.memory", "callback", *sizes)
+        size, layers, heads, _ = sizes
+        what = f"{size} px, {layers} layers of {heads} heads: peak memory above predict's (MB)"
+        rows.append(row(what, callback - plain, limit))
+    return rows
+
+
+def set_up():
+    """Returns rows about what a fit waits for before its first step."""
+    limits = {
+        "ViT-B/16, frozen backbone": (1.5, 1.0),
+        "ViT-L/16, all trained": (1.8, None),
+        "ViT-S/14 of 11 layers at 168 px": (1.5, None),
+    }
+    rows = []
+    for name, figures in startup.measure().items():
+        wait, alone = limits.get(name, (None, None))
+        for what, limit in {
+            "before the first step / first predict": wait,
+            "AttentionModel / first predict": alone,
+        }.items():
+            rows.append(row(f"{name}: {what}", figures[what], limit))
+    seconds = figures["before the first step (s)"]
+    return [*rows, row(f"{name}: before the first step (s)", seconds, 1.5)]
+
+
 def attention_tab():
     """Returns rows about the Attention tab on a log of 300 epochs of 8 probes."""
     found = tab.measure()
@@ -158,7 +189,7 @@ def seconds_row(what, values):
 
 def main():
     rows = [*probe_pass(), *frozen_models(), *explanation_methods(), *token_counts()]
-    rows += [*memory(), *attention_tab()]
+    rows += [*set_up(), *memory(), *large_images(), *attention_tab()]
     publish(rows)
 
 

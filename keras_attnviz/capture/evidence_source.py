@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attnviz._checks import message
+from keras_attnviz._templates import copies
 from keras_attnviz.capture.graph.fixed_pass import FixedPass
 from keras_attnviz.capture.graph.logits import before_activation
 from keras_attnviz.capture.graph.paths import gradients_or_none
@@ -133,7 +134,7 @@ class EvidenceSource:
             needs: see `of`.
         """
         evidence, feeds = self.symbolic(needs)
-        with self._trace.as_default():
+        with self._trace.as_default(), copies():
             fetches = compute(evidence)
         given = [[*inputs, *([classes] * len(feeds))] for inputs, classes in batches]
         maps = [site.weights for site in self._sites]

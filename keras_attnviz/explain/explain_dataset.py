@@ -139,9 +139,8 @@ def explain_batches(
         out: see `explain_dataset`.
         has_masks: whether the batches have masks.
         data: text that identifies the images: the same images have the same text.
-        method, format, batch_size, shard_size, class_names, strategy, memory_limit, print_fn, options:
-            see
-            `explain_dataset`.
+        method, format, batch_size, shard_size, class_names: see `explain_dataset`, also for the
+            rest: strategy, memory_limit, print_fn, options.
     """
     check_choice("method", method, tuple(METHODS))
     _check_sizes(batch_size, shard_size)

@@ -1,9 +1,9 @@
-"""Stages of a graph: an order of its operations in which one attention map is alive at a time.
+"""Stages of a graph: an order of its operations in which one large tensor is alive at a time.
 
-TensorFlow runs whatever can be run. What is measured of a layer may then wait until the end, and its
-map, which takes more memory than anything else in a model, waits with it. So each layer's scores
-wait until all that reads the map below has been reduced to something smaller, and what is computed
-of a map, as large as it is, waits for what came before.
+TensorFlow runs whatever can be run. What reads a large tensor of one stage, such as the attention
+map of a layer, may then wait until the end, and the tensor waits with it. So each stage begins when
+all that reads the large tensor of the stage below has been reduced to something smaller; and what
+is computed of a large tensor, and is as large as it is, waits for what came before.
 """
 
 from keras_attnviz.capture.graph.operation_types import (
@@ -13,7 +13,7 @@ from keras_attnviz.capture.graph.operation_types import (
     SHAPE_READERS,
 )
 
-# Operations whose result is as large as a map that they read.
+# Operations whose result is as large as what they read.
 _AS_LARGE = FORM_CHANGES | LINEAR | MASKS
 _AS_LARGE |= {"DivNoNan", "Exp", "Greater", "IsFinite", "Log", "Relu", "Softmax", "Square", "Xlogy"}
 
@@ -23,8 +23,8 @@ def waits(operations, stages):
 
     Args:
         operations: list of the operations of a function, in the graph's order.
-        stages: list of `(operation, tensor)`, bottom layer first: the product that gives an
-            attention map's scores, and the map.
+        stages: list of `(operation, tensor)`, the lowest first: the operation with which a stage
+            begins, and its large tensor.
 
     Returns:
         dict from the name of an operation to a list of names. No operation waits for one that is
@@ -35,19 +35,19 @@ def waits(operations, stages):
     if len(stages) < 2:
         return {}
     starts = {operation.name: number for number, (operation, _) in enumerate(stages)}
-    maps = {tensor.op.name: number for number, (_, tensor) in enumerate(stages)}
-    # The highest stage that an operation belongs to, and whether its result is as large as a map.
+    sources = {tensor.op.name for _, tensor in stages}
+    # The highest stage that an operation belongs to, and whether its result is large.
     stage_of, large, done, found = {}, set(), [[] for _ in stages], {}
     for operation in operations:
         below = [tensor.op.name for tensor in operation.inputs]
         stage = max((stage_of.get(name, -1) for name in below), default=-1)
         stage = stage_of[operation.name] = max(stage, starts.get(operation.name, -1))
         reads = any(name in large and stage_of[name] == stage for name in below)
-        if operation.name in maps:
+        if operation.name in sources:
             large.add(operation.name)
         elif reads and operation.type in _AS_LARGE:
             large.add(operation.name)
-            if maps.keys() & set(below) and done[stage]:
+            if sources & set(below) and done[stage]:
                 found[operation.name] = list(done[stage])
         elif reads and operation.type not in SHAPE_READERS:
             done[stage].append(operation.name)

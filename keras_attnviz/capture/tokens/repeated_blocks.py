@@ -10,6 +10,7 @@ layers held constant, some tokens of the residual stream below the first map are
 of the same tokens, exactly the scores in the rows and columns of these tokens change.
 """
 
+import itertools
 import math
 import re
 
@@ -104,7 +105,7 @@ def _are_built_alike(trace, indices, stream, inputs):
     streams = [stream, *(below(scores[0], other) for other in scores[1:])]
     if None in streams or trace.shape_of(stream) is None:
         return False
-    for lower, upper in zip(streams[1:], streams[2:], strict=False):
+    for lower, upper in itertools.pairwise(streams[1:]):
         source = below(streams[1], upper)
         if source is None or source.name != lower.name:
             return False

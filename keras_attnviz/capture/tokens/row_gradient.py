@@ -24,8 +24,8 @@ class RowGradient:
         strength: symbolic float32 tensor, the largest absolute gradient over the last axis of the
             map, which has size 1. None where there is no gradient.
         frontier: list of symbolic tensors that it is computed from, together with `stand_ins`.
-        stand_ins: list of symbolic tensors, weights that hold nothing but zeros. They hide what the
-            predictions depend on after the first training step, so random numbers stand in for them.
+        stand_ins: list of symbolic tensors, weights that hold nothing but zeros. Zeros hide what
+            the predictions depend on after the first training step, so random numbers stand in.
     """
 
     strength: object

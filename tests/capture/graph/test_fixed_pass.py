@@ -9,13 +9,13 @@ import tensorflow as tf
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from support.full_pass import in_full
 from support.fuzzing import FACTOR
 from support.small_models import KERAS_3, small_classifier
 from tensorflow import keras
 from zoo import gated
 
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet
-from keras_attnviz.capture.graph.subgraph import unoptimized
 from keras_attnviz.methods.registry import token_values
 from keras_attnviz.monitor.probe_faithfulness import ProbeFaithfulness
 from keras_attnviz.monitor.probe_monitor import ProbeMonitor
@@ -78,15 +78,6 @@ def two_frozen(batches):
     """A model with two frozen blocks, and its pass; a test may leave it with other weights."""
     model = frozen(classifier(), 2)
     return model, pass_of(AttentionModel(model), batches)
-
-
-def in_full(fixed):
-    """Returns what a function of all fetched tensors and nothing else gives, cut out anew."""
-    whole = unoptimized(fixed._graph.cut(fixed._all_inputs(), fixed._fetches))
-    return [
-        {name: values.numpy() for name, values in fixed._named(whole(*batch)).items()}
-        for batch in fixed._batches
-    ]
 
 
 def given(fixed):
