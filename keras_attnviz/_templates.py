@@ -21,7 +21,7 @@ _is_copying = contextvars.ContextVar("is_copying", default=False)
 
 @contextlib.contextmanager
 def copies():
-    """Lets the functions decorated with `templated` copy graphs, in graphs without gradient tapes."""
+    """Lets functions decorated with `templated` copy graphs; for graphs without gradient tapes."""
     token = _is_copying.set(True)
     try:
         yield
