@@ -22,5 +22,4 @@ def affinity_refined(attention, maps):
     """
     attention = tf.cast(tf.convert_to_tensor(attention), tf.float32)
     refined = [tf.linalg.matvec(tf.cast(layer, tf.float32), attention) for layer in maps]
-    # A product has the same bits however a graph is optimized; a quotient has not.
-    return tf.add_n(refined) * (1 / len(refined))
+    return tf.add_n(refined) / len(refined)

@@ -10,8 +10,6 @@ from keras_attnviz.metrics.attention import row_entropies
 _UNIFORM, _ELSEWHERE = 0.99, 0.95
 # Heads whose divergence is below this, in bits, are the same.
 _SAME = 0.01
-# A product has the same bits however a graph is optimized; a quotient has not.
-_BITS_PER_NAT = np.float32(1) / np.float32(np.log(2.0))
 
 
 def head_divergences(attention):
@@ -42,7 +40,7 @@ def head_divergences(attention):
     entropy = row_entropies(attention)
     middle = (tf.gather(attention, first, axis=1) + tf.gather(attention, second, axis=1)) / 2.0
     apart = (tf.gather(entropy, first, axis=1) + tf.gather(entropy, second, axis=1)) / 2.0
-    divergence = tf.reduce_mean(row_entropies(middle) - apart, axis=-1) * _BITS_PER_NAT
+    divergence = tf.reduce_mean(row_entropies(middle) - apart, axis=-1) / np.log(2.0)
     # Rounding can put a value just outside the range.
     return tf.clip_by_value(divergence, 0.0, 1.0)
 

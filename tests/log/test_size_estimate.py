@@ -15,7 +15,7 @@ pytestmark = pytest.mark.one_stack
 def begun(images, folder, *, epochs=10, **options):
     """Returns a callback whose training has begun."""
     callback = AttentionRolloutCallback(ProbeSet(images), folder, **options)
-    callback.set_params({"epochs": epochs})
+    callback.set_params({"epochs": epochs, "verbose": 0})
     callback.set_model(small_classifier(layers=3))
     callback.on_train_begin()
     return callback

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_attnviz.capture.graph.fingerprints import Fingerprints, has_fingerprint
 from keras_attnviz.capture.graph.frozen_split import split
-from keras_attnviz.capture.graph.subgraph import unoptimized
+from keras_attnviz.capture.graph.subgraph import to_the_bit
 from keras_attnviz.model_io.calling import all_layers, parts_of
 from keras_attnviz.model_io.workers import own_variables
 
@@ -56,8 +56,8 @@ class FixedPass:
         self._feeds, self._batches, self._watched = feeds, batches, watched
         self.share, self.frozen, self.kept, self.traces = 1.0, [], 0, 0
         self._trained = self._split = None
-        # A model that isn't divided may be optimized. That is faster by a twentieth, and may round
-        # differently: what TensorFlow rewrites depends on what else is in the function.
+        # Of a model that isn't divided, sums may be rewritten. That is faster by a twentieth, and
+        # may round differently.
         self._undivided = self._function(self._all_inputs(), self._fetches, change=lambda cut: cut)
         self.forget()
 
@@ -175,7 +175,7 @@ class FixedPass:
     def _all_inputs(self):
         return [*self._graph.inputs, *self._feeds]
 
-    def _function(self, feeds, fetches, *, change=unoptimized):
+    def _function(self, feeds, fetches, *, change=to_the_bit):
         """Returns a function of the graph, which is cut out at its first call."""
 
         @functools.cache

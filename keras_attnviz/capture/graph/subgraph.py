@@ -84,24 +84,36 @@ def repeated(fetch, tensor, other):
 def unoptimized(function):
     """Returns a function that computes the same, but whose graph isn't optimized first.
 
-    So parts of a graph give the same bits as the whole. Otherwise TensorFlow rewrites sums,
-    products and quotients into others that round differently; which of them it rewrites depends on
-    what else is in the function. For a function that is called only a few times, optimizing takes
-    longer than it saves.
+    For a function that is called only a few times, optimizing takes longer than it saves.
     """
+    return _under(function, "disable_meta_optimizer", True)
+
+
+def to_the_bit(function):
+    """Returns a function whose sums and products are computed in the order of the graph.
+
+    So parts of a graph give the same bits as the whole. Otherwise TensorFlow rewrites sums and
+    products into others that round differently. Which of them it rewrites depends on what else is
+    in the function.
+    """
+    return _under(function, "arithmetic_optimization", False)
+
+
+def _under(function, name, value):
+    """Returns a function that runs with an option of TensorFlow's graph optimizer."""
 
     def call(*arguments):
-        with _not_optimized():
+        with _optimizer_option(name, value):
             return function(*arguments)
 
     return call
 
 
 @contextlib.contextmanager
-def _not_optimized():
-    options, name = tf.config.optimizer, "disable_meta_optimizer"
-    before = options.get_experimental_options().get(name, False)
-    options.set_experimental_options({name: True})
+def _optimizer_option(name, value):
+    options = tf.config.optimizer
+    before = options.get_experimental_options().get(name, not value)
+    options.set_experimental_options({name: value})
     try:
         yield
     finally:

@@ -8,12 +8,9 @@ import tensorflow as tf
 
 from keras_attnviz.capture.graph.frozen_split import split
 from keras_attnviz.capture.graph.logits import before_activation
-from keras_attnviz.capture.graph.operation_types import BIASES, CASTS, RESHAPES
+from keras_attnviz.capture.graph.operation_types import CASTS
 from keras_attnviz.capture.graph.paths import gradients_or_none
-from keras_attnviz.capture.graph.walks import levels, stripped
-
-# How far a weight may be from the sum that it is added to.
-_MAX_STEPS = 5
+from keras_attnviz.capture.graph.walks import stripped
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,10 +72,7 @@ def _strength(output, attention):
 
 
 def _zero_weights(trace, site):
-    """Returns the weights above an attention map that hold nothing but zeros, symbolic.
-
-    Biases are left out: they hide nothing.
-    """
+    """Returns the weights above an attention map that hold nothing but zeros, symbolic."""
     captured = {inner.name: outer for inner, outer in trace.captures()}
     above = itertools.dropwhile(lambda each: each is not site.weights.op, trace.operations)
     found = {}
@@ -87,27 +81,10 @@ def _zero_weights(trace, site):
             continue
         read = operation.outputs[0]
         handle = captured.get(stripped(operation.inputs[0], CASTS).name)
-        if handle is None or _is_bias(read):
+        if handle is None:
             continue
         value = tf.raw_ops.ReadVariableOp(resource=handle, dtype=read.dtype)
         if not tf.reduce_any(value != 0):
             read.set_shape(value.shape)
             found[read.name] = read
     return list(found.values())
-
-
-def _is_bias(read):
-    """Returns whether a weight is added, perhaps in another form, and nothing else."""
-
-    def following(tensor):
-        passed = [user for user in tensor.consumers() if user.type in CASTS | RESHAPES]
-        return [output for user in passed for output in user.outputs]
-
-    users = [
-        user
-        for level in levels([read], following, count=_MAX_STEPS)
-        for tensor in level
-        for user in tensor.consumers()
-    ]
-    added = BIASES | {"Sub"} | CASTS | RESHAPES
-    return bool(users) and all(user.type in added for user in users)

@@ -20,7 +20,7 @@ _NEGLIGIBLE = 1e-6
 # How far a quotient of gradients may be from a number; half precision needs this much.
 _TOLERANCE = 0.03
 # How many numbers of each query and each key the gradients are made of.
-_RANK = 8
+_RANK = 64
 # Which of the two operands gradients pass through.
 _ALONE = {0: (1, 0), 1: (0, 1)}
 
