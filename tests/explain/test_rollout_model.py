@@ -167,7 +167,7 @@ def test_exports_are_served_without_this_package_and_without_keras(
 
 def test_inputs_are_not_cast_under_mixed_precision(model, images):
     before = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    keras.mixed_precision.set_global_policy("mixed_float16")
     try:
         half = pooled_model()
         half.set_weights(model.get_weights())
