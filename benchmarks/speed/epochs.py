@@ -12,7 +12,7 @@ def begun(model, images, **options):
     """Yields a function that runs the next epoch's `on_epoch_end`; `options` are the callback's."""
     with tempfile.TemporaryDirectory() as log_dir:
         callback = AttentionRolloutCallback(ProbeSet(images), log_dir, **options)
-        callback.set_params({"epochs": 1000})
+        callback.set_params({"epochs": 1000, "verbose": 0})
         callback.set_model(model)
         model.stop_training = False  # as `fit` does
         callback.on_train_begin()
