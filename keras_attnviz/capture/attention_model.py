@@ -1,7 +1,6 @@
 """Predictions and attention maps of a Keras model, read out of its traced graph."""
 
 import functools
-import math
 
 import tensorflow as tf
 from tensorflow import keras
@@ -11,7 +10,7 @@ from keras_attnviz.capture.attention_map import summary_lines
 from keras_attnviz.capture.evidence_source import EvidenceSource
 from keras_attnviz.capture.gates import GateSource
 from keras_attnviz.capture.graph.logits import last_activation
-from keras_attnviz.capture.memory_plan import bytes_of_image, check_fits
+from keras_attnviz.capture.memory_plan import check_largest
 from keras_attnviz.capture.observed_trace import observed
 from keras_attnviz.capture.self_check import check_capture
 from keras_attnviz.capture.stack import find_stack
@@ -98,7 +97,7 @@ class AttentionModel:
         trace = trace_model(model, signature, output=output)
         self.signature = trace.signature
         trace = observed(trace, [tf.constant(values) for values in self.signature.random(1)])
-        _check_memory(trace)
+        check_largest(trace.entries)
         gates = GateSource(trace)
         self.gates = gates.gates
         found = find_stack(
@@ -124,7 +123,7 @@ class AttentionModel:
                     model,
                     self.signature,
                     output=output,
-                    in_graph=sum(_entries_of(trace)) > _LARGE,
+                    in_graph=sum(trace.entries) > _LARGE,
                 ),
             )
 
@@ -370,18 +369,6 @@ def _check_model(model):
             f"The Keras backend must be 'tensorflow'. Received: {backend!r}. Set the environment "
             "variable KERAS_BACKEND=tensorflow before Keras is imported."
         )
-
-
-def _entries_of(trace):
-    """Returns the number of entries of each attention map of one image, a list."""
-    return [math.prod(seen.shape) for seen in trace.maps]
-
-
-def _check_memory(trace):
-    """Raises if the largest map of an image takes more memory than what is free."""
-    entries = _entries_of(trace)
-    if entries:
-        check_fits(bytes_of_image([(1, max(entries))]))
 
 
 def _check_layout_type(layout):

@@ -90,6 +90,16 @@ def bytes_of_image(maps, methods=()):
     return found
 
 
+def check_largest(entries):
+    """Raises a `ValueError` if the largest of an image's maps takes more memory than is free.
+
+    Args:
+        entries: list of the number of entries of each map, empty without maps.
+    """
+    if entries:
+        check_fits(bytes_of_image([(1, max(entries))]))
+
+
 def check_fits(needed, *, free=None):
     """Raises a `ValueError` if more bytes are needed than are free."""
     free = free_memory() if free is None else free

@@ -1,6 +1,7 @@
 """The observed trace: a traced model, and what runs of a few images through it show."""
 
 import dataclasses
+import math
 import typing
 from collections.abc import Callable
 
@@ -86,6 +87,11 @@ class ObservedTrace(Trace):
     def maps(self):
         """The `ObservedMap` of each of `sites`, a list."""
         return self.seen.maps
+
+    @property
+    def entries(self):
+        """The number of entries of each map of the image, a list."""
+        return [math.prod(seen.shape) for seen in self.maps]
 
     def shape_of(self, tensor):
         """Returns a tensor's shape for one image, or None where it was not observed."""
