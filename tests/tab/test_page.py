@@ -845,13 +845,14 @@ def brightness(tab, selector):
 
 
 def test_dark_mode_follows_tensorboard(tab, page):
-    assert tab.frame.evaluate("document.documentElement.dataset.theme") == "light"
-    assert brightness(tab, "body") > 200
-    for name, theme in (("Dark", "dark"), ("Light", "light")):
+    # TensorBoard keeps the theme of the browser's last page, and a page that closes at once may
+    # lose what it kept last.
+    for name, theme in (("Light", "light"), ("Dark", "dark"), ("Light", "light")):
         page.get_by_label("Menu for changing light or dark theme").click()
         page.get_by_role("menuitem", name=name).click()
         expect(tab.find("html")).to_have_attribute("data-theme", theme)
-        assert (brightness(tab, "body") < 80) == (theme == "dark")
+        low, high = (0, 80) if theme == "dark" else (200, 255)
+        assert low <= brightness(tab, "body") <= high
         ink = tab.find(".probe-name").evaluate("each => getComputedStyle(each).color")
         assert (np.mean([int(n) for n in re.findall(r"\d+", ink)[:3]]) > 150) == (theme == "dark")
         page.wait_for_timeout(300)
