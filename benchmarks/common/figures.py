@@ -15,12 +15,22 @@ def row(what, value, limit=None, *, at_least=False):
     return {"what": what, "value": value, "limit": limit, "held": held}
 
 
-def publish(rows, *, suffix="", **versions):
-    """Prints rows and writes them as JSON; `versions` are those of further libraries."""
+def show(rows):
+    """Prints rows, which it returns."""
     for entry in rows:
         limit = entry.get("limit")
         verdict = "" if limit is None else f"{limit:>6g}  {'held' if entry['held'] else 'MISSED'}"
-        print(f"{entry['what']:<70} {entry['value']:>9.3f}  {verdict}".rstrip())
+        print(f"{entry['what']:<78} {entry['value']:>9.3f}  {verdict}".rstrip(), flush=True)
+    return rows
+
+
+def publish(rows, *, suffix="", **versions):
+    """Prints rows and writes them as JSON; `versions` are those of further libraries."""
+    write(show(rows), suffix=suffix, **versions)
+
+
+def write(rows, *, suffix="", **versions):
+    """Writes rows as JSON; `versions` are those of further libraries."""
     now = datetime.datetime.now().astimezone()
     machine = {
         "processor": platform.processor() or platform.machine(),

@@ -43,10 +43,10 @@ def median_ratio(seconds, name, reference):
 
 
 def printed_by(module, *arguments):
-    """Returns the two numbers that a module, run in a process of its own, prints last."""
+    """Returns the numbers that a module, run in a process of its own, prints on its last line."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
     result = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    return [float(word) for word in result.stdout.split()[-2:]]
+    return [float(word) for word in result.stdout.splitlines()[-1].split()]
 
 
 def peak_megabytes(function):

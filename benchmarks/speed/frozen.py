@@ -62,8 +62,10 @@ def _of_model(model, images):
             functions["fingerprint"] = of_probes.fingerprint
         seconds = interleaved(functions, rounds=ROUNDS)
     ratios = {n: median_ratio(seconds, n, "forward") for n in functions if n != "forward"}
+    rest = np.subtract(seconds["on_epoch_end"], seconds["probe pass"])
     return {
         **ratios,
+        "on_epoch_end less the pass (s)": float(np.median(rest)),
         "forward (s)": float(np.median(seconds["forward"])),
         "share of operations": of_probes.share,
         "kept (MB)": of_probes.kept / 1e6,

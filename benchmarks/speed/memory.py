@@ -1,4 +1,4 @@
-"""Prints the memory of this process in MB, before something is run and at its highest meanwhile.
+"""Prints memory in MB, before something is run and at its highest meanwhile, and its seconds.
 
 `python -m benchmarks.speed.memory KIND`: `plain` or `probe` is a pass through ViT-B/16; `predict`
 or `callback`, with the side of the images, layers, heads and width, is a `predict` of 8 images, or
@@ -6,6 +6,7 @@ all that a fit's callback does before the first step.
 """
 
 import sys
+import time
 
 import numpy as np
 import tensorflow as tf
@@ -64,7 +65,8 @@ def large_images(kind, size, layers, heads, width):
 
 def main(kind, *sizes):
     run = large_images(kind, *map(int, sizes)) if sizes else passes(kind)
-    print(*peak_megabytes(run))
+    began = time.perf_counter()
+    print(*peak_megabytes(run), time.perf_counter() - began)
 
 
 if __name__ == "__main__":
