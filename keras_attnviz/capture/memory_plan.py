@@ -15,6 +15,7 @@ _OF_LAYER, _OF_FUSED = 5, 1.5
 # With gradients, each layer's map, its gradient and their product stay.
 _WITH_GRADIENTS = 3
 _NUMBER = 4  # bytes
+_OF_GRADIENTS = frozenset({GRADIENTS, LAYER_GRADIENTS})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,20 +27,32 @@ class MemoryPlan:
         asked: the number that was asked for.
         bytes_each: the estimated bytes that an image takes.
         limit: the bytes that may be taken.
+        bytes_of_gradients: the part of `bytes_each` that methods with gradients need.
     """
 
     images: int
     asked: int
     bytes_each: float
     limit: float
+    bytes_of_gradients: float = 0
 
     def line(self, what):
         """Returns a line that says what was chosen, None where it is what was asked for."""
         if self.images == self.asked:
             return None
+        gradients = (
+            f" ({_amount(self.bytes_of_gradients)} of it for methods with gradients)"
+            if self.bytes_of_gradients
+            else ""
+        )
+        limit = (
+            f"and {_amount(self.limit)} may be taken"
+            if self.bytes_each <= self.limit
+            else f"more than the {_amount(self.limit)} that may be taken"
+        )
         return (
             f"Running {self.images} of {self.asked} {what} at a time: the attention of each takes "
-            f"about {_gigabytes(self.bytes_each)}, and {_gigabytes(self.limit)} may be taken."
+            f"about {_amount(self.bytes_each)}{gradients}, {limit}."
         )
 
 
@@ -58,17 +71,18 @@ def planned(stack, methods, *, images, memory_limit=None):
     """
     if stack is None:
         return MemoryPlan(images, images, 0, math.inf)
-    each = bytes_of_image(
-        [
-            (heads, placement.groups * placement.queries * placement.keys)
-            for heads, placement in zip(stack.heads, stack.placements, strict=True)
-        ],
-        methods,
-    )
+    maps = [
+        (heads, placement.groups * placement.queries * placement.keys)
+        for heads, placement in zip(stack.heads, stack.placements, strict=True)
+    ]
+    each = bytes_of_image(maps, methods)
+    without = [method for method in methods if not needs_of([method]) & _OF_GRADIENTS]
+    gradients = each - bytes_of_image(maps, without)
     free = free_memory()
     check_fits(each, free=free)
     limit = free * _SHARE if memory_limit is None else memory_limit
-    return MemoryPlan(max(1, min(images, int(min(limit / each, images)))), images, each, limit)
+    at_once = max(1, min(images, int(min(limit / each, images))))
+    return MemoryPlan(at_once, images, each, limit, gradients)
 
 
 def bytes_of_image(maps, methods=()):
@@ -83,7 +97,7 @@ def bytes_of_image(maps, methods=()):
     sizes = [heads * entries * _NUMBER for heads, entries in maps]
     fused = sum(entries * _NUMBER for _, entries in maps)
     found = _OF_LAYER * max(sizes) + _OF_FUSED * fused
-    if needs & {GRADIENTS, LAYER_GRADIENTS}:
+    if needs & _OF_GRADIENTS:
         found += _WITH_GRADIENTS * sum(sizes)
     if VALUES in needs:
         found += sum(sizes)
@@ -106,10 +120,10 @@ def check_fits(needed, *, free=None):
     if needed > free:
         raise ValueError(
             "The attention maps of one image must fit into memory. Received: a model whose maps "
-            f"take about {_gigabytes(needed)} for one image, where {_gigabytes(free)} are free. "
+            f"take about {_amount(needed)} for one image, where {_amount(free)} are free. "
             "Choose some of the layers with `layers`, methods without gradients, or smaller images."
         )
 
 
-def _gigabytes(count):
-    return f"{count / 1e9:.1f} GB"
+def _amount(count):
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.2g} MB"

@@ -7,7 +7,7 @@ from zoo import plain
 
 from keras_attnviz import AttentionModel, AttentionRolloutCallback, ProbeSet
 from keras_attnviz.capture import memory_plan
-from keras_attnviz.capture.memory_plan import bytes_of_image, planned
+from keras_attnviz.capture.memory_plan import MemoryPlan, bytes_of_image, planned
 from keras_attnviz.monitor.probe_monitor import ProbeMonitor
 
 ROLLOUT = {"head_fusion": "mean", "discard_ratio": 0.0, "residual": 0.5}
@@ -40,8 +40,29 @@ def test_a_quarter_of_the_free_memory_unless_given(attention_model, monkeypatch)
     monkeypatch.setattr(memory_plan, "free_memory", lambda: 12.5 * each)
     plan = planned(attention_model.stack, ["rollout"], images=8)
     assert (plan.images, plan.limit) == (3, 12.5 * each / 4)
-    text = "Running 3 of 8 probes at a time: the attention of each takes about 0.0 GB, and 0.0 GB"
-    assert plan.line("probes").startswith(text)
+    assert plan.line("probes").startswith("Running 3 of 8 probes at a time: the attention of each")
+
+
+def test_what_is_said_by_hand():
+    said = "Running 2 of 8 probes at a time: the attention of each takes about"
+    assert MemoryPlan(8, 8, 1e9, 9e9).line("probes") is None
+    assert MemoryPlan(2, 8, 1.5e9, 4e9).line("probes") == f"{said} 1.5 GB, and 4.0 GB may be taken."
+    assert MemoryPlan(2, 8, 5e7, 1.2e8, 2.5e7).line("probes") == (
+        f"{said} 50 MB (25 MB of it for methods with gradients), and 0.1 GB may be taken."
+    )
+    assert MemoryPlan(1, 8, 3e9, 1e9).line("images") == (
+        "Running 1 of 8 images at a time: the attention of each takes about 3.0 GB, more than the "
+        "1.0 GB that may be taken."
+    )
+
+
+def test_what_methods_with_gradients_need(attention_model):
+    plans = [
+        planned(attention_model.stack, methods, images=8)
+        for methods in (["rollout"], ["rollout", "relevance"])
+    ]
+    assert plans[0].bytes_of_gradients == 0
+    assert plans[1].bytes_of_gradients == plans[1].bytes_each - plans[0].bytes_each > 0
 
 
 def test_models_without_maps_need_none():
@@ -52,7 +73,7 @@ def test_what_does_not_fit_is_refused_before_it_is_tried(monkeypatch):
     monkeypatch.setattr(memory_plan, "free_memory", lambda: 1000)
     text = (
         r"maps of one image must fit into memory\. Received: a model whose maps take about "
-        r"0\.0 GB for one image, where 0\.0 GB are free\. Choose some of the layers with `layers`"
+        r".* MB for one image, where 0\.001 MB are free\. Choose some of the layers with `layers`"
     )
     with pytest.raises(ValueError, match=text):
         AttentionModel(plain.class_token_first())

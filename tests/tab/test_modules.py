@@ -106,13 +106,17 @@ def test_the_page_reads_the_color_maps(modules):
 
 
 def draw(page, data):
-    """Draws charts, and waits until they stand."""
+    """Draws charts, and waits until a frame shows them."""
     page.evaluate("data => draw(data)", data)
     page.wait_for_function(
         "[...document.querySelectorAll('.u-over')].every(over => over.clientWidth > 0 && "
-        "getComputedStyle(over).position === 'absolute')"
+        "getComputedStyle(over).position === 'absolute') && "
+        "[...document.querySelectorAll('.u-wrap canvas')].every(canvas => canvas.getContext('2d')"
+        ".getImageData(0, 0, canvas.width, canvas.height).data.some(value => value > 0))"
     )
-    page.wait_for_timeout(50)
+    page.evaluate(
+        "() => new Promise(shown => requestAnimationFrame(() => requestAnimationFrame(shown)))"
+    )
 
 
 def plot_box(page, chart=0):
